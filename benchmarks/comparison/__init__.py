@@ -1,0 +1,1 @@
+"""Compares muxsocks with its peers: the parts of the program benchmarks/compare."""

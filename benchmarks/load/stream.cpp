@@ -1,0 +1,165 @@
+#include "benchmarks/load/stream.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include <sys/socket.h>
+
+namespace muxsocks::load {
+
+namespace {
+
+// RFC 1928, sections 3 to 6.
+constexpr std::uint8_t socks_version = 5;
+constexpr std::uint8_t atyp_ipv4 = 1;
+constexpr std::uint8_t atyp_ipv6 = 4;
+constexpr std::size_t method_answer_bytes = 2;
+constexpr std::size_t reply_bytes_ipv4 = 4 + 4 + 2;
+constexpr std::size_t reply_bytes_ipv6 = 4 + 16 + 2;
+
+std::vector<std::uint8_t> socks_request(const endpoint& target) {
+    std::vector<std::uint8_t> bytes{socks_version, 1, 0};
+    const auto append = [&](const void* data, std::size_t size) {
+        const auto* begin = static_cast<const std::uint8_t*>(data);
+        bytes.insert(bytes.end(), begin, begin + size);
+    };
+    if (target.family() == AF_INET6) {
+        sockaddr_in6 address{};
+        std::memcpy(&address, target.address(), sizeof address);
+        bytes.push_back(atyp_ipv6);
+        append(&address.sin6_addr, 16);
+        append(&address.sin6_port, 2);
+    } else {
+        sockaddr_in address{};
+        std::memcpy(&address, target.address(), sizeof address);
+        bytes.push_back(atyp_ipv4);
+        append(&address.sin_addr, 4);
+        append(&address.sin_port, 2);
+    }
+    return bytes;
+}
+
+} // namespace
+
+void stream::start() {
+    failure_.clear();
+    answer_bytes_ = 0;
+    auto begun = connect_to(way_.socks ? *way_.socks : *way_.direct, way_.settings);
+    socket_ = std::move(begun.socket);
+    if (!socket_) {
+        fail(std::string("connect: ") + std::strerror(errno));
+        return;
+    }
+    state_ = state::connecting;
+    loop_.watch(socket_.get(), begun.connected ? EPOLLIN : EPOLLOUT, *this);
+    if (begun.connected) on_connected();
+}
+
+void stream::on_ready(std::uint32_t events) {
+    switch (state_) {
+    case state::connecting:
+        if (const int error = pending_error(socket_.get()); error != 0) {
+            fail(std::string("connect: ") + std::strerror(error));
+            return;
+        }
+        watch(EPOLLIN);
+        on_connected();
+        return;
+    case state::method:
+    case state::reply:
+        on_handshake();
+        return;
+    case state::open:
+        on_io(events);
+        return;
+    case state::idle:
+    case state::ended:
+        return;
+    }
+}
+
+void stream::on_connected() {
+    if (!way_.socks) {
+        state_ = state::open;
+        on_open();
+        return;
+    }
+    state_ = state::method;
+    constexpr std::array<std::uint8_t, 3> greeting{socks_version, 1, 0};
+    send_small(greeting.data(), greeting.size());
+}
+
+void stream::on_handshake() {
+    std::size_t wanted = state_ == state::method ? method_answer_bytes : reply_bytes_ipv4;
+    if (state_ == state::reply && answer_bytes_ >= 4) {
+        if (answer_[3] == atyp_ipv6) wanted = reply_bytes_ipv6;
+    }
+    // Never beyond the reply: what follows belongs to the work.
+    const ssize_t size =
+        recv(socket_.get(), answer_.data() + answer_bytes_, wanted - answer_bytes_, MSG_DONTWAIT);
+    if (size <= 0) {
+        if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+        fail(size == 0 ? "the proxy closed during the SOCKS handshake"
+                       : std::string("SOCKS handshake: ") + std::strerror(errno));
+        return;
+    }
+    answer_bytes_ += static_cast<std::size_t>(size);
+    if (state_ == state::method) {
+        if (answer_bytes_ < wanted) return;
+        if (answer_[0] != socks_version || answer_[1] != 0) {
+            fail("the proxy wants a method of authentication that is not offered");
+            return;
+        }
+        send_request();
+        return;
+    }
+    if (answer_bytes_ >= 2 && answer_[1] != 0) {
+        fail("the proxy refused with REP " + std::to_string(answer_[1]));
+        return;
+    }
+    if (answer_bytes_ >= 4 && answer_[3] == atyp_ipv6) wanted = reply_bytes_ipv6;
+    if (answer_bytes_ < wanted) return;
+    state_ = state::open;
+    on_open();
+}
+
+void stream::send_request() {
+    state_ = state::reply;
+    answer_bytes_ = 0;
+    const auto bytes = socks_request(way_.target);
+    send_small(bytes.data(), bytes.size());
+}
+
+std::optional<std::span<std::uint8_t>> stream::receive(std::size_t bytes_max) {
+    const auto buffer = loop_.shared_buffer();
+    const ssize_t size =
+        recv(socket_.get(), buffer.data(), std::min(buffer.size(), bytes_max), MSG_DONTWAIT);
+    if (size > 0) return buffer.first(static_cast<std::size_t>(size));
+    if (size == 0) {
+        fail("the stream ended too early");
+    } else if (errno != EAGAIN && errno != EINTR) {
+        fail(std::string("receive: ") + std::strerror(errno));
+    }
+    return std::nullopt;
+}
+
+bool stream::send_small(const void* bytes, std::size_t size) {
+    const ssize_t sent = send(socket_.get(), bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent == static_cast<ssize_t>(size)) return true;
+    fail(std::string("send: ") + (sent < 0 ? std::strerror(errno) : "taken in part only"));
+    return false;
+}
+
+void stream::finish() {
+    socket_.reset();
+    state_ = state::ended;
+    on_end();
+}
+
+void stream::fail(std::string why) {
+    failure_ = std::move(why);
+    finish();
+}
+
+} // namespace muxsocks::load

@@ -1,0 +1,17 @@
+#pragma once
+
+/// \file
+/// The client as a whole: configuration, workers, signals, orderly stop.
+
+#include "protocol/program/command_line.hpp"
+
+namespace muxsocks::client {
+
+/// Reads the configuration and everything it names. Throws config_error with a sentence; warnings
+/// go to standard error.
+void check(const command_line& line);
+
+/// Runs until SIGTERM or SIGINT; returns the exit code. Throws at start-up only.
+int run(const command_line& line);
+
+} // namespace muxsocks::client

@@ -1,0 +1,333 @@
+#include "client/link_pool.hpp"
+
+#include "protocol/program/log.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace muxsocks::client {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto tick_interval = 1s;
+/// A restart takes about a second, a drain up to a minute.
+constexpr auto shun_time_first = 500ms;
+constexpr auto shun_time_max = 4s;
+
+instant now() { return std::chrono::steady_clock::now(); }
+
+} // namespace
+
+link_pool::link_pool(link_thread& thread, const dial_services& services,
+                     std::shared_ptr<const link_recipe> recipe, std::uint32_t links)
+    : thread_(thread),
+      services_(services),
+      recipe_(std::move(recipe)),
+      tick_(thread.clock(), [this] { on_tick(); }) {
+    make_slots(links);
+}
+
+link_pool::~link_pool() { close(); }
+
+void link_pool::make_slots(std::uint32_t links) {
+    const auto& settings = recipe_->settings;
+    relay_timeouts_ = {settings.timeouts.idle, settings.timeouts.half_closed};
+    for (const auto& server : settings.servers)
+        for (std::uint32_t i = 0; i < links; ++i)
+            slots_.push_back({server, make_supervisor(server), nullptr, {}});
+    std::stable_sort(slots_.begin(), slots_.end(), [](const slot& a, const slot& b) {
+        return a.server.priority < b.server.priority;
+    });
+}
+
+std::unique_ptr<link_supervisor> link_pool::make_supervisor(const server_entry& server) {
+    return std::make_unique<link_supervisor>(thread_, services_, recipe_, server, *this);
+}
+
+void link_pool::start() {
+    wake_links();
+    tick_.expires_after(tick_interval);
+}
+
+// ---- Requests
+
+void link_pool::submit(pending_request request) {
+    if (draining_)
+        return answer(thread_.clock(), std::move(request), socks5::reply_code::general_failure);
+    if (const auto chosen = choose()) return assign(*chosen, std::move(request));
+    hurry_all();
+    request.number = ++waited_;
+    waiting_.push_back(std::move(request));
+    watch(waiting_.back());
+}
+
+void link_pool::watch(pending_request& waiting) {
+    // An application that goes away while it waits must not cause a stream later.
+    waiting.socket.async_wait(tcp_socket::wait_read, [this, alive = std::weak_ptr<int>(alive_),
+                                                      number = waiting.number](
+                                                         const boost::system::error_code& error) {
+        if (error || alive.expired()) return;
+        const auto found =
+            std::find_if(waiting_.begin(), waiting_.end(),
+                         [number](const auto& each) { return each.number == number; });
+        if (found == waiting_.end()) return;
+        std::uint8_t byte = 0;
+        const auto size = ::recv(found->socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+        if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR)) waiting_.erase(found);
+    });
+}
+
+pending_request link_pool::take_waiting(std::list<pending_request>::iterator which) {
+    auto request = std::move(*which);
+    waiting_.erase(which);
+    boost::system::error_code ignored;
+    request.socket.cancel(ignored);
+    return request;
+}
+
+link_supervisor* link_pool::choose() {
+    link_supervisor* best = nullptr;
+    const slot* best_slot = nullptr;
+    const auto lighter = [](const slot& a, const slot& b) {
+        return (a.supervisor->load() + 1) * b.server.weight <
+               (b.supervisor->load() + 1) * a.server.weight;
+    };
+    for (const auto& each : slots_) {
+        if (best_slot && each.server.priority != best_slot->server.priority) break;
+        if (!each.supervisor->available()) continue;
+        if (best_slot && !lighter(each, *best_slot)) continue;
+        best_slot = &each;
+        best = each.supervisor.get();
+    }
+    return best;
+}
+
+void link_pool::assign(link_supervisor& to, pending_request request) {
+    const boost::intrusive_ptr<client_relay> relay(
+        new client_relay(to.driver(), std::move(request), relay_timeouts_, *this));
+    relay->begin();
+}
+
+void link_pool::serve_waiting() {
+    if (serving_) return;
+    serving_ = true;
+    while (!waiting_.empty()) {
+        const auto chosen = choose();
+        if (!chosen) break;
+        assign(*chosen, take_waiting(waiting_.begin()));
+    }
+    serving_ = false;
+}
+
+void link_pool::expire_waiting() {
+    const auto at = now();
+    for (auto each = waiting_.begin(); each != waiting_.end();) {
+        if (each->give_up > at) {
+            ++each;
+            continue;
+        }
+        log::info("a request was given up: no link for {} ms",
+                  recipe_->settings.timeouts.wait.count());
+        answer(thread_.clock(), take_waiting(each++), socks5::reply_code::general_failure);
+    }
+}
+
+// ---- Links
+
+void link_pool::wake_links() {
+    if (draining_) return;
+    // Every link of the best priority, and of the next one only while none of the better is up.
+    bool better_up = false;
+    bool better_failing = true;
+    const auto at = now();
+    for (std::size_t i = 0; i < slots_.size();) {
+        const auto priority = slots_[i].server.priority;
+        bool up = false;
+        bool failing = true;
+        for (; i < slots_.size() && slots_[i].server.priority == priority; ++i) {
+            auto& each = slots_[i];
+            if (!better_up && better_failing && at >= each.shunned_until) each.supervisor->start();
+            up = up || each.supervisor->available();
+            failing = failing && (each.supervisor->failing() || at < each.shunned_until);
+        }
+        better_up = better_up || up;
+        better_failing = better_failing && failing;
+    }
+}
+
+void link_pool::on_link_available(link_supervisor& from) {
+    if (draining_) return;
+    // A better server is back: the worse ones take no new streams.
+    if (const auto back = slot_of(from)) {
+        if (back->successor.get() == &from) retire(*back);
+        for (auto& each : slots_)
+            if (each.server.priority > back->server.priority && each.supervisor->driver())
+                retire(each);
+    }
+    // Not within the supervisor's own call: a session may end in it.
+    asio::post(thread_.context(), [this, alive = std::weak_ptr<int>(alive_)] {
+        if (!alive.expired()) serve_waiting();
+    });
+}
+
+void link_pool::on_link_retiring(link_supervisor& from) {
+    const auto its = slot_of(from);
+    if (!its) return;
+    its->shun_time =
+        std::clamp<std::chrono::milliseconds>(its->shun_time * 2, shun_time_first, shun_time_max);
+    its->shunned_until = now() + its->shun_time;
+    asio::post(thread_.context(), [this, alive = std::weak_ptr<int>(alive_), gone = &from] {
+        if (alive.expired()) return;
+        if (const auto still = slot_of(*gone)) retire(*still);
+        wake_links();
+    });
+}
+
+void link_pool::on_link_failed(link_supervisor&) {
+    asio::post(thread_.context(), [this, alive = std::weak_ptr<int>(alive_)] {
+        if (alive.expired()) return;
+        wake_links();
+        // The pause that follows is for those for whom nobody waits.
+        if (!waiting_.empty()) hurry_all();
+    });
+}
+
+void link_pool::hurry_all() {
+    for (auto& each : slots_)
+        each.supervisor->hurry();
+}
+
+link_pool::slot* link_pool::slot_of(const link_supervisor& supervisor) {
+    const auto found = std::find_if(slots_.begin(), slots_.end(), [&](const slot& each) {
+        return each.supervisor.get() == &supervisor || each.successor.get() == &supervisor;
+    });
+    return found == slots_.end() ? nullptr : &*found;
+}
+
+void link_pool::retire(slot& from) {
+    from.supervisor->retire();
+    auto next = from.successor ? std::move(from.successor) : make_supervisor(from.server);
+    retiring_.push_back(std::exchange(from.supervisor, std::move(next)));
+}
+
+void link_pool::on_tick() {
+    tick_.expires_after(tick_interval);
+    expire_waiting();
+    const auto age_max = recipe_->settings.link_max_age;
+    for (auto& each : slots_) {
+        each.supervisor->check();
+        if (each.supervisor->available()) each.shun_time = {};
+        if (age_max.count() > 0 && each.supervisor->available() &&
+            now() - each.supervisor->since() > age_max) {
+            if (!each.successor) {
+                log::info("link to {} has reached its age; a new one takes over",
+                          to_string(each.server.address));
+                each.successor = make_supervisor(each.server);
+            }
+            each.successor->start();
+        }
+    }
+    for (auto each = retiring_.begin(); each != retiring_.end();) {
+        (*each)->check();
+        if ((*each)->finished())
+            each = retiring_.erase(each);
+        else
+            ++each;
+    }
+    wake_links();
+}
+
+void link_pool::suspect_all(const char* reason) {
+    for (auto& each : slots_)
+        each.supervisor->suspect(reason);
+    for (auto& each : retiring_)
+        each->suspect(reason);
+}
+
+void link_pool::reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t links) {
+    const auto old = std::exchange(recipe_, std::move(recipe));
+    const bool same_links = old->settings.same_links(recipe_->settings);
+    auto before = std::exchange(slots_, {});
+    make_slots(links);
+    for (auto& each : slots_) {
+        // A link whose settings are what they were goes on, with its streams.
+        const auto kept = std::find_if(before.begin(), before.end(), [&](const slot& was) {
+            return same_links && was.supervisor && was.server == each.server;
+        });
+        if (kept == before.end()) continue;
+        each.supervisor = std::move(kept->supervisor);
+        each.supervisor->set_recipe(recipe_);
+    }
+    for (auto& each : before) {
+        if (!each.supervisor) continue;
+        each.supervisor->retire();
+        retiring_.push_back(std::move(each.supervisor));
+    }
+    wake_links();
+}
+
+void link_pool::drain() {
+    draining_ = true;
+    while (!waiting_.empty()) {
+        answer(thread_.clock(), take_waiting(waiting_.begin()),
+               socks5::reply_code::general_failure);
+    }
+    for (auto& each : slots_)
+        each.supervisor->retire();
+}
+
+bool link_pool::idle() const {
+    const auto quiet = [](const link_supervisor& each) { return each.quiet(); };
+    return std::all_of(slots_.begin(), slots_.end(),
+                       [&](const slot& each) { return quiet(*each.supervisor); }) &&
+           std::all_of(retiring_.begin(), retiring_.end(),
+                       [&](const auto& each) { return quiet(*each); });
+}
+
+std::size_t link_pool::stream_count() const {
+    std::size_t count = 0;
+    for (const auto& each : slots_)
+        count += each.supervisor->load();
+    for (const auto& each : retiring_)
+        count += each->load();
+    return count;
+}
+
+void link_pool::close() {
+    draining_ = true;
+    tick_.cancel();
+    const auto close_one = [](link_supervisor& each) {
+        each.close(close_code::shutting_down, errc::closed_locally, "the client has stopped");
+    };
+    for (auto& each : slots_)
+        close_one(*each.supervisor);
+    for (auto& each : retiring_)
+        close_one(*each);
+    waiting_.clear();
+}
+
+void link_pool::log_statistics() const {
+    const auto line = [](const link_supervisor& each) {
+        if (!each.driver()) return log::info("link to {}: down", to_string(each.server().address));
+        const auto& core = each.driver()->core();
+        const auto& counted = core.statistics();
+        log::info("link to {}: {}, {} streams, {} opened, {} bytes up, {} bytes down, round trip "
+                  "{:.1f} ms, {} resumed, {} bytes held",
+                  to_string(each.server().address),
+                  each.driver()->current_link() ? "up" : "detached", core.stream_count(),
+                  counted.streams_opened, counted.bytes_sent, counted.bytes_received,
+                  std::chrono::duration<double, std::milli>(core.rtt()).count(),
+                  counted.resumptions, core.memory_held());
+    };
+    for (const auto& each : slots_)
+        line(*each.supervisor);
+    for (const auto& each : retiring_)
+        line(*each);
+}
+
+} // namespace muxsocks::client

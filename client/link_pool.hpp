@@ -1,0 +1,83 @@
+#pragma once
+
+/// \file
+/// Which session a request goes to. Servers of the best priority that answer are used, the others
+/// only while none of them does; among sessions of one priority the least loaded by weight.
+/// Requests for which there is no link wait in order, `timeouts.wait` at most.
+
+#include "client/link_supervisor.hpp"
+#include "client/proxied_connection.hpp"
+
+#include <list>
+#include <memory>
+#include <vector>
+
+namespace muxsocks::client {
+
+class link_pool final : public request_sink, public link_supervisor::watcher {
+  public:
+    link_pool(link_thread& thread, const dial_services& services,
+              std::shared_ptr<const link_recipe> recipe, std::uint32_t links);
+    ~link_pool();
+
+    void start();
+    void submit(pending_request request) override;
+    /// The network has changed or the machine has slept: every link is doubted.
+    void suspect_all(const char* reason);
+    /// Changes to what a reload brought: links whose settings are the same are not disturbed.
+    void reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t links);
+    /// No new streams; `idle()` once those that run have ended.
+    void drain();
+    bool idle() const;
+    void close();
+    std::size_t stream_count() const;
+    /// One line a link.
+    void log_statistics() const;
+
+  private:
+    struct slot {
+        server_entry server;
+        std::unique_ptr<link_supervisor> supervisor;
+        /// Takes over once it is up (link_max_age): made before the old one is broken.
+        std::unique_ptr<link_supervisor> successor;
+        /// Until when a server that drains is not asked again.
+        instant shunned_until{};
+        /// Doubles each time that it still drains.
+        std::chrono::milliseconds shun_time{};
+    };
+
+    void on_link_available(link_supervisor& from) override;
+    void on_link_retiring(link_supervisor& from) override;
+    void on_link_failed(link_supervisor& from) override;
+
+    void make_slots(std::uint32_t links);
+    std::unique_ptr<link_supervisor> make_supervisor(const server_entry& server);
+    slot* slot_of(const link_supervisor& supervisor);
+    link_supervisor* choose();
+    void assign(link_supervisor& to, pending_request request);
+    void serve_waiting();
+    void watch(pending_request& waiting);
+    pending_request take_waiting(std::list<pending_request>::iterator which);
+    void expire_waiting();
+    /// Starts the links that the state of the better ones calls for.
+    void wake_links();
+    /// Shortens the pauses before dials: a request waits, or the network is another one.
+    void hurry_all();
+    void retire(slot& from);
+    void on_tick();
+
+    link_thread& thread_;
+    dial_services services_;
+    std::shared_ptr<const link_recipe> recipe_;
+    relay_timeouts relay_timeouts_;
+    std::vector<slot> slots_; ///< By priority.
+    std::list<std::unique_ptr<link_supervisor>> retiring_;
+    std::list<pending_request> waiting_;
+    std::uint64_t waited_ = 0; ///< Numbers those that wait.
+    deadline tick_;
+    std::shared_ptr<int> alive_ = std::make_shared<int>(0); ///< For posted handlers.
+    bool draining_ = false;
+    bool serving_ = false;
+};
+
+} // namespace muxsocks::client

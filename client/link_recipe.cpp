@@ -1,0 +1,52 @@
+#include "client/link_recipe.hpp"
+
+#include "protocol/link/session_crypto.hpp"
+#include "protocol/program/config_error.hpp"
+
+namespace muxsocks::client {
+
+std::shared_ptr<const link_recipe> make_recipe(config settings) {
+    auto made = std::make_shared<link_recipe>();
+    if (settings.tls.enabled) {
+        tls_settings tls;
+        tls.role = tls_role::client;
+        tls.ca_file = settings.tls.ca;
+        tls.server_name = settings.tls.server_name;
+        for (const auto& pin : settings.tls.pin_sha256)
+            tls.pins.push_back(pin_text(pin));
+        tls.certificate_file = settings.tls.cert;
+        tls.key_file = settings.tls.key;
+        try {
+            made->tls.emplace(tls);
+        } catch (const std::exception& error) {
+            throw config_error(error.what());
+        }
+    }
+    made->settings = std::move(settings);
+    return made;
+}
+
+session_settings make_session_settings(const config& settings, link_thread& thread,
+                                       bool may_be_v1) {
+    session_settings made;
+    made.side = role::client;
+    made.crypto = session_crypto();
+    made.pool = &thread.chunks();
+    made.budget = &thread.budget();
+    made.stream_window_max = settings.memory.stream_window;
+    made.session_memory = settings.memory.session;
+    made.keepalive = {settings.keepalive.interval, settings.keepalive.timeout};
+    made.resume = settings.resume.enabled;
+    made.channel_binding = settings.tls.enabled && settings.tls.channel_binding;
+    made.allow_v1 = may_be_v1;
+    made.handshake_timeout = settings.timeouts.handshake;
+    made.frame_timeout = settings.timeouts.frame;
+    // A little below what servers allow by default, since the two count at different times.
+    made.flood.resets_per_second = 30;
+    made.flood.resets_burst = 900;
+    made.user = settings.auth.user;
+    made.key = settings.auth.token_sha256;
+    return made;
+}
+
+} // namespace muxsocks::client

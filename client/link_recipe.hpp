@@ -1,0 +1,31 @@
+#pragma once
+
+/// \file
+/// What a configuration means for links: TLS context and session settings. Immutable; a reload
+/// makes a new one.
+
+#include "client/config.hpp"
+#include "protocol/link/link_thread.hpp"
+#include "protocol/link/tls_context.hpp"
+#include "protocol/session.hpp"
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+namespace muxsocks::client {
+
+struct link_recipe {
+    config settings;
+    std::optional<tls_context> tls; ///< None: plain links.
+    /// Called with each new socket of a link, besides the usual options; may be empty.
+    std::function<void(int descriptor)> before_connect;
+};
+
+/// Reads the TLS files; throws config_error with a sentence.
+std::shared_ptr<const link_recipe> make_recipe(config settings);
+
+/// `may_be_v1`: a version 1 server is accepted.
+session_settings make_session_settings(const config& settings, link_thread& thread, bool may_be_v1);
+
+} // namespace muxsocks::client

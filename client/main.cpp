@@ -1,0 +1,43 @@
+// muxsocks-client: accepts SOCKS5, carries each request over a multiplexed link.
+
+#include "client/client.hpp"
+#include "client/subcommands.hpp"
+#include "protocol/program/command_line.hpp"
+#include "protocol/program/config_error.hpp"
+#include "protocol/program/log.hpp"
+#include "protocol/program/resources.hpp"
+
+#include <cstdio>
+#include <exception>
+
+int main(int argc, char** argv) {
+    using namespace muxsocks;
+    prepare_process();
+    try {
+        if (const auto code = client::run_subcommand(argc, argv)) return *code;
+        const auto line = parse_command_line(program_role::client, argc, argv);
+        switch (line.action) {
+        case command_line::action_type::help:
+            std::fputs(help_text(program_role::client).c_str(), stdout);
+            return exit_ok;
+        case command_line::action_type::version:
+            std::fputs(version_text(program_role::client).c_str(), stdout);
+            return exit_ok;
+        case command_line::action_type::test:
+            client::check(line);
+            std::puts("the configuration is good");
+            return exit_ok;
+        case command_line::action_type::run:
+            return client::run(line);
+        }
+    } catch (const usage_error& error) {
+        std::fprintf(stderr, "muxsocks-client: %s\n", error.what());
+        return exit_usage;
+    } catch (const config_error& error) {
+        std::fprintf(stderr, "muxsocks-client: %s\n", error.what());
+        return exit_configuration;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "muxsocks-client: %s\n", error.what());
+    }
+    return exit_failure;
+}

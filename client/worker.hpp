@@ -1,0 +1,64 @@
+#pragma once
+
+/// \file
+/// One thread of the client: its listeners, its links, and the streams between them. Nothing is
+/// shared with other workers but configuration and the memory budget.
+
+#include "client/link_pool.hpp"
+#include "client/socks_connection.hpp"
+#include "protocol/link/resolver.hpp"
+#include "socks5/credentials.hpp"
+
+#include <functional>
+
+namespace muxsocks::client {
+
+class worker {
+  public:
+    /// `links`: how many this worker holds to each server.
+    worker(memory_budget& budget, std::shared_ptr<const link_recipe> recipe, std::uint32_t links);
+    ~worker();
+    worker(const worker&) = delete;
+    worker& operator=(const worker&) = delete;
+
+    /// Binds all listeners; throws std::runtime_error with a sentence. `shared`: several workers
+    /// listen on the same port (SO_REUSEPORT).
+    void listen(bool shared);
+    asio::io_context& context() { return thread_.context(); }
+    deadlines& clock() { return thread_.clock(); }
+
+    // The rest runs in the worker's own thread.
+    void start();
+    void reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t links, bool shared);
+    void suspect_all(const char* reason) { pool_.suspect_all(reason); }
+    /// Stops listening; `drained` is called when the last stream has ended or the time is over.
+    void drain(std::function<void()> drained);
+    void stop();
+    void log_statistics() const { pool_.log_statistics(); }
+
+  private:
+    struct listener {
+        host_port address;
+        tcp_acceptor acceptor;
+        std::unique_ptr<deadline> pause; ///< After EMFILE.
+    };
+
+    std::unique_ptr<listener> bind(const listen_address& address, bool shared);
+    void accept(listener& on);
+    void take(tcp_socket socket);
+    void check_drained();
+    socks5::credential_check make_check() const;
+
+    link_thread thread_;
+    resolver resolver_;
+    dial_services services_;
+    std::shared_ptr<const link_recipe> recipe_;
+    std::shared_ptr<const socks5::credentials> credentials_;
+    link_pool pool_;
+    std::vector<std::unique_ptr<listener>> listeners_;
+    std::function<void()> drained_;
+    deadline drain_check_;
+    instant drain_until_{};
+};
+
+} // namespace muxsocks::client

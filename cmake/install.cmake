@@ -1,0 +1,65 @@
+# What `cmake --install` puts where, in two components, client and server.
+
+set(MUXSOCKS_ETC /etc/muxsocks) # Where both programs look for their files.
+set(MUXSOCKS_GENERATED ${PROJECT_BINARY_DIR}/packaging)
+set(MUXSOCKS_PACKAGING ${PROJECT_SOURCE_DIR}/packaging)
+find_program(GZIP_PROGRAM gzip REQUIRED)
+
+# The text of a file with the variables in it.
+function(muxsocks_read_configured file variable)
+    file(READ ${file} text)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+    string(CONFIGURE "${text}" text @ONLY)
+    set(${variable} "${text}" PARENT_SCOPE)
+endfunction()
+
+# FILE[.in] compressed, as manual pages and changelogs are installed. No time stamp goes in.
+function(muxsocks_compress file result)
+    get_filename_component(name ${file} NAME)
+    string(REGEX REPLACE "\\.in$" "" name ${name})
+    configure_file(${file} ${MUXSOCKS_GENERATED}/${name} @ONLY)
+    execute_process(COMMAND ${GZIP_PROGRAM} -9nfk ${MUXSOCKS_GENERATED}/${name}
+        COMMAND_ERROR_IS_FATAL ANY)
+    set(${result} ${MUXSOCKS_GENERATED}/${name}.gz PARENT_SCOPE)
+endfunction()
+
+muxsocks_read_configured(${MUXSOCKS_PACKAGING}/systemd/client-unit.in MUXSOCKS_CLIENT_UNIT)
+muxsocks_read_configured(${MUXSOCKS_PACKAGING}/systemd/sandbox.in MUXSOCKS_SANDBOX)
+foreach(unit muxsocks-server.service muxsocks-client.service muxsocks-client@.service
+        user/muxsocks-client.service)
+    configure_file(${MUXSOCKS_PACKAGING}/systemd/${unit}.in
+        ${MUXSOCKS_GENERATED}/systemd/${unit} @ONLY)
+endforeach()
+
+# Where Debian's zsh looks, and where others do.
+if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+    set(MUXSOCKS_ZSH_DIR share/zsh/vendor-completions)
+else()
+    set(MUXSOCKS_ZSH_DIR share/zsh/site-functions)
+endif()
+
+foreach(role client server)
+    set(program muxsocks-${role})
+    set(doc ${CMAKE_INSTALL_DATAROOTDIR}/doc/${program})
+    set(completions ${MUXSOCKS_PACKAGING}/completions)
+    install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT ${role})
+    muxsocks_compress(${MUXSOCKS_PACKAGING}/man/${program}.1.in manual)
+    install(FILES ${manual} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT ${role})
+    install(FILES ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/docs/OPERATIONS.md
+        ${PROJECT_SOURCE_DIR}/docs/CONFIGURATION.md DESTINATION ${doc} COMPONENT ${role})
+    install(FILES ${PROJECT_SOURCE_DIR}/configs/${role}.json DESTINATION ${doc}/examples
+        COMPONENT ${role})
+    install(FILES ${completions}/${program}.bash RENAME ${program}
+        DESTINATION share/bash-completion/completions COMPONENT ${role})
+    install(FILES ${completions}/_${program} DESTINATION ${MUXSOCKS_ZSH_DIR} COMPONENT ${role})
+    install(FILES ${completions}/${program}.fish DESTINATION share/fish/vendor_completions.d
+        COMPONENT ${role})
+    install(FILES ${MUXSOCKS_GENERATED}/systemd/${program}.service
+        DESTINATION lib/systemd/system COMPONENT ${role})
+endforeach()
+install(FILES ${MUXSOCKS_GENERATED}/systemd/muxsocks-client@.service
+    DESTINATION lib/systemd/system COMPONENT client)
+install(FILES ${MUXSOCKS_GENERATED}/systemd/user/muxsocks-client.service
+    DESTINATION lib/systemd/user COMPONENT client)
+install(FILES ${MUXSOCKS_PACKAGING}/systemd/muxsocks-server.sysusers RENAME muxsocks-server.conf
+    DESTINATION lib/sysusers.d COMPONENT server)

@@ -1,0 +1,61 @@
+#include "protocol/byte_queue.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+namespace muxsocks {
+
+void byte_queue::append(bytes_view bytes) {
+    while (!bytes.empty()) {
+        if (!last_ || last_->end == last_->capacity) add_block(bytes.size());
+        const auto part = std::min(bytes.size(), last_->capacity - last_->end);
+        std::memcpy(last_->bytes.get() + last_->end, bytes.data(), part);
+        last_->end += part;
+        size_ += part;
+        bytes = bytes.subspan(part);
+    }
+}
+
+std::size_t byte_queue::peek(std::span<bytes_view> views) const {
+    std::size_t used = 0;
+    for (auto b = first_.get(); b && used < views.size(); b = b->next.get())
+        views[used++] = {b->bytes.get() + b->begin, b->end - b->begin};
+    return used;
+}
+
+void byte_queue::consume(std::size_t bytes) {
+    assert(bytes <= size_);
+    size_ -= bytes;
+    while (bytes > 0) {
+        const auto part = std::min(bytes, first_->end - first_->begin);
+        first_->begin += part;
+        bytes -= part;
+        if (first_->begin != first_->end) break;
+        capacity_ -= first_->capacity;
+        first_ = std::move(first_->next);
+    }
+    if (!first_) last_ = nullptr;
+}
+
+void byte_queue::clear() {
+    // One after the other: a long chain would destroy itself recursively.
+    while (first_)
+        first_ = std::move(first_->next);
+    last_ = nullptr;
+    size_ = 0;
+    capacity_ = 0;
+}
+
+void byte_queue::add_block(std::size_t wanted) {
+    auto added = std::make_unique<block>();
+    // Grows with the queue, so that neither one byte costs 64 KiB nor a megabyte 500 blocks.
+    added->capacity = std::clamp(std::max(wanted, size_ / 2), block_min, block_max);
+    added->bytes.reset(new std::uint8_t[added->capacity]);
+    capacity_ += added->capacity;
+    auto& place = last_ ? last_->next : first_;
+    place = std::move(added);
+    last_ = place.get();
+}
+
+} // namespace muxsocks

@@ -1,0 +1,138 @@
+#pragma once
+
+/// \file
+/// The payloads of CTRL frames (version 2): encode, decode, bounds. Each begins with a type byte.
+/// Whether a frame may come at this point is for session.hpp. Source: docs/PROTOCOL.md, "Control".
+
+#include "protocol/byte_order.hpp"
+
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace muxsocks {
+
+using digest = std::array<std::uint8_t, 32>;
+using nonce16 = std::array<std::uint8_t, 16>;
+
+/// Names a session for resumption; random, not secret.
+using session_id = std::array<std::uint8_t, 16>;
+
+enum class control_type : std::uint8_t {
+    hello = 0x01,
+    auth = 0x02,
+    auth_ok = 0x03,
+    auth_fail = 0x04,
+    credit = 0x10,
+    ack = 0x20,
+    resume = 0x21,
+    resume_ok = 0x22,
+    resume_fail = 0x23,
+    start = 0x24,
+    goaway = 0x30,
+    close = 0x31,
+};
+
+/// Types from here on are ignored when unknown; unknown types below end the session.
+inline constexpr std::uint8_t control_ignorable_from = 0x80;
+inline constexpr std::uint64_t credit_limit_max = std::uint64_t{1} << 62;
+
+namespace feature {
+inline constexpr std::uint32_t channel_binding = 1U << 0;
+inline constexpr std::uint32_t resume = 1U << 1;
+} // namespace feature
+
+struct hello_frame {
+    static constexpr std::size_t size_max = 4096;
+    static constexpr std::size_t tlvs_max = 32;
+    std::uint8_t version = 2;
+    std::uint32_t features = 0;
+    std::uint32_t initial_window = 0; ///< Bytes of DATA accepted on a new stream without CREDIT.
+    std::uint32_t max_streams = 0;    ///< Streams of the receiver of this frame open at once.
+    nonce16 nonce{};
+};
+
+struct auth_frame {
+    std::uint8_t method = 0; ///< 0 none, 1 token.
+    std::string user;        ///< At most 255 bytes.
+    digest mac{};
+};
+
+struct auth_ok_frame {
+    session_id id{};
+    std::uint32_t resume_timeout_ms = 0; ///< 0: the session cannot be resumed.
+    digest mac{};
+};
+
+struct resume_frame {
+    std::uint8_t version = 2;
+    session_id id{};
+    std::uint32_t epoch = 0;
+    std::uint64_t recv_frames = 0;
+    nonce16 nonce{};
+    digest proof{};
+};
+
+struct resume_ok_frame {
+    std::uint32_t epoch = 0;
+    std::uint64_t recv_frames = 0;
+    std::uint64_t first_frame = 0;
+    digest proof{};
+};
+
+enum class resume_failure : std::uint8_t {
+    unknown_session = 1, ///< Unknown, expired or bad proof, all alike.
+    position_lost = 2,
+    superseded = 3,
+    try_later = 4,
+};
+
+struct resume_fail_frame {
+    resume_failure code = resume_failure::unknown_session;
+    std::uint32_t retry_ms = 0;
+};
+
+struct goaway_frame {
+    static constexpr std::size_t text_max = 255;
+    std::uint32_t last_stream = 0;
+    std::uint8_t code = 0;
+    std::uint32_t drain_ms = 0;
+    std::string text;
+};
+
+struct close_frame {
+    static constexpr std::size_t text_max = 255;
+    std::uint8_t code = 0;
+    std::string text;
+};
+
+/// Payload of the CTRL frame, type byte included. Texts are cut at their bounds.
+std::vector<std::uint8_t> encode(const hello_frame& frame);
+std::vector<std::uint8_t> encode(const auth_frame& frame);
+std::vector<std::uint8_t> encode(const auth_ok_frame& frame);
+std::vector<std::uint8_t> encode(const resume_frame& frame);
+std::vector<std::uint8_t> encode(const resume_ok_frame& frame);
+std::vector<std::uint8_t> encode(const resume_fail_frame& frame);
+std::vector<std::uint8_t> encode(const goaway_frame& frame);
+std::vector<std::uint8_t> encode(const close_frame& frame);
+std::vector<std::uint8_t> encode_auth_fail(std::uint8_t code);
+
+/// The whole CTRL frame on stream 0 that carries one of these payloads.
+std::vector<std::uint8_t> control_frame(bytes_view payload);
+
+/// Decode a payload whose type byte has been looked at; empty if a field is cut off, out of its
+/// bounds or followed by more than the frame has room for.
+std::optional<hello_frame> decode_hello(bytes_view payload);
+std::optional<auth_frame> decode_auth(bytes_view payload);
+std::optional<auth_ok_frame> decode_auth_ok(bytes_view payload);
+std::optional<resume_frame> decode_resume(bytes_view payload);
+std::optional<resume_ok_frame> decode_resume_ok(bytes_view payload);
+std::optional<resume_fail_frame> decode_resume_fail(bytes_view payload);
+std::optional<goaway_frame> decode_goaway(bytes_view payload);
+std::optional<close_frame> decode_close(bytes_view payload);
+/// ACK, START and CREDIT: one u64 behind the type byte.
+std::optional<std::uint64_t> decode_u64(bytes_view payload);
+
+} // namespace muxsocks

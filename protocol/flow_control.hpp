@@ -1,0 +1,97 @@
+#pragma once
+
+/// \file
+/// Credit arithmetic of one stream: absolute offsets that count DATA payload, driven by the
+/// receiver (docs/PROTOCOL.md, "Flow control"). What credit costs is for memory_account.hpp.
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+
+namespace muxsocks {
+
+using instant = std::chrono::time_point<std::chrono::steady_clock, std::chrono::nanoseconds>;
+using duration = std::chrono::nanoseconds;
+
+/// What the peer has granted and what of it is used.
+class send_window {
+  public:
+    explicit send_window(std::uint64_t limit) : limit_(limit) {}
+
+    std::uint64_t available() const { return limit_ - sent_; }
+    std::uint64_t sent() const { return sent_; }
+    std::uint64_t limit() const { return limit_; }
+    void on_sent(std::uint64_t bytes) { sent_ += bytes; }
+    /// Whether the grant is new; a lower or equal one is ignored.
+    bool on_credit(std::uint64_t limit) {
+        if (limit <= limit_) return false;
+        limit_ = limit;
+        return true;
+    }
+
+  private:
+    std::uint64_t sent_ = 0;
+    std::uint64_t limit_;
+};
+
+/// What we have granted, and when to grant more. The window doubles while a third of it is consumed
+/// within one round trip, so that it ends at one and a half to three times the
+/// bandwidth-delay product.
+///
+///     0 ......... consumed ......... received ......... announced ....... consumed + window
+///                 taken locally      arrived            the peer's limit   the limit we could
+///                 grant
+class receive_window {
+  public:
+    static constexpr std::uint64_t credit_step_max = 256 * 1024;
+
+    explicit receive_window(std::uint64_t window) : window_(window), announced_(window) {}
+
+    std::uint64_t received() const { return received_; }
+    std::uint64_t consumed() const { return consumed_; }
+    std::uint64_t announced() const { return announced_; }
+    std::uint64_t window() const { return window_; }
+    std::uint64_t unread() const { return received_ - consumed_; }
+
+    /// Whether `bytes` more are within the announced limit.
+    bool accepts(std::uint64_t bytes) const { return received_ + bytes <= announced_; }
+    void on_received(std::uint64_t bytes) { received_ += bytes; }
+    void on_consumed(std::uint64_t bytes) { consumed_ += bytes; }
+
+    /// Whether a CREDIT is due: the grant has moved by min(W/4, 256 KiB), or by W/8 while the
+    /// sender has used up all it has.
+    bool credit_due() const {
+        if (consumed_ + window_ <= announced_) return false;
+        const auto moved = consumed_ + window_ - announced_;
+        return moved >= std::min(window_ / 4, credit_step_max) ||
+               (received_ == announced_ && moved >= window_ / 8);
+    }
+    /// The limit to announce; it never falls, not even after the window has shrunk.
+    std::uint64_t announce() { return announced_ = std::max(announced_, consumed_ + window_); }
+
+    /// Whether the window should double: a third of it was consumed within one round trip. Call it
+    /// after on_consumed; it keeps the measuring period itself.
+    bool wants_growth(instant now, duration rtt) {
+        if (now - measured_since_ > rtt) {
+            measured_since_ = now;
+            measured_from_ = consumed_;
+            return false;
+        }
+        return consumed_ - measured_from_ >= window_ / 3;
+    }
+    void set_window(std::uint64_t window, instant now) {
+        window_ = window;
+        measured_since_ = now;
+        measured_from_ = consumed_;
+    }
+
+  private:
+    std::uint64_t received_ = 0;
+    std::uint64_t consumed_ = 0;
+    std::uint64_t window_;
+    std::uint64_t announced_;
+    std::uint64_t measured_from_ = 0;
+    instant measured_since_{};
+};
+
+} // namespace muxsocks

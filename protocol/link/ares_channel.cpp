@@ -1,0 +1,249 @@
+#include "protocol/link/ares_channel.hpp"
+
+#include "protocol/link/host_name.hpp"
+#include "protocol/link/resolve_error.hpp"
+
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+
+#include <array>
+#include <netinet/in.h>
+#include <stdexcept>
+
+namespace muxsocks {
+
+namespace {
+
+/// c-ares keeps process-wide state; set up once, before the first channel, by whichever thread.
+void init_library() {
+    static const int status = ares_library_init(ARES_LIB_INIT_ALL);
+    if (status != ARES_SUCCESS) {
+        throw std::runtime_error(std::string("c-ares cannot be used: ") + ares_strerror(status));
+    }
+}
+
+std::error_code error_of(int status) {
+    switch (status) {
+    case ARES_SUCCESS:
+        return {};
+    case ARES_ENOTFOUND:
+        return resolve_errc::not_found;
+    case ARES_ENODATA:
+        return resolve_errc::no_address;
+    case ARES_EBADNAME:
+        return resolve_errc::bad_name;
+    case ARES_ETIMEOUT:
+        return resolve_errc::timed_out;
+    case ARES_ENOMEM:
+        return std::make_error_code(std::errc::not_enough_memory);
+    default:
+        return resolve_errc::server_failure;
+    }
+}
+
+std::vector<asio::ip::address> addresses_of(const ares_addrinfo& found) {
+    std::vector<asio::ip::address> addresses;
+    for (const ares_addrinfo_node* node = found.nodes; node != nullptr; node = node->ai_next) {
+        if (node->ai_family == AF_INET) {
+            const auto* v4 = reinterpret_cast<const sockaddr_in*>(node->ai_addr);
+            addresses.emplace_back(asio::ip::address_v4(ntohl(v4->sin_addr.s_addr)));
+        } else if (node->ai_family == AF_INET6) {
+            const auto* v6 = reinterpret_cast<const sockaddr_in6*>(node->ai_addr);
+            asio::ip::address_v6::bytes_type bytes;
+            std::copy_n(v6->sin6_addr.s6_addr, bytes.size(), bytes.begin());
+            // A socket would dial an IPv4-mapped address as IPv4, so that is what it is.
+            addresses.emplace_back(unmapped(asio::ip::address_v6(bytes)));
+        }
+    }
+    return addresses;
+}
+
+/// As ares_set_servers_ports_csv wants them.
+std::string joined(const std::vector<asio::ip::udp::endpoint>& servers) {
+    std::string list;
+    for (const auto& server : servers) {
+        const std::string address = server.address().to_string();
+        list += list.empty() ? "" : ",";
+        list += (server.address().is_v6() ? '[' + address + ']' : address) + ':' +
+                std::to_string(server.port());
+    }
+    return list;
+}
+
+} // namespace
+
+struct ares_channel::question {
+    ares_channel& asked;
+    handler done;
+};
+
+/// A socket of c-ares, which closes it itself after it has said that it no longer waits for it.
+struct ares_channel::watched {
+    using descriptor = asio::posix::basic_stream_descriptor<executor>;
+
+    explicit watched(asio::io_context& context) : socket(context.get_executor()) {}
+    ~watched() { release(); }
+
+    /// Takes the descriptor out of Asio without closing it; waits end with operation_aborted.
+    void release() {
+        channel = nullptr;
+        if (socket.is_open()) socket.release();
+    }
+
+    descriptor socket;
+    ares_channel* channel = nullptr;
+    bool wants_readable = false;
+    bool wants_writable = false;
+    bool waits_readable = false;
+    bool waits_writable = false;
+};
+
+ares_channel::ares_channel(asio::io_context& context, deadlines& clock, const options& wanted)
+    : context_(context),
+      timer_(clock, [this] { process(ARES_SOCKET_BAD, ARES_SOCKET_BAD); }),
+      alive_(std::make_shared<ares_channel*>(this)) {
+    init_library();
+    std::array<char, 2> dns_only{"b"};
+    ares_options setup{};
+    setup.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES;
+    setup.timeout = static_cast<int>(wanted.try_timeout.count());
+    setup.tries = wanted.tries;
+    setup.lookups = dns_only.data();
+    setup.sock_state_cb = on_socket_state;
+    setup.sock_state_cb_data = this;
+    const int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
+                     ARES_OPT_SOCK_STATE_CB;
+    if (const int status = ares_init_options(&channel_, &setup, mask); status != ARES_SUCCESS) {
+        throw std::runtime_error(std::string("name resolution cannot start: ") +
+                                 ares_strerror(status));
+    }
+    if (wanted.servers.empty()) return;
+    const std::string list = joined(wanted.servers);
+    if (const int status = ares_set_servers_ports_csv(channel_, list.c_str());
+        status != ARES_SUCCESS) {
+        ares_destroy(channel_);
+        throw std::runtime_error("the DNS servers " + list +
+                                 " cannot be used: " + ares_strerror(status));
+    }
+}
+
+ares_channel::~ares_channel() {
+    *alive_ = nullptr;
+    ares_destroy(channel_);
+}
+
+void ares_channel::query(const std::string& name, int family, handler done) {
+    ares_addrinfo_hints hints{};
+    hints.ai_family = family;
+    hints.ai_socktype = SOCK_STREAM;
+    // Sorting would open and connect a socket for each address; racing them is the caller's.
+    hints.ai_flags = ARES_AI_NOSORT;
+    ++pending_;
+    const bool idle = answers_.empty();
+    ares_getaddrinfo(channel_, name.c_str(), nullptr, &hints, on_answer,
+                     new question{*this, std::move(done)});
+    set_timer();
+    // c-ares answers at once what it has in its cache, or cannot send.
+    if (!idle || answers_.empty()) return;
+    asio::post(context_, [alive = alive_] {
+        if (*alive != nullptr) (*alive)->deliver();
+    });
+}
+
+void ares_channel::on_answer(void* asked, int status, int, ares_addrinfo* found) {
+    const std::unique_ptr<question> ended(static_cast<question*>(asked));
+    std::vector<asio::ip::address> addresses;
+    if (found != nullptr) {
+        addresses = addresses_of(*found);
+        ares_freeaddrinfo(found);
+    }
+    ares_channel& channel = ended->asked;
+    --channel.pending_;
+    if (*channel.alive_ == nullptr) return;
+    if (status == ARES_SUCCESS && addresses.empty()) status = ARES_ENODATA;
+    channel.answers_.push_back({std::move(ended->done), error_of(status), std::move(addresses)});
+}
+
+void ares_channel::on_socket_state(void* self, ares_socket_t descriptor, int readable,
+                                   int writable) {
+    static_cast<ares_channel*>(self)->watch(descriptor, readable != 0, writable != 0);
+}
+
+void ares_channel::watch(ares_socket_t descriptor, bool readable, bool writable) {
+    const auto known = sockets_.find(descriptor);
+    if (!readable && !writable) {
+        if (known == sockets_.end()) return;
+        known->second->release();
+        sockets_.erase(known);
+        return;
+    }
+    std::shared_ptr<watched> one;
+    if (known != sockets_.end()) {
+        one = known->second;
+    } else {
+        one = std::make_shared<watched>(context_);
+        boost::system::error_code error;
+        one->socket.assign(descriptor, error);
+        if (error) return; // no memory for epoll: the query ends with its time-out
+        one->channel = this;
+        sockets_.emplace(descriptor, one);
+    }
+    one->wants_readable = readable;
+    one->wants_writable = writable;
+    wait_readable(one);
+    wait_writable(one);
+}
+
+void ares_channel::wait_readable(const std::shared_ptr<watched>& one) {
+    if (!one->wants_readable || one->waits_readable) return;
+    one->waits_readable = true;
+    one->socket.async_wait(watched::descriptor::wait_read,
+                           [one](const boost::system::error_code& error) {
+                               one->waits_readable = false;
+                               if (error || one->channel == nullptr) return;
+                               one->channel->process(one->socket.native_handle(), ARES_SOCKET_BAD);
+                               if (one->channel != nullptr) one->channel->wait_readable(one);
+                           });
+}
+
+void ares_channel::wait_writable(const std::shared_ptr<watched>& one) {
+    if (!one->wants_writable || one->waits_writable) return;
+    one->waits_writable = true;
+    one->socket.async_wait(watched::descriptor::wait_write,
+                           [one](const boost::system::error_code& error) {
+                               one->waits_writable = false;
+                               if (error || one->channel == nullptr) return;
+                               one->channel->process(ARES_SOCKET_BAD, one->socket.native_handle());
+                               if (one->channel != nullptr) one->channel->wait_writable(one);
+                           });
+}
+
+void ares_channel::process(ares_socket_t readable, ares_socket_t writable) {
+    ares_process_fd(channel_, readable, writable);
+    set_timer();
+    deliver();
+}
+
+void ares_channel::set_timer() {
+    timeval left{};
+    if (ares_timeout(channel_, nullptr, &left) == nullptr) {
+        timer_.cancel();
+        return;
+    }
+    // One more millisecond: c-ares must find the time-out over when it is called.
+    const auto when = deadline::clock::now() + std::chrono::seconds(left.tv_sec) +
+                      std::chrono::microseconds(left.tv_usec) + std::chrono::milliseconds(1);
+    // Too early does no harm, and most queries are answered before any time-out.
+    if (!timer_.is_set() || when < timer_.expiry()) timer_.expires_at(when);
+}
+
+void ares_channel::deliver() {
+    const std::shared_ptr<ares_channel*> alive = alive_;
+    while (*alive != nullptr && !answers_.empty()) {
+        answer next = std::move(answers_.front());
+        answers_.erase(answers_.begin());
+        next.done(next.error, std::move(next.addresses));
+    }
+}
+
+} // namespace muxsocks

@@ -1,0 +1,129 @@
+#pragma once
+
+/// \file
+/// One connected socket with its TLS engine (or none, on a plain link): large reads, decrypted and
+/// handed on in place; whatever is sent is encrypted into one output buffer and written at once. It
+/// knows nothing of sessions: its owner does, and the owner changes once it is known whose link
+/// this is.
+///
+/// Idle, it holds no buffer: ciphertext and plaintext pass through the thread's scratch buffers,
+/// and only an incomplete frame is kept.
+
+#include "protocol/link/link_thread.hpp"
+#include "protocol/link/output_interest.hpp"
+#include "protocol/link/tls_engine.hpp"
+
+#include "protocol/link/ref_counted.hpp"
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+
+#include <optional>
+#include <string>
+
+namespace muxsocks {
+
+struct link_options {
+    std::string congestion;                         ///< TCP_CONGESTION; empty: the system's.
+    std::chrono::milliseconds user_timeout{35'000}; ///< TCP_USER_TIMEOUT.
+    unsigned notsent_lowat = 128 * 1024;            ///< TCP_NOTSENT_LOWAT: nothing overtakes there.
+};
+
+/// Sets what every link's socket needs. Failures are not worth a link.
+void set_link_options(int descriptor, const link_options& options);
+
+class link : public ref_counted<link> {
+  public:
+    class owner {
+      public:
+        /// TLS is up (or the link is plain): the first bytes may be sent.
+        virtual void on_link_up(link& from) = 0;
+        /// Plaintext, beginning at a frame; returns what was taken. The rest comes again.
+        virtual std::size_t on_link_bytes(link& from, bytes_view bytes) = 0;
+        /// All output has been written after some had to wait.
+        virtual void on_link_writable(link& from) = 0;
+        /// The link is gone; `text` is a sentence for the log. Never after close().
+        virtual void on_link_down(link& from, std::error_code error, const std::string& text) = 0;
+
+      protected:
+        ~owner() = default;
+    };
+
+    link(link_thread& thread, tcp_socket socket, std::optional<tls_engine> engine);
+    ~link();
+
+    /// Begins: the TLS handshake, or at once on_link_up. `early`: bytes already read from the
+    /// socket.
+    void start(owner& to, bytes_view early = {});
+    void set_owner(owner& to) { owner_ = &to; }
+
+    /// Encrypts and appends to the output; flush() writes it.
+    void send(bytes_view plaintext);
+    /// Bytes that wait for flush, or that the socket did not take.
+    std::size_t output_size() const { return output_.size(); }
+    /// Whether the socket did not take all: on_link_writable will follow.
+    bool output_stuck() const { return waiting_write_; }
+    void flush();
+    void set_reading(bool on);
+    bool reading() const { return reading_; }
+
+    /// Ends the link without a word to the owner: what waits is still written, with close_notify,
+    /// for two seconds at most.
+    void close();
+    /// Ends the link at once.
+    void abort();
+    bool is_open() const { return state_ == state::handshake || state_ == state::up; }
+
+    /// 32 bytes, or none on a plain link.
+    std::vector<std::uint8_t> exporter() const;
+    const std::optional<tls_engine>& engine() const { return engine_; }
+    link_thread& thread() { return thread_; }
+    /// "192.0.2.1:443"; empty if unknown.
+    std::string peer_text() const;
+
+    /// Everything that makes a link, for another thread.
+    struct parts {
+        int descriptor = -1;
+        std::optional<tls_engine> engine;
+        std::vector<std::uint8_t> received; ///< Plaintext that no one has taken.
+    };
+    /// Takes the link apart; this object is dead afterwards. `received` are the bytes to go along.
+    parts take_apart(bytes_view received);
+    /// Goes on with a link that another thread has taken apart; TLS is up.
+    void start_up(owner& to, std::vector<std::uint8_t> received);
+    /// Hands bytes that wait here to the owner again.
+    void deliver_again();
+
+  private:
+    enum class state : std::uint8_t { created, handshake, up, closing, closed };
+
+    void wait_read();
+    void on_readable();
+    void receive(bytes_view ciphertext);
+    /// Hands the first `size` bytes of the plaintext scratch to the owner; keeps what is left.
+    void deliver(std::size_t size);
+    void wait_write();
+    void write_out();
+    void down(std::error_code error, std::string text);
+    void drain_input();
+    void close_socket();
+    bytes_span scratch();
+    /// Lays the kept begin of a frame before the bytes that were just received behind it.
+    void put_tail_first();
+
+    link_thread& thread_;
+    tcp_socket socket_;
+    std::optional<tls_engine> engine_;
+    owner* owner_ = nullptr;
+    output_buffer output_;
+    std::vector<std::uint8_t> tail_; ///< The begin of a frame that has not come whole.
+    std::unique_ptr<deadline> linger_;
+    state state_ = state::created;
+    output_interest output_interest_;
+    bool reading_ = true;
+    bool waiting_read_ = false;
+    bool waiting_write_ = false;
+    bool delivering_ = false;
+};
+
+using link_ptr = boost::intrusive_ptr<link>;
+
+} // namespace muxsocks

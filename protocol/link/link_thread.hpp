@@ -1,0 +1,63 @@
+#pragma once
+
+/// \file
+/// What all links of one thread share: the io_context, deadlines, pools, and the two scratch
+/// buffers that make an idle link hold none.
+
+#include "protocol/chunk_pool.hpp"
+#include "protocol/link/asio.hpp"
+#include "protocol/link/deadlines.hpp"
+#include "protocol/link/output_buffer.hpp"
+#include "protocol/memory_account.hpp"
+
+#include <memory>
+#include <vector>
+
+namespace muxsocks {
+
+class link_thread {
+  public:
+    static constexpr std::size_t ciphertext_size = 256 * 1024;
+    /// A batch decrypted, behind the incomplete frame of the batch before it.
+    static constexpr std::size_t plaintext_size = ciphertext_size + 2 * 65'536 + 16'384;
+
+    explicit link_thread(memory_budget& budget) : budget_(budget) {}
+
+    asio::io_context& context() { return context_; }
+    deadlines& clock() { return clock_; }
+    chunk_pool& chunks() { return chunks_; }
+    memory_budget& budget() { return budget_; }
+
+    /// Good until the handler that asked returns; every link of the thread uses the same.
+    bytes_span ciphertext() { return scratch(ciphertext_, ciphertext_size); }
+    bytes_span plaintext() { return scratch(plaintext_, plaintext_size); }
+
+    output_buffer take_output() {
+        if (outputs_.empty()) return output_buffer(160 * 1024);
+        auto taken = std::move(outputs_.back());
+        outputs_.pop_back();
+        return taken;
+    }
+    void give_output(output_buffer&& drained) {
+        // One that had to grow is not kept.
+        if (outputs_.size() < 4 && drained.capacity() <= 640 * 1024)
+            outputs_.push_back(std::move(drained));
+    }
+
+  private:
+    static bytes_span scratch(std::unique_ptr<std::uint8_t[]>& memory, std::size_t size) {
+        if (!memory) memory.reset(new std::uint8_t[size]);
+        return {memory.get(), size};
+    }
+
+    memory_budget& budget_;
+    // The pools are declared first: what handlers still hold when the context goes comes back here.
+    chunk_pool chunks_;
+    std::unique_ptr<std::uint8_t[]> ciphertext_;
+    std::unique_ptr<std::uint8_t[]> plaintext_;
+    std::vector<output_buffer> outputs_;
+    asio::io_context context_{1};
+    deadlines clock_{context_};
+};
+
+} // namespace muxsocks

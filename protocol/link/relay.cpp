@@ -1,0 +1,254 @@
+#include "protocol/link/relay.hpp"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <array>
+#include <cerrno>
+
+namespace muxsocks {
+namespace {
+
+using relay_ptr = boost::intrusive_ptr<relay>;
+
+constexpr std::size_t views_at_once = 64;
+
+} // namespace
+
+void close_with_reset(tcp_socket& socket) {
+    if (!socket.is_open()) return;
+    const ::linger at_once{1, 0};
+    (void)::setsockopt(socket.native_handle(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    boost::system::error_code ignored;
+    socket.close(ignored);
+}
+
+relay::relay(driver_ptr driver, tcp_socket socket, const relay_timeouts& timeouts)
+    : driver_(std::move(driver)),
+      socket_(std::move(socket)),
+      timeouts_(timeouts),
+      moved_(std::chrono::steady_clock::now()) {}
+
+relay::~relay() = default;
+
+void relay::start(stream& s) {
+    stream_ = &s;
+    s.context = static_cast<stream_owner*>(this);
+    kept_ = this;
+    if (timeouts_.idle.count() > 0) touch();
+    wait_readable();
+    if (s.unread_bytes() > 0 || s.fin_received) deliver();
+}
+
+// ---- From the socket into the stream
+
+void relay::wait_readable() {
+    if (waiting_read_ || !socket_.is_open()) return;
+    waiting_read_ = true;
+    socket_.async_wait(tcp_socket::wait_read,
+                       [self = relay_ptr(this)](const boost::system::error_code& error) {
+                           self->waiting_read_ = false;
+                           if (!error && self->stream_) self->on_local_readable();
+                       });
+}
+
+void relay::on_local_readable() {
+    if (!waiting_write_ && !waiting_error_) output_interest_.on_input(socket_);
+    if (bytes_down_ == 0 && early_end_cancels()) {
+        std::uint8_t byte = 0;
+        const auto size = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+        if (size == 0) {
+            driver_->core().reset(*stream_, reset_code::cancelled);
+            driver_->wake();
+            return finish_local();
+        }
+        // This has taken the socket's error: a later read would see an end of file.
+        if (size < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+            return on_local_error(errno);
+    }
+    driver_->core().on_readable(*stream_);
+    if (stream_->opened() && stream_->send.available() == 0) on_parked();
+    if (driver_->current_link() == nullptr) on_parked();
+    driver_->wake();
+}
+
+stream_owner::read_result relay::read_for_turn(const read_slot& slot) {
+    std::array<::iovec, read_slot::places_max> places;
+    for (std::size_t i = 0; i < slot.count; ++i)
+        places[i] = {slot.places[i].data(), slot.places[i].size()};
+    const auto size =
+        slot.count == 1
+            ? ::recv(socket_.native_handle(), places[0].iov_base, places[0].iov_len, MSG_DONTWAIT)
+            : ::readv(socket_.native_handle(), places.data(), static_cast<int>(slot.count));
+    if (size < 0) {
+        const bool nothing_yet = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+        if (nothing_yet) wait_readable();
+        return {0, read_outcome::drained, !nothing_yet};
+    }
+    if (timeout_) moved_ = std::chrono::steady_clock::now();
+    bytes_up_ += static_cast<std::uint64_t>(size);
+    if (size == 0) {
+        local_ended_ = true;
+        driver_->wake(); // on_ended is due once the turn is laid.
+        if (timeouts_.half_closed.count() > 0) touch();
+        if (stream_ended_)
+            asio::post(driver_->thread().context(),
+                       [self = relay_ptr(this)] { self->check_done(); });
+        else
+            on_parked(); // Nothing is read any more, but a reset must not go unseen.
+        return {0, read_outcome::end, false};
+    }
+    const auto bytes = static_cast<std::size_t>(size);
+    if (bytes == slot.size) return {bytes, read_outcome::more, false};
+    wait_readable();
+    return {bytes, read_outcome::drained, false};
+}
+
+void relay::on_read_failed() { on_local_error(ECONNRESET); }
+
+void relay::on_parked() {
+    if (waiting_error_ || waiting_read_ || !socket_.is_open()) return;
+    waiting_error_ = true;
+    socket_.async_wait(tcp_socket::wait_error, [self = relay_ptr(this)](
+                                                   const boost::system::error_code& error) {
+        self->waiting_error_ = false;
+        if (error || !self->stream_) return;
+        int pending = 0;
+        ::socklen_t size = sizeof pending;
+        (void)::getsockopt(self->socket_.native_handle(), SOL_SOCKET, SO_ERROR, &pending, &size);
+        // Without one the socket has only hung up: both ways are closed.
+        if (pending != 0) self->on_local_error(pending);
+    });
+}
+
+void relay::on_local_error(int) {
+    if (!stream_) return;
+    driver_->core().reset(*stream_, reset_code::cancelled);
+    driver_->wake();
+    reset_local();
+}
+
+// ---- From the stream into the socket
+
+void relay::on_stream_readable() {
+    const relay_ptr self(this);
+    if (!waiting_write_) deliver();
+}
+
+void relay::deliver() {
+    const relay_ptr self(this);
+    auto& core = driver_->core();
+    while (stream_ && stream_->unread_bytes() > 0) {
+        std::array<bytes_view, views_at_once> views;
+        const auto count = core.peek(*stream_, views);
+        if (bytes_down_ == 0) on_first_bytes(views[0]);
+        std::array<::iovec, views_at_once> parts;
+        std::size_t wanted = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            parts[i] = {const_cast<std::uint8_t*>(views[i].data()), views[i].size()};
+            wanted += views[i].size();
+        }
+        ::msghdr message{};
+        message.msg_iov = parts.data();
+        message.msg_iovlen = count;
+        const auto size =
+            count == 1 ? ::send(socket_.native_handle(), views[0].data(), views[0].size(),
+                                MSG_DONTWAIT | MSG_NOSIGNAL)
+                       : ::sendmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (size < 0) {
+            if (errno == EINTR) continue;
+            if (errno == EAGAIN || errno == EWOULDBLOCK) return wait_writable();
+            return on_local_error(errno);
+        }
+        if (timeout_) moved_ = std::chrono::steady_clock::now();
+        bytes_down_ += static_cast<std::uint64_t>(size);
+        driver_->consume(*stream_, static_cast<std::size_t>(size));
+        if (static_cast<std::size_t>(size) < wanted) return wait_writable();
+    }
+    if (stream_ && stream_->at_end() && !stream_ended_) {
+        stream_ended_ = true;
+        boost::system::error_code ignored;
+        socket_.shutdown(tcp_socket::shutdown_send, ignored);
+        if (timeouts_.half_closed.count() > 0) touch();
+        // A version 1 peer's FIN closes both directions.
+        if (stream_->closed) local_ended_ = true;
+        check_done();
+    }
+}
+
+void relay::wait_writable() {
+    if (waiting_write_) return;
+    waiting_write_ = true;
+    output_interest_.on_wait();
+    socket_.async_wait(tcp_socket::wait_write,
+                       [self = relay_ptr(this)](const boost::system::error_code& error) {
+                           self->waiting_write_ = false;
+                           if (!error && self->stream_) self->deliver();
+                       });
+}
+
+void relay::on_stream_reset(std::error_code why) {
+    const relay_ptr self(this);
+    if (!stream_) return;
+    if (bytes_down_ == 0 && on_reset_before_bytes(why)) return end(why);
+    close_with_reset(socket_);
+    end(why);
+}
+
+// ---- Ends
+
+void relay::check_done() {
+    if (stream_ && local_ended_ && stream_ended_) finish_local();
+}
+
+void relay::finish_local() {
+    const relay_ptr self(this);
+    boost::system::error_code ignored;
+    socket_.close(ignored);
+    end({});
+}
+
+void relay::reset_local() {
+    const relay_ptr self(this);
+    close_with_reset(socket_);
+    end(errc::stream_cancelled);
+}
+
+void relay::end(std::error_code why) {
+    if (!stream_) return;
+    const auto self = std::move(kept_);
+    const auto released = std::exchange(stream_, nullptr);
+    timeout_.reset();
+    on_ended(why);
+    driver_->core().release(*released);
+    driver_->wake();
+}
+
+// ---- Time
+
+std::chrono::milliseconds relay::time_allowed() const {
+    const bool half = local_ended_ != stream_ended_ && timeouts_.half_closed.count() > 0;
+    return half ? timeouts_.half_closed : timeouts_.idle;
+}
+
+void relay::touch() {
+    moved_ = std::chrono::steady_clock::now();
+    if (!timeout_)
+        timeout_ = std::make_unique<deadline>(driver_->thread().clock(), [this] { on_timeout(); });
+    if (const auto allowed = time_allowed(); allowed.count() > 0)
+        timeout_->expires_at(moved_ + allowed);
+}
+
+void relay::on_timeout() {
+    const auto allowed = time_allowed();
+    if (allowed.count() == 0) return;
+    const auto due = moved_ + allowed;
+    if (std::chrono::steady_clock::now() < due) return timeout_->expires_at(due);
+    const relay_ptr self(this);
+    driver_->core().reset(*stream_, reset_code::cancelled);
+    close_with_reset(socket_);
+    // Not from within end(): this runs inside the deadline's own handler.
+    asio::post(driver_->thread().context(), [self] { self->end(errc::stream_timeout); });
+}
+
+} // namespace muxsocks

@@ -1,0 +1,83 @@
+#pragma once
+
+/// \file
+/// One stream and one local socket. What the socket gives is read only when the stream's turn on
+/// the link has come, straight into the turn; what the stream brings is written at once, and only
+/// what the socket does not take stays in the session. Ends are passed on as they are: FIN as a
+/// half-close, RST as RST. While it is quiet it holds a wait for readability and nothing else.
+
+#include "protocol/link/output_interest.hpp"
+#include "protocol/link/session_driver.hpp"
+
+#include <memory>
+
+namespace muxsocks {
+
+struct relay_timeouts {
+    std::chrono::milliseconds idle{0};        ///< No byte either way; 0: never.
+    std::chrono::milliseconds half_closed{0}; ///< One direction ended and no byte; 0: never.
+};
+
+class relay : public ref_counted<relay>, public stream_owner {
+  public:
+    relay(driver_ptr driver, tcp_socket socket, const relay_timeouts& timeouts);
+    virtual ~relay();
+
+    /// Takes the stream over: becomes its owner, waits for the socket, delivers what has come.
+    void start(stream& s);
+
+    void on_stream_readable() override;
+    void on_stream_reset(std::error_code why) override;
+    read_result read_for_turn(const read_slot& slot) override;
+    void on_read_failed() override;
+    void on_parked() override;
+
+  protected:
+    /// A view of received bytes is about to be written; a derived class may look at it.
+    virtual void on_first_bytes(bytes_view) {}
+    /// The local socket has an end of file before any byte of the stream has come. Returns whether
+    /// that cancels the stream.
+    virtual bool early_end_cancels() const { return false; }
+    /// The stream has ended by RST before anything was delivered; the socket is about to be reset.
+    /// Returns whether the class has dealt with the socket itself.
+    virtual bool on_reset_before_bytes(std::error_code) { return false; }
+    /// The relay is over.
+    virtual void on_ended(std::error_code) {}
+
+    void wait_readable();
+    void wait_writable();
+    void finish_local(); ///< Closes the socket in the normal way and lets go of the stream.
+    void reset_local();  ///< Closes the socket with RST.
+    void end(std::error_code why);
+
+    driver_ptr driver_;
+    tcp_socket socket_;
+    stream* stream_ = nullptr;
+    std::uint64_t bytes_up_ = 0; ///< From the socket into the stream.
+    std::uint64_t bytes_down_ = 0;
+
+  private:
+    void on_local_readable();
+    void deliver();
+    void on_local_error(int error);
+    void check_done();
+    void touch();
+    void on_timeout();
+    std::chrono::milliseconds time_allowed() const;
+
+    boost::intrusive_ptr<relay> kept_; ///< The stream's reference, until end().
+    const relay_timeouts& timeouts_;
+    std::unique_ptr<deadline> timeout_;
+    std::chrono::steady_clock::time_point moved_;
+    output_interest output_interest_;
+    bool waiting_read_ = false;
+    bool waiting_write_ = false;
+    bool waiting_error_ = false;
+    bool local_ended_ = false;  ///< The socket's end of file has gone into the stream.
+    bool stream_ended_ = false; ///< The stream's end has gone to the socket.
+};
+
+/// Closes a socket so that its peer sees RST.
+void close_with_reset(tcp_socket& socket);
+
+} // namespace muxsocks

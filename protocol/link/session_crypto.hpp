@@ -1,0 +1,12 @@
+#pragma once
+
+/// \file
+/// The cryptography that the protocol core asks for, from OpenSSL.
+
+#include "protocol/handshake.hpp"
+
+namespace muxsocks {
+
+crypto_functions session_crypto();
+
+} // namespace muxsocks

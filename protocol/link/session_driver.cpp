@@ -1,0 +1,300 @@
+#include "protocol/link/session_driver.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <utility>
+
+namespace muxsocks {
+namespace {
+
+/// Ciphertext of one batch; what does not fit waits for the next round of the event loop.
+constexpr std::size_t batch_size = 128 * 1024;
+/// The same for one stream on a fast link.
+constexpr std::size_t batch_size_alone = 512 * 1024;
+
+stream_owner* owner_of(const stream& s) { return static_cast<stream_owner*>(s.context); }
+
+} // namespace
+
+session_driver::session_driver(link_thread& thread, session_settings settings, delegate& to)
+    : thread_(thread),
+      delegate_(&to),
+      binds_(settings.channel_binding),
+      session_(std::move(settings), now()),
+      deadline_(thread.clock(), [this] { on_deadline(); }),
+      last_words_(thread.clock(), [this] { on_session_closed(session_.error()); }) {}
+
+session_driver::~session_driver() {
+    if (link_) link_->abort();
+    if (resuming_) resuming_->abort();
+}
+
+// ---- Links
+
+void session_driver::start(link_ptr first) {
+    adopt(std::move(first));
+    session_.on_link(exporter_of(*link_), now());
+    settle();
+}
+
+std::vector<std::uint8_t> session_driver::exporter_of(const link& on) const {
+    return binds_ ? on.exporter() : std::vector<std::uint8_t>();
+}
+
+void session_driver::adopt(link_ptr next) {
+    if (link_) link_->abort();
+    link_ = std::move(next);
+    link_->set_owner(*this);
+}
+
+void session_driver::on_link_up(link&) {}
+
+std::size_t session_driver::on_link_bytes(link& from, bytes_view bytes) {
+    const driver_ptr self(this);
+    if (&from == resuming_.get()) return on_resume_bytes(bytes);
+    if (&from != link_.get()) return bytes.size();
+    return feed(bytes);
+}
+
+std::size_t session_driver::feed(bytes_view bytes) {
+    const driver_ptr self(this);
+    const auto used = session_.on_bytes(bytes, now());
+    settle();
+    return used;
+}
+
+void session_driver::on_link_writable(link& from) {
+    if (&from == link_.get()) turn();
+}
+
+void session_driver::on_link_down(link& from, std::error_code error, const std::string& text) {
+    const driver_ptr self(this);
+    if (&from == resuming_.get()) {
+        resuming_.reset();
+        if (delegate_) delegate_->on_resume_lost(*this, error, text);
+        return;
+    }
+    if (&from != link_.get()) return;
+    link_.reset();
+    down_text_ = text;
+    session_.on_link_lost(error, now());
+    settle();
+}
+
+void session_driver::drop_link(std::error_code why, const std::string& text) {
+    if (!link_) return;
+    const auto dropped = std::exchange(link_, nullptr);
+    dropped->abort();
+    down_text_ = text;
+    session_.on_link_lost(why, now());
+    settle();
+}
+
+void session_driver::resume_on(link_ptr next) {
+    if (resuming_) resuming_->abort();
+    resuming_ = next;
+    next->set_owner(*this);
+    next->send(session_.make_resume(exporter_of(*next), now()));
+    next->flush();
+}
+
+void session_driver::stop_resuming() {
+    if (resuming_) std::exchange(resuming_, nullptr)->abort();
+}
+
+std::size_t session_driver::on_resume_bytes(bytes_view bytes) {
+    const auto answer = session_.on_resume_answer(bytes, now());
+    switch (answer.status) {
+    case session::resume_status::need_more:
+        return 0;
+    case session::resume_status::resumed:
+        adopt(std::exchange(resuming_, nullptr));
+        return answer.used + feed(bytes.subspan(answer.used));
+    case session::resume_status::failed: {
+        const auto with = std::exchange(resuming_, nullptr);
+        if (delegate_) delegate_->on_resume_failed(*this, answer.failure, with);
+        return answer.used;
+    }
+    case session::resume_status::fault:
+        std::exchange(resuming_, nullptr)->close();
+        if (delegate_) delegate_->on_resume_lost(*this, answer.error, answer.error.message());
+        return bytes.size();
+    }
+    return bytes.size();
+}
+
+std::optional<resume_fail_frame> session_driver::resume(link_ptr next, const resume_frame& frame) {
+    const driver_ptr self(this);
+    const auto failure = session_.on_resume(frame, exporter_of(*next), now());
+    if (!failure) adopt(std::move(next));
+    settle();
+    return failure;
+}
+
+// ---- Streams
+
+stream& session_driver::open(bytes_view request, stream_owner& served_by) {
+    auto& s = session_.open(request, &served_by);
+    wake();
+    return s;
+}
+
+void session_driver::consume(stream& s, std::size_t bytes) {
+    session_.consume(s, bytes);
+    if (link_ && !link_->reading() && !session_.reading_paused()) link_->set_reading(true);
+    if (session_.wants_turn()) wake();
+}
+
+// ---- Turns
+
+void session_driver::wake() {
+    if (turn_posted_) return;
+    turn_posted_ = true;
+    asio::post(thread_.context(), [self = driver_ptr(this)] {
+        self->turn_posted_ = false;
+        self->turn();
+    });
+}
+
+void session_driver::turn() {
+    const driver_ptr self(this);
+    if (link_ && !link_->output_stuck() && !last_words_.is_set()) {
+        const auto at = now();
+        while (session_.wants_turn() && link_ &&
+               link_->output_size() < (session_.may_batch_more() ? batch_size_alone : batch_size))
+            lay_turn(at);
+        if (link_) link_->flush();
+    }
+    settle();
+}
+
+void session_driver::lay_turn(instant at) {
+    session_.begin_turn(at);
+    stream* failed = nullptr;
+    while (const auto slot = session_.next_read()) {
+        auto& s = *slot->subject;
+        const auto served_by = owner_of(s);
+        const auto result = served_by->read_for_turn(*slot);
+        session_.on_read(*slot, result.bytes, result.outcome);
+        if (result.failed) {
+            failed = &s;
+            break;
+        }
+        if (s.readable && !s.closed && s.send.available() == 0) served_by->on_parked();
+    }
+    chunk_ref keep;
+    const auto bytes = session_.end_turn(keep);
+    if (!bytes.empty()) link_->send(bytes);
+    if (failed && !failed->released) owner_of(*failed)->on_read_failed();
+}
+
+void session_driver::settle() {
+    if (dispatching_) return;
+    const driver_ptr self(this);
+    dispatching_ = true;
+    dispatch();
+    dispatching_ = false;
+    session_.end_batch();
+    dispatching_ = true;
+    dispatch(); // What end_batch had to shed.
+    dispatching_ = false;
+    if (link_ && link_->reading() == session_.reading_paused())
+        link_->set_reading(!session_.reading_paused());
+    if (session_.wants_turn() && link_ && !link_->output_stuck() && !last_words_.is_set()) wake();
+    update_deadline();
+}
+
+void session_driver::dispatch() {
+    while (const auto e = session_.next_event()) {
+        switch (e->type) {
+        case event::kind::readable:
+            if (const auto served_by = owner_of(*e->subject)) served_by->on_stream_readable();
+            break;
+        case event::kind::reset:
+            if (const auto served_by = owner_of(*e->subject)) served_by->on_stream_reset(e->error);
+            break;
+        case event::kind::opened:
+            if (delegate_)
+                delegate_->on_opened(*this, *e->subject);
+            else
+                session_.release(*e->subject);
+            break;
+        case event::kind::established:
+            if (delegate_) delegate_->on_established(*this);
+            break;
+        case event::kind::goaway:
+            if (delegate_) delegate_->on_goaway(*this);
+            break;
+        case event::kind::resumed:
+            if (delegate_) delegate_->on_resumed(*this);
+            break;
+        case event::kind::detached:
+            if (link_) link_->abort();
+            link_.reset();
+            session_.for_each_stream([](stream& s) {
+                if (const auto served_by = owner_of(s)) served_by->on_parked();
+            });
+            if (delegate_)
+                delegate_->on_detached(*this, e->error,
+                                       down_text_.empty() ? e->error.message() : down_text_);
+            down_text_.clear();
+            break;
+        case event::kind::closed: {
+            const auto delay = delegate_ ? delegate_->answer_delay(*this, e->error) : duration{};
+            if (link_ && delay > duration{})
+                last_words_.expires_after(delay);
+            else
+                on_session_closed(e->error);
+            break;
+        }
+        }
+    }
+}
+
+void session_driver::on_session_closed(std::error_code why) {
+    const driver_ptr self(this);
+    if (link_) {
+        // CLOSE or AUTH_FAIL is still in the session.
+        while (session_.wants_turn())
+            lay_turn(now());
+        if (link_) std::exchange(link_, nullptr)->close();
+    }
+    if (resuming_) std::exchange(resuming_, nullptr)->abort();
+    const auto to = std::exchange(delegate_, nullptr);
+    const auto text = down_text_.empty() ? why.message() : down_text_;
+    if (to) to->on_closed(*this, why, text);
+}
+
+// ---- Time
+
+void session_driver::update_deadline() {
+    const auto wanted = session_.deadline();
+    // A timer that is early only costs a look; moving it at each frame would cost much more.
+    if (!wanted || (deadline_.is_set() && deadline_.expiry() <= *wanted)) return;
+    deadline_.expires_at(std::max(*wanted, now() + std::chrono::milliseconds(1)));
+}
+
+void session_driver::on_deadline() {
+    const driver_ptr self(this);
+    session_.on_deadline(now());
+    settle();
+}
+
+// ---- Ends
+
+void session_driver::close(close_code code, std::error_code why, std::string_view text) {
+    session_.close(code, why, text);
+    settle();
+}
+
+void session_driver::go_away(close_code code, duration drain, std::string_view text) {
+    session_.go_away(code, drain, text);
+    settle();
+}
+
+void session_driver::probe() {
+    session_.probe();
+    settle();
+}
+
+} // namespace muxsocks

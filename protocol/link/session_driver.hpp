@@ -1,0 +1,117 @@
+#pragma once
+
+/// \file
+/// Drives one session: feeds it what its link receives, passes its events to the owners of streams
+/// and to a delegate, and writes its turns. It outlives links as its session does, and lives until
+/// the last stream owner has let go.
+
+#include "protocol/link/link.hpp"
+#include "protocol/link/stream_owner.hpp"
+
+namespace muxsocks {
+
+class session_driver final : public ref_counted<session_driver>, private link::owner {
+  public:
+    class delegate {
+      public:
+        virtual void on_established(session_driver& from) = 0;
+        /// The peer opened the stream: give it a stream_owner as its context, or refuse it.
+        virtual void on_opened(session_driver& from, stream& opened) = 0;
+        virtual void on_goaway(session_driver& from) = 0;
+        virtual void on_detached(session_driver& from, std::error_code why,
+                                 const std::string& text) = 0;
+        virtual void on_resumed(session_driver& from) = 0;
+        /// The server does not resume: the session is to be given up, `with` can carry a new one.
+        virtual void on_resume_failed(session_driver& from, const resume_fail_frame& failure,
+                                      link_ptr with) = 0;
+        /// The link that was to resume the session is gone.
+        virtual void on_resume_lost(session_driver& from, std::error_code why,
+                                    const std::string& text) = 0;
+        /// The session is over; nothing else comes from it. `text` is a sentence for the log; what
+        /// the peer said besides is in session::peer_text(), as it came.
+        virtual void on_closed(session_driver& from, std::error_code why,
+                               const std::string& text) = 0;
+        /// How long the last words wait (failed authentications).
+        virtual duration answer_delay(session_driver& from, std::error_code why) = 0;
+
+      protected:
+        ~delegate() = default;
+    };
+
+    session_driver(link_thread& thread, session_settings settings, delegate& to);
+    ~session_driver();
+
+    /// The delegate goes before the driver does: nothing is told to anyone any more.
+    void forget_delegate() { delegate_ = nullptr; }
+
+    session& core() { return session_; }
+    const session& core() const { return session_; }
+    link_thread& thread() { return thread_; }
+    link* current_link() { return link_.get(); }
+
+    /// The session's first link; it is up.
+    void start(link_ptr first);
+    /// Bytes that came on the first or the resuming link before it was ours; returns what was
+    /// taken.
+    std::size_t feed(bytes_view bytes);
+
+    /// Client: resumes on a link that is up. One at a time: a newer one replaces it.
+    void resume_on(link_ptr next);
+    bool resuming() const { return resuming_ != nullptr; }
+    /// Gives the link up that resume_on() got, without a word to the delegate.
+    void stop_resuming();
+    /// Server: a verified RESUME moves the session to this link; a failure leaves all as it is.
+    std::optional<resume_fail_frame> resume(link_ptr next, const resume_frame& frame);
+
+    /// Whether the peer has all that streams have sent, as far as can be known here: every counted
+    /// frame acknowledged, and no byte in the link's output.
+    bool all_delivered() const {
+        return !session_.unacked_since() && (!link_ || link_->output_size() == 0);
+    }
+
+    stream& open(bytes_view request, stream_owner& owner);
+    /// Something may have become sendable: a turn follows when the ready handlers have run.
+    void wake();
+    void consume(stream& s, std::size_t bytes);
+    void close(close_code code, std::error_code why, std::string_view text);
+    void go_away(close_code code, duration drain, std::string_view text);
+    void probe();
+    /// Drops the link as if it had been lost.
+    void drop_link(std::error_code why, const std::string& text);
+
+  private:
+    void on_link_up(link& from) override;
+    std::size_t on_link_bytes(link& from, bytes_view bytes) override;
+    void on_link_writable(link& from) override;
+    void on_link_down(link& from, std::error_code error, const std::string& text) override;
+
+    std::size_t on_resume_bytes(bytes_view bytes);
+    void adopt(link_ptr next);
+    /// The keying material that goes into the proofs: none without channel binding.
+    std::vector<std::uint8_t> exporter_of(const link& on) const;
+    void turn();
+    void lay_turn(instant now);
+    /// After anything happened: events, end of batch, a turn if one is wanted, the deadline.
+    void settle();
+    void dispatch();
+    void on_session_closed(std::error_code why);
+    void update_deadline();
+    void on_deadline();
+    static instant now() { return std::chrono::steady_clock::now(); }
+
+    link_thread& thread_;
+    delegate* delegate_;
+    bool binds_; ///< Whether proofs are bound to the TLS channel.
+    session session_;
+    link_ptr link_;
+    link_ptr resuming_;
+    deadline deadline_;
+    deadline last_words_;
+    std::string down_text_;
+    bool turn_posted_ = false;
+    bool dispatching_ = false;
+};
+
+using driver_ptr = boost::intrusive_ptr<session_driver>;
+
+} // namespace muxsocks

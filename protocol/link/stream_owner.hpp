@@ -1,0 +1,34 @@
+#pragma once
+
+/// \file
+/// Who serves a stream of a session_driver: stream::context points to one of these from open() or
+/// the first sight of the stream until session::release(). All calls come from the thread of the
+/// session.
+
+#include "protocol/session.hpp"
+
+namespace muxsocks {
+
+class stream_owner {
+  public:
+    struct read_result {
+        std::size_t bytes = 0;
+        read_outcome outcome = read_outcome::drained;
+        bool failed = false; ///< The socket is broken: on_read_failed() follows.
+    };
+
+    /// Unread bytes or the end of the stream have come: session::peek, consume, stream::at_end.
+    virtual void on_stream_readable() = 0;
+    /// The stream has ended by RST or with its session; release it.
+    virtual void on_stream_reset(std::error_code why) = 0;
+    /// It is the stream's turn: read from the socket into the slot's places.
+    virtual read_result read_for_turn(const read_slot& slot) = 0;
+    virtual void on_read_failed() = 0;
+    /// The stream is not read for a while (no credit, no link): watch the socket for errors.
+    virtual void on_parked() = 0;
+
+  protected:
+    ~stream_owner() = default;
+};
+
+} // namespace muxsocks

@@ -1,0 +1,154 @@
+#include "protocol/program/listen.hpp"
+
+#include "protocol/program/log.hpp"
+
+#include <boost/asio/ip/v6_only.hpp>
+
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <stdexcept>
+#include <system_error>
+#include <vector>
+
+namespace muxsocks {
+namespace {
+
+using asio::ip::tcp;
+
+tcp::endpoint endpoint_of(const host_port& address) {
+    if (address.host.empty()) return {asio::ip::address_v6::any(), address.port};
+    return {asio::ip::make_address(address.host), address.port};
+}
+
+std::string cure_for(const boost::system::error_code& error) {
+    switch (error.value()) {
+    case EADDRINUSE:
+        return "another program listens there: stop it or choose another port";
+    case EADDRNOTAVAIL:
+        return "this host has no such address: correct \"listen\"";
+    case EACCES:
+        return "ports below 1024 need CAP_NET_BIND_SERVICE or another port";
+    default:
+        return error.message();
+    }
+}
+
+/// Sets the options and binds; false if this host lacks the family or address.
+boost::system::error_code set_up(tcp_acceptor& acceptor, const tcp::endpoint& at, bool dual,
+                                 bool shared) {
+    boost::system::error_code error;
+    if (acceptor.open(at.protocol(), error); error) return error;
+    acceptor.set_option(tcp_acceptor::reuse_address(true), error);
+    if (at.address().is_v6()) acceptor.set_option(asio::ip::v6_only(!dual), error);
+    const int on = 1;
+    if (shared)
+        (void)::setsockopt(acceptor.native_handle(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    acceptor.set_option(tcp::no_delay(true), error);
+    acceptor.set_option(asio::socket_base::keep_alive(true), error);
+    if (acceptor.bind(at, error); error) return error;
+    if (acceptor.listen(asio::socket_base::max_listen_connections, error); error) return error;
+    acceptor.native_non_blocking(true, error);
+    return error;
+}
+
+/// Where this host reaches what listens on the address; none if the system chose its port.
+std::vector<tcp::endpoint> own_endpoints(const listen_address& listening) {
+    if (listening.address.port == 0) return {};
+    const auto at = endpoint_of(listening.address);
+    const tcp::endpoint v4(asio::ip::address_v4::loopback(), at.port());
+    const tcp::endpoint v6(asio::ip::address_v6::loopback(), at.port());
+    if (listening.address.host.empty()) return {v4, v6};
+    if (!at.address().is_unspecified()) return {at};
+    return {at.address().is_v4() ? v4 : v6};
+}
+
+/// -1 with errno where it fails.
+int connect_within(const tcp::endpoint& to, std::chrono::milliseconds limit) {
+    const int descriptor = ::socket(to.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) return -1;
+    const ::timeval time{limit.count() / 1000, limit.count() % 1000 * 1000};
+    (void)::setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);
+    (void)::setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
+    if (::connect(descriptor, to.data(), static_cast<::socklen_t>(to.size())) == 0)
+        return descriptor;
+    const int error = errno;
+    ::close(descriptor);
+    errno = error;
+    return -1;
+}
+
+} // namespace
+
+std::optional<tcp_acceptor> open_listener(asio::io_context& context, const listen_address& address,
+                                          bool shared) {
+    tcp_acceptor acceptor(context.get_executor());
+    auto at = endpoint_of(address.address);
+    const bool all = address.address.host.empty();
+    auto error = set_up(acceptor, at, all, shared);
+    if (all && error == boost::system::errc::address_family_not_supported) {
+        // A host without IPv6.
+        acceptor = tcp_acceptor(context.get_executor());
+        at = {asio::ip::address_v4::any(), address.address.port};
+        error = set_up(acceptor, at, false, shared);
+    }
+    if (!error) return acceptor;
+    const bool absent = error == boost::system::errc::address_family_not_supported ||
+                        error == boost::system::errc::address_not_available;
+    if (absent && address.skip_if_unavailable) {
+        log::info("not listening on {}: this host has no such address", to_string(address.address));
+        return {};
+    }
+    throw std::runtime_error(
+        fmt::format("cannot listen on {}: {}", to_string(address.address), cure_for(error)));
+}
+
+std::string bound_address(const tcp_acceptor& acceptor) {
+    boost::system::error_code error;
+    const auto at = acceptor.local_endpoint(error);
+    return to_string(host_port{at.address().to_string(), at.port()});
+}
+
+int connect_to_own_listener(std::span<const listen_address> listening,
+                            std::chrono::milliseconds limit) {
+    std::string failures;
+    for (const auto& each : listening) {
+        for (const auto& endpoint : own_endpoints(each)) {
+            const int descriptor = connect_within(endpoint, limit);
+            if (descriptor >= 0) return descriptor;
+            failures += fmt::format(
+                "{}{}: {}", failures.empty() ? "" : "; ",
+                to_string(host_port{endpoint.address().to_string(), each.address.port}),
+                errno == EINPROGRESS || errno == EAGAIN ? "no answer in time"
+                                                        : std::system_category().message(errno));
+        }
+    }
+    if (failures.empty())
+        throw std::runtime_error("\"listen\" leaves the port to the system: only a port that the "
+                                 "configuration names can be asked");
+    throw std::runtime_error("cannot connect to " + failures);
+}
+
+int accept_one(int listening, int& error) {
+    for (;;) {
+        const int descriptor = ::accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (descriptor >= 0) return descriptor;
+        switch (errno) {
+        case EMFILE:
+        case ENFILE:
+        case ENOBUFS:
+        case ENOMEM:
+            error = errno;
+            return -1;
+        case EAGAIN:
+            return -1;
+        default:
+            // A connection that is gone already, or the network's passing trouble.
+            continue;
+        }
+    }
+}
+
+} // namespace muxsocks

@@ -1,0 +1,137 @@
+#include "protocol/program/share_link.hpp"
+
+#include "protocol/program/config_error.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <charconv>
+
+namespace muxsocks {
+namespace {
+
+constexpr std::string_view scheme = "muxsocks://";
+constexpr std::string_view unreserved =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+
+std::string encode(std::string_view text) {
+    constexpr std::string_view digits = "0123456789ABCDEF";
+    std::string out;
+    for (const char c : text) {
+        if (unreserved.find(c) != std::string_view::npos) {
+            out += c;
+            continue;
+        }
+        const auto byte = static_cast<unsigned char>(c);
+        out += {'%', digits[byte >> 4], digits[byte & 15]};
+    }
+    return out;
+}
+
+std::string decode(std::string_view text, const char* part) {
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] != '%') {
+            out += text[i];
+            continue;
+        }
+        unsigned value = 0;
+        const auto digits = text.substr(i + 1, 2);
+        const auto end = digits.data() + digits.size();
+        if (digits.size() != 2 || std::from_chars(digits.data(), end, value, 16).ptr != end)
+            throw config_error(std::string("the link's ") + part +
+                               " has a % that is not followed by two hexadecimal digits");
+        out += static_cast<char>(value);
+        i += 2;
+    }
+    return out;
+}
+
+/// What stands before the first (or last) `mark`, which is taken out of `text` with it.
+std::string_view cut(std::string_view& text, char mark, bool last = false) {
+    const auto at = last ? text.rfind(mark) : text.find(mark);
+    if (at == std::string_view::npos) return std::exchange(text, {});
+    const auto head = text.substr(0, at);
+    text.remove_prefix(at + 1);
+    return head;
+}
+
+host_port parse_server(std::string_view text) {
+    host_port server;
+    const auto colon = text.rfind(':');
+    if (colon == std::string_view::npos || colon + 1 == text.size())
+        throw config_error("the link has no port: expected muxsocks://user:token@host:port...");
+    auto host = text.substr(0, colon);
+    const auto port = text.substr(colon + 1);
+    const auto end = port.data() + port.size();
+    if (std::from_chars(port.data(), end, server.port).ptr != end || server.port == 0)
+        throw config_error("the link's port must be a number from 1 to 65535");
+    if (host.size() > 2 && host.front() == '[' && host.back() == ']')
+        host = host.substr(1, host.size() - 2);
+    if (host.empty()) throw config_error("the link has no host");
+    server.host = host;
+    return server;
+}
+
+} // namespace
+
+std::string to_string(const share_link& link) {
+    std::string out(scheme);
+    out += encode(link.user) + ":" + encode(link.token) + "@" + to_string(link.server);
+    char mark = '?';
+    for (const auto& pin : link.pins) {
+        out += mark + std::string("pin=") + encode(pin);
+        mark = '&';
+    }
+    if (!link.name.empty()) out += "#" + encode(link.name);
+    return out;
+}
+
+share_link parse_share_link(std::string_view text) {
+    constexpr std::string_view blanks = " \t\r\n";
+    const auto begin = text.find_first_not_of(blanks);
+    if (begin == std::string_view::npos) throw config_error("the link is empty");
+    text = text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
+    if (!text.starts_with(scheme))
+        throw config_error("that is no muxsocks link: it must begin with muxsocks://");
+    text.remove_prefix(scheme.size());
+    share_link link;
+    auto rest = text;
+    auto before_name = cut(rest, '#');
+    link.name = decode(rest, "name");
+    auto query = before_name;
+    const auto authority = cut(query, '?');
+    auto server = authority;
+    auto user = cut(server, '@', true);
+    if (server.empty())
+        throw config_error("the link has no \"@\": expected muxsocks://user:token@host:port...");
+    link.user = decode(cut(user, ':'), "user");
+    link.token = decode(user, "token");
+    if (link.user.empty() || link.token.empty())
+        throw config_error("the link needs a user and a token: muxsocks://user:token@host:port...");
+    link.server = parse_server(server);
+    while (!query.empty()) {
+        auto value = cut(query, '&');
+        const auto key = cut(value, '=');
+        if (key == "pin")
+            link.pins.push_back(decode(value, "pin"));
+        else
+            throw config_error("the link has a parameter that this version does not know: \"" +
+                               decode(key, "query") + "\"");
+    }
+    return link;
+}
+
+std::string client_config_text(const share_link& link, const std::string& listen,
+                               bool open_listener, const std::vector<host_port>& servers) {
+    nlohmann::ordered_json out;
+    if (!listen.empty()) out["listen"] = listen;
+    if (open_listener) out["open_listener"] = true;
+    if (servers.empty()) out["server"] = to_string(link.server);
+    for (const auto& each : servers)
+        out["servers"].push_back({{"address", to_string(each)}});
+    out["auth"] = {{"user", link.user}, {"token", link.token}};
+    if (!link.pins.empty()) out["tls"] = {{"pin_sha256", link.pins}};
+    return out.dump(2) + "\n";
+}
+
+} // namespace muxsocks

@@ -1,0 +1,38 @@
+#pragma once
+
+/// \file
+/// The share link: everything that a client needs in one line, for a message or a QR code.
+///
+///     muxsocks://user:token@host:port?pin=sha256:BASE64#name
+///
+/// User, token and name are percent-encoded (RFC 3986). A link is a secret: it holds the token.
+
+#include "protocol/program/settings.hpp"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace muxsocks {
+
+struct share_link {
+    std::string user;
+    std::string token;
+    host_port server;
+    std::vector<std::string> pins; ///< As tls.pin_sha256 takes them; none: the system's CAs.
+    std::string name;              ///< For people; may be empty.
+};
+
+[[nodiscard]] std::string to_string(const share_link& link);
+
+/// Throws config_error with a sentence that says what is wrong, never with the token in it.
+/// White space around the link is left out.
+[[nodiscard]] share_link parse_share_link(std::string_view text);
+
+/// The client.json that does what the link says, and no more; listens on `listen` if it is not
+/// empty, and uses `servers` in place of the link's one if there are any.
+[[nodiscard]] std::string client_config_text(const share_link& link, const std::string& listen = {},
+                                             bool open_listener = false,
+                                             const std::vector<host_port>& servers = {});
+
+} // namespace muxsocks

@@ -1,0 +1,219 @@
+#include "protocol/program/value_kinds.hpp"
+
+#include "protocol/link/crypto.hpp"
+#include "protocol/link/tls_context.hpp"
+#include "protocol/program/values.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace muxsocks::kinds {
+
+namespace {
+
+using nlohmann::json;
+
+std::string json_text(const std::string& text) { return json(text).dump(); }
+
+/// The text of a JSON string, null for any other value.
+const std::string* text_of(const json& value) { return value.get_ptr<const std::string*>(); }
+
+bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
+bool looks_like_bare_ipv6(const std::string& text) {
+    return text.find('[') == std::string::npos && std::count(text.begin(), text.end(), ':') > 1;
+}
+
+void hint_at_address(const std::string& text, std::string& hint) {
+    if (text.find("://") != std::string::npos) {
+        hint = "it takes no scheme such as \"https://\"";
+    } else if (looks_like_bare_ipv6(text)) {
+        hint = "an IPv6 address stands in brackets, as in \"[2001:db8::1]:443\"";
+    } else if (text.rfind("*:", 0) == 0) {
+        hint = "all addresses are written as \"" + text.substr(1) + "\"";
+    } else if (!text.empty() && text.find(':') == std::string::npos) {
+        hint = "the port is missing";
+    }
+}
+
+} // namespace
+
+value_kind<bool> boolean() {
+    return {"true or false", "true or false",
+            [](const json& value, std::string& hint) -> std::optional<bool> {
+                if (value.is_boolean()) return value.get<bool>();
+                if (value == "true" || value == "false") hint = "it stands without quotation marks";
+                return std::nullopt;
+            },
+            [](const bool& value) { return std::string(value ? "true" : "false"); }};
+}
+
+value_kind<std::string> text(std::size_t min, std::size_t max, std::string type) {
+    const std::string bounds = std::to_string(min) + " to " + std::to_string(max) + " bytes";
+    return {std::move(type), "a text of " + bounds + " without control characters",
+            [min, max](const json& value, std::string& /*hint*/) -> std::optional<std::string> {
+                const std::string* found = text_of(value);
+                if (found == nullptr || found->size() < min || found->size() > max ||
+                    std::any_of(found->begin(), found->end(), is_control)) {
+                    return std::nullopt;
+                }
+                return *found;
+            },
+            json_text};
+}
+
+value_kind<std::uint32_t> number(std::uint32_t min, std::uint32_t max) {
+    const std::string bounds = std::to_string(min) + " to " + std::to_string(max);
+    return {"number, " + bounds, "a whole number from " + bounds,
+            [min, max](const json& value, std::string& hint) -> std::optional<std::uint32_t> {
+                if (value.is_string()) hint = "it stands without quotation marks";
+                if (!value.is_number_unsigned()) return std::nullopt;
+                const auto found = value.get<std::uint64_t>();
+                if (found < min || found > max) return std::nullopt;
+                return static_cast<std::uint32_t>(found);
+            },
+            [](const std::uint32_t& value) { return std::to_string(value); }};
+}
+
+value_kind<std::chrono::milliseconds> duration(std::chrono::milliseconds min,
+                                               std::chrono::milliseconds max, bool zero_is_off) {
+    const std::string bounds = format_duration(min) + " to " + format_duration(max);
+    const std::string zero = zero_is_off ? ", or \"0\" for off" : "";
+    return {
+        "duration, " + bounds + (zero_is_off ? ", or 0 (off)" : ""),
+        "a duration from " + bounds + ", such as \"250ms\", \"15s\" or \"2m\"" + zero,
+        [min, max, zero_is_off](const json& value,
+                                std::string& hint) -> std::optional<std::chrono::milliseconds> {
+            const std::string* found = text_of(value);
+            if (value.is_number() && value != 0) hint = "the unit is missing";
+            if (found == nullptr && value != 0) return std::nullopt;
+            const auto parsed = parse_duration(found == nullptr ? "0" : *found);
+            if (!parsed) return std::nullopt;
+            if (parsed->count() == 0 && zero_is_off) return parsed;
+            if (*parsed < min || *parsed > max) return std::nullopt;
+            return parsed;
+        },
+        [](const std::chrono::milliseconds& value) { return json_text(format_duration(value)); }};
+}
+
+value_kind<std::uint64_t> size(std::uint64_t min, std::uint64_t max) {
+    const std::string bounds = format_size(min) + " to " + format_size(max);
+    return {"size, " + bounds,
+            "a size from " + bounds + ", such as \"64KiB\", \"8MiB\" or a number of bytes",
+            [min, max](const json& value, std::string& /*hint*/) -> std::optional<std::uint64_t> {
+                std::optional<std::uint64_t> bytes;
+                if (value.is_number_unsigned()) bytes = value.get<std::uint64_t>();
+                if (const std::string* found = text_of(value)) bytes = parse_size(*found);
+                if (!bytes || *bytes < min || *bytes > max) return std::nullopt;
+                return bytes;
+            },
+            [](const std::uint64_t& value) { return json_text(format_size(value)); }};
+}
+
+value_kind<host_port> remote_address() {
+    return {"address", "an address with a port, such as \"example.org:443\"",
+            [](const json& value, std::string& hint) -> std::optional<host_port> {
+                const std::string* found = text_of(value);
+                if (found == nullptr) return std::nullopt;
+                const std::optional<host_port> parsed = parse_host_port(*found);
+                if (!parsed) {
+                    hint_at_address(*found, hint);
+                } else if (parsed->host.empty()) {
+                    hint = "the host is missing";
+                } else if (parsed->port == 0) {
+                    hint = "nobody can be reached at port 0";
+                } else {
+                    return parsed;
+                }
+                return std::nullopt;
+            },
+            [](const host_port& value) { return json_text(to_string(value)); }};
+}
+
+value_kind<host_port> remote_ip_address(std::uint16_t default_port) {
+    return {"IP address, with a port other than " + std::to_string(default_port) + " if need be",
+            "an IP address with or without a port, such as \"192.0.2.1\" or \"[2001:db8::1]:53\"",
+            [default_port](const json& value, std::string& /*hint*/) -> std::optional<host_port> {
+                const std::string* found = text_of(value);
+                if (found == nullptr) return std::nullopt;
+                const std::optional<host_port> parsed = parse_host_port(*found, default_port);
+                if (!parsed || !is_ip_address(parsed->host) || parsed->port == 0) {
+                    return std::nullopt;
+                }
+                return parsed;
+            },
+            [](const host_port& value) { return json_text(to_string(value)); }};
+}
+
+value_kind<listen_address> listening_address() {
+    return {"address",
+            "an IP address with a port, such as \"127.0.0.1:1080\", \"[::1]:1080\" or "
+            "\":1080\" (all addresses)",
+            [](const json& value, std::string& hint) -> std::optional<listen_address> {
+                const std::string* found = text_of(value);
+                if (found == nullptr) return std::nullopt;
+                const std::optional<host_port> parsed = parse_host_port(*found);
+                if (!parsed) {
+                    hint_at_address(*found, hint);
+                    return std::nullopt;
+                }
+                const bool is_ip = parsed->host.empty() || is_ip_address(parsed->host);
+                if (!is_ip && parsed->host != "localhost") {
+                    hint = "no name but \"localhost\" can be listened on";
+                    return std::nullopt;
+                }
+                return listen_address{*parsed, false};
+            },
+            [](const listen_address& value) { return json_text(to_string(value.address)); }};
+}
+
+value_kind<network> ip_network() {
+    return {"network", "an IP address or a network, such as \"10.0.0.0/8\" or \"2001:db8::1\"",
+            [](const json& value, std::string& hint) -> std::optional<network> {
+                const std::string* found = text_of(value);
+                if (found == nullptr) return std::nullopt;
+                std::optional<network> parsed = parse_network(*found);
+                if (parsed) return parsed;
+                if (const auto meant = parse_network_loosely(*found)) {
+                    hint = "the network of that address is \"" + to_string(*meant) +
+                           "\", the address alone \"" + found->substr(0, found->find('/')) + "\"";
+                }
+                return std::nullopt;
+            },
+            [](const network& value) { return json_text(to_string(value)); }};
+}
+
+value_kind<sha256_digest> digest() {
+    return {"SHA-256", "a SHA-256 digest as 64 hexadecimal digits or 44 characters of base64",
+            [](const json& value, std::string& hint) -> std::optional<sha256_digest> {
+                const std::string* found = text_of(value);
+                if (found == nullptr) return std::nullopt;
+                std::optional<sha256_digest> parsed = parse_pin(*found);
+                if (!parsed) hint = "it has " + std::to_string(found->size()) + " characters";
+                return parsed;
+            },
+            [](const sha256_digest& value) { return json_text(to_hex(value)); }, true};
+}
+
+value_kind<std::size_t> one_of(std::vector<std::string> names) {
+    std::string all;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        const bool last = i + 1 == names.size();
+        all += (i == 0 ? "" : last ? " or " : ", ") + json_text(names[i]);
+    }
+    return {all, all,
+            [names](const json& value, std::string& hint) -> std::optional<std::size_t> {
+                const std::string* found = text_of(value);
+                if (found == nullptr) return std::nullopt;
+                const auto match = std::find(names.begin(), names.end(), *found);
+                if (match != names.end()) return static_cast<std::size_t>(match - names.begin());
+                if (const auto near = nearest_word(*found, names)) {
+                    hint = "did you mean \"" + *near + "\"?";
+                }
+                return std::nullopt;
+            },
+            [names](const std::size_t& value) { return json_text(names.at(value)); }};
+}
+
+} // namespace muxsocks::kinds

@@ -1,0 +1,216 @@
+#include "protocol/program/values.hpp"
+
+#include "protocol/program/network.hpp"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <array>
+#include <charconv>
+#include <limits>
+
+namespace muxsocks {
+
+namespace {
+
+template <class Number>
+struct unit {
+    std::string_view name;
+    Number factor;
+};
+
+/// Smallest first. Milliseconds.
+constexpr std::array<unit<std::int64_t>, 5> duration_units{
+    {{"ms", 1}, {"s", 1'000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}}};
+
+/// Smallest first. Bytes.
+constexpr std::array<unit<std::uint64_t>, 5> size_units{
+    {{"", 1}, {"KiB", 1ULL << 10}, {"MiB", 1ULL << 20}, {"GiB", 1ULL << 30}, {"TiB", 1ULL << 40}}};
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+/// Hexadecimal value of a digit, or -1.
+int hex_value(char c) {
+    if (is_digit(c)) return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+/// All of `text` as a decimal number without sign, blanks or superfluous zeros.
+template <class Number>
+std::optional<Number> parse_number(std::string_view text) {
+    if (text.empty() || !is_digit(text.front())) return std::nullopt;
+    if (text.size() > 1 && text.front() == '0') return std::nullopt;
+    Number value{};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+    return value;
+}
+
+/// A number and the name of one of `units` right behind it.
+template <class Number, std::size_t N>
+std::optional<Number> parse_with_unit(std::string_view text,
+                                      const std::array<unit<Number>, N>& units) {
+    const auto digits_end = std::find_if_not(text.begin(), text.end(), is_digit);
+    const auto digits = static_cast<std::size_t>(digits_end - text.begin());
+    const std::optional<Number> value = parse_number<Number>(text.substr(0, digits));
+    if (!value) return std::nullopt;
+    for (const auto& [name, factor] : units) {
+        if (name != text.substr(digits)) continue;
+        if (*value > std::numeric_limits<Number>::max() / factor) return std::nullopt;
+        return *value * factor;
+    }
+    return std::nullopt;
+}
+
+template <class Number, std::size_t N>
+std::string format_with_unit(Number value, const std::array<unit<Number>, N>& units) {
+    const auto whole = [&](const unit<Number>& one) { return value % one.factor == 0; };
+    const auto largest = std::find_if(units.rbegin(), units.rend(), whole);
+    return std::to_string(value / largest->factor) + std::string(largest->name);
+}
+
+/// Whether resolvers take a name that ends in `label` for an IPv4 address in one of its odd forms
+/// ("127.1", "0x7f000001").
+bool is_number_label(std::string_view label) {
+    if (std::all_of(label.begin(), label.end(), is_digit)) return true;
+    if (label.substr(0, 2) != "0x" && label.substr(0, 2) != "0X") return false;
+    return std::all_of(label.begin() + 2, label.end(), [](char c) { return hex_value(c) >= 0; });
+}
+
+/// RFC 1123 section 2.1, with the underscores that occur in practice.
+bool is_host_name(std::string_view host) {
+    if (host.empty() || host.size() > 253) return false;
+    const auto allowed = [](char c) {
+        return is_letter(c) || is_digit(c) || c == '-' || c == '.' || c == '_';
+    };
+    if (!std::all_of(host.begin(), host.end(), allowed)) return false;
+    if (host.front() == '.' || host.front() == '-' || host.find("..") != std::string_view::npos) {
+        return false;
+    }
+    if (host.back() == '.') host.remove_suffix(1);
+    const std::size_t last_dot = host.rfind('.');
+    return !is_number_label(last_dot == std::string_view::npos ? host : host.substr(last_dot + 1));
+}
+
+bool is_ipv6_address(const std::string& host) {
+    in6_addr address{};
+    const std::size_t zone = host.find('%');
+    if (zone != std::string::npos && zone + 1 == host.size()) return false;
+    return inet_pton(AF_INET6, host.substr(0, zone).c_str(), &address) == 1;
+}
+
+bool is_ipv4_address(const std::string& host) {
+    in_addr address{};
+    return inet_pton(AF_INET, host.c_str(), &address) == 1;
+}
+
+std::string folded(std::string_view word) {
+    std::string result(word);
+    for (char& c : result) {
+        if (c == '-') c = '_';
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    }
+    return result;
+}
+
+/// Letters to change, add, remove or swap with their neighbour (optimal string alignment).
+std::size_t distance(const std::string& a, const std::string& b) {
+    std::vector<std::vector<std::size_t>> d(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
+    for (std::size_t i = 0; i <= a.size(); ++i) {
+        d[i][0] = i;
+    }
+    for (std::size_t j = 0; j <= b.size(); ++j) {
+        d[0][j] = j;
+    }
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+        for (std::size_t j = 1; j <= b.size(); ++j) {
+            const std::size_t changed = d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+            d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, changed});
+            const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+            if (swapped) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+        }
+    }
+    return d[a.size()][b.size()];
+}
+
+} // namespace
+
+std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
+    if (text == "0") return std::chrono::milliseconds(0);
+    const auto value = parse_with_unit(text, duration_units);
+    if (!value) return std::nullopt;
+    return std::chrono::milliseconds(*value);
+}
+
+std::string format_duration(std::chrono::milliseconds value) {
+    if (value.count() == 0) return "0";
+    return format_with_unit<std::int64_t>(value.count(), duration_units);
+}
+
+std::optional<std::uint64_t> parse_size(std::string_view text) {
+    return parse_with_unit(text, size_units);
+}
+
+std::string format_size(std::uint64_t bytes) {
+    if (bytes == 0) return "0";
+    return format_with_unit(bytes, size_units);
+}
+
+std::optional<host_port> parse_host_port(std::string_view text,
+                                         std::optional<std::uint16_t> default_port) {
+    if (default_port && is_ip_address(std::string(text))) {
+        return host_port{std::string(text), *default_port};
+    }
+    const bool bracketed = !text.empty() && text.front() == '[';
+    const std::size_t host_end = bracketed ? text.find(']') : text.find(':');
+    if (bracketed && host_end == std::string_view::npos) return std::nullopt;
+    const std::string host(bracketed ? text.substr(1, host_end - 1) : text.substr(0, host_end));
+    const bool valid = bracketed ? is_ipv6_address(host)
+                                 : host.empty() || is_ipv4_address(host) || is_host_name(host);
+    if (!valid) return std::nullopt;
+
+    std::string_view rest;
+    if (host_end != std::string_view::npos) rest = text.substr(host_end + (bracketed ? 1 : 0));
+    if (rest.empty()) {
+        if (!default_port || host.empty()) return std::nullopt;
+        return host_port{host, *default_port};
+    }
+    if (rest.front() != ':') return std::nullopt;
+    const auto port = parse_number<std::uint16_t>(rest.substr(1));
+    if (!port) return std::nullopt;
+    return host_port{host, *port};
+}
+
+bool is_ip_address(const std::string& host) {
+    return is_ipv4_address(host) || is_ipv6_address(host);
+}
+
+bool is_loopback(const std::string& host) {
+    if (folded(host) == "localhost") return true;
+    static const std::vector<network> loopback{*parse_network("127.0.0.0/8"),
+                                               *parse_network("::1")};
+    const std::optional<network> address = parse_network(host);
+    if (!address) return false;
+    const std::size_t length = address->is_v4 ? 4 : 16;
+    return contains(loopback, std::span(address->address).first(length));
+}
+
+std::optional<std::string> nearest_word(std::string_view word,
+                                        const std::vector<std::string>& candidates) {
+    std::optional<std::string> best;
+    std::size_t best_distance = std::min<std::size_t>(3, 1 + word.size() / 4) + 1;
+    for (const std::string& candidate : candidates) {
+        const std::size_t here = distance(folded(word), folded(candidate));
+        // A short word that shares nothing with the candidate is no misspelling of it.
+        if (here < best_distance && here < candidate.size()) {
+            best = candidate;
+            best_distance = here;
+        }
+    }
+    return best;
+}
+
+} // namespace muxsocks

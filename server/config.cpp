@@ -1,0 +1,292 @@
+#include "server/config.hpp"
+
+#include "protocol/program/command_line.hpp"
+#include "protocol/program/config_reader.hpp"
+#include "protocol/program/resources.hpp"
+#include "protocol/program/secret.hpp"
+#include "protocol/program/settings_schema.hpp"
+#include "protocol/program/values.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+
+namespace muxsocks::server {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Above any counter that makes sense, and still far from overflow in arithmetic on it.
+constexpr std::uint32_t rate_max = 100'000'000;
+
+std::optional<port_range> parse_ports(const std::string& text) {
+    const std::size_t dash = text.find('-');
+    const auto first = parse_host_port(":" + text.substr(0, dash));
+    const auto last =
+        dash == std::string::npos ? first : parse_host_port(":" + text.substr(dash + 1));
+    if (!first || !last || first->port == 0 || last->port < first->port) return std::nullopt;
+    return port_range{first->port, last->port};
+}
+
+value_kind<port_range> ports_kind() {
+    return {"port or range of ports", "a port, such as 443, or a range, such as \"8000-8999\"",
+            [](const nlohmann::json& value, std::string& /*hint*/) -> std::optional<port_range> {
+                if (value.is_number_unsigned()) return parse_ports(value.dump());
+                if (value.is_string()) return parse_ports(value.get<std::string>());
+                return std::nullopt;
+            },
+            [](const port_range& value) {
+                return "\"" + std::to_string(value.first) + "-" + std::to_string(value.last) + "\"";
+            }};
+}
+
+void bind_destination_keys(config_section& section, destination_settings& destinations) {
+    section.list("deny", destinations.deny, kinds::ip_network(),
+                 "Never connected to. Checked first, on the address that a name resolved to.");
+    section.list("allow", destinations.allow, kinds::ip_network(),
+                 "Connected to although not public; any range, loopback included.");
+    section.field(
+        "allow_private", destinations.allow_private, kinds::boolean(),
+        "Whether private and loopback addresses and the server's own may be connected to. "
+        "Link-local ones (cloud metadata) never are, but by `allow`.");
+    section.list("ports", destinations.ports, ports_kind(),
+                 "The only ports that may be connected to. Empty: all.");
+}
+
+void bind_user(config_section& section, user& user) {
+    section.field("name", user.name, kinds::text(1, 255), "The user's name.", {.required = true});
+    std::optional<std::string> token;
+    section.secret("token", token,
+                   "The user's token, at least 128 random bits. One of `token`, `token_file` and "
+                   "`token_sha256` is required.");
+    section.field("token_sha256", user.token_sha256, kinds::digest(),
+                  "SHA-256 of the token, in hexadecimal or base64: the server needs no more.",
+                  {.default_text = "none"});
+    section.optional_section("destinations", user.destinations, bind_destination_keys, "object",
+                             "Replaces `destinations` as a whole for this user; the same keys.",
+                             {.default_text = "the general rules"});
+    section.field("max_streams", user.max_streams, kinds::number(1, 1'000'000),
+                  "Streams at once in a session of this user, if lower than `limits.streams`.",
+                  {.default_text = "`limits.streams`"});
+    if (!section.reading()) return;
+    if (token.has_value() && section.has("token_sha256")) {
+        section.fail("token_sha256", "this key and the token itself exclude each other");
+    }
+    if (!token.has_value() && !section.has("token_sha256")) {
+        section.fail("token", "this key, \"token_file\" or \"token_sha256\" is missing");
+    }
+    if (!token) return;
+    if (const auto fault = token_fault(*token)) {
+        section.fail(section.has("token") ? "token" : "token_file", *fault);
+    }
+    user.token_sha256 = token_digest(*token);
+}
+
+void bind_users(config_section& root, std::vector<user>& users) {
+    root.sections("users", users, bind_user, "Who may open a session, each with a token.");
+    for (std::size_t i = 0; i < users.size(); ++i) {
+        for (std::size_t j = 0; j < i; ++j) {
+            if (users[i].name != users[j].name) continue;
+            root.fail("users[" + std::to_string(i) + "].name", "this name stands there twice");
+        }
+    }
+}
+
+void bind_tls(config_section& root, server_tls_settings& tls) {
+    root.section("tls", [&](config_section& section) {
+        section.field("enabled", tls.enabled, kinds::boolean(),
+                      "Whether links are encrypted (TLS 1.3).");
+        section.readable_file("cert", tls.cert, "PEM file of the certificate and its chain.", false,
+                              {.default_text = "required with TLS"});
+        section.readable_file("key", tls.key, "PEM file of its key.", true,
+                              {.default_text = "required with TLS"});
+        section.readable_file("client_ca", tls.client_ca,
+                              "PEM file of authorities. Every client must then show a certificate "
+                              "from one of them, and a token besides if there are `users`.",
+                              false, {.default_text = "none"});
+        section.field(
+            "channel_binding", tls.channel_binding, kinds::boolean(),
+            "Whether a token's proof is bound to its TLS connection. Set it to `false` on "
+            "both sides where a load balancer ends TLS.");
+    });
+}
+
+void bind_dns(config_section& root, dns_settings& dns) {
+    root.section("dns", [&](config_section& section) {
+        section.list("servers", dns.servers, kinds::remote_ip_address(53), "Name servers to ask.",
+                     {.default_text = "the system's"});
+        section.field("timeout", dns.timeout, kinds::duration(10ms, 1min),
+                      "For the resolution of one name.");
+        section.field("prefer", dns.prefer, kinds::choice<ip_preference>({"ipv6", "ipv4"}),
+                      "The addresses of a name that are tried first (RFC 8305).");
+    });
+}
+
+void bind_limits(config_section& root, limit_settings& limits) {
+    const auto count = kinds::number(1, 1'000'000);
+    const auto rate = kinds::number(1, rate_max);
+    root.section("limits", [&](config_section& section) {
+        section.field("streams", limits.streams, count, "Streams at once in one session.");
+        section.field("dials", limits.dials, count,
+                      "Connects to targets under way at once; more wait for their turn within "
+                      "`timeouts.connect`.");
+        section.field("opens_per_second", limits.opens_per_second, rate,
+                      "Streams that a session may open each second.");
+        section.field("opens_burst", limits.opens_burst, rate,
+                      "Streams that it may open at once before that rate binds.");
+        section.field(
+            "incomplete_opens_per_second", limits.incomplete_opens_per_second, rate,
+            "Streams that it may open each second and end before their request was complete.");
+        section.field("incomplete_opens_burst", limits.incomplete_opens_burst, rate,
+                      "The same at once.");
+        section.field("resets_per_second", limits.resets_per_second, rate,
+                      "Resets of a session beyond the streams that it completed; above it the "
+                      "session is ended.");
+        section.field("resets_burst", limits.resets_burst, rate, "The same at once.");
+        section.field("unauthenticated", limits.unauthenticated, count,
+                      "Links at once that have not authenticated yet.");
+        section.field("unauthenticated_per_address", limits.unauthenticated_per_address, count,
+                      "The same from one address.");
+        section.list("exempt", limits.exempt, kinds::ip_network(),
+                     "Addresses for which nothing is limited by address: those of a load balancer "
+                     "or of a NAT with many clients.");
+    });
+}
+
+void bind_config(config_section& root, config& config) {
+    root.one_or_list("listen", config.listen, kinds::listening_address(),
+                     "Where clients connect. `:443` is all addresses.", {.required = true});
+    bind_tls(root, config.tls);
+    bind_users(root, config.users);
+    root.field("open_server", config.open_server, kinds::boolean(),
+               "Whether everyone who reaches the server may use it, without token or certificate.");
+    root.section("destinations", [&](config_section& section) {
+        bind_destination_keys(section, config.destinations);
+    });
+    bind_dns(root, config.dns);
+    bind_limits(root, config.limits);
+    root.section("proxy_protocol", [&](config_section& section) {
+        section.list("from", config.proxy_protocol.from, kinds::ip_network(),
+                     "Load balancers that tell the client's address by PROXY protocol version 2. "
+                     "From these it is required, from all others refused.");
+    });
+    root.list(
+        "allow_v1", config.allow_v1, kinds::ip_network(),
+        "Where version 1 peers may come from. They have no authentication, so beyond loopback "
+        "this needs `tls.client_ca` or `open_server`.");
+    bind_link(root, config.link);
+    bind_resume(root, config.resume, program_role::server);
+    bind_keepalive(root, config.keepalive);
+    bind_memory(root, config.memory);
+    bind_timeouts(root, config.timeouts, program_role::server);
+    root.field("threads", config.threads, kinds::number(1, 256),
+               "Threads to spread the links over.", {.default_text = "one a core"});
+    bind_log(root, config.log);
+}
+
+/// Whether all of the network lies within 127.0.0.0/8 or is ::1.
+bool is_loopback_network(const network& value) {
+    const std::uint8_t shortest = value.is_v4 ? 8 : 128;
+    if (value.prefix < shortest) return false;
+    network address = value;
+    address.prefix = value.is_v4 ? 32 : 128;
+    return is_loopback(to_string(address));
+}
+
+/// Everything that needs the whole configuration. Each throws one sentence.
+class checker {
+  public:
+    checker(const config& settings, std::string name, std::vector<std::string>& warnings)
+        : config_(settings), name_(std::move(name)), warnings_(warnings) {}
+
+    void run() const {
+        if (config_.listen.empty()) fail("listen: expected at least one address, found none");
+        check_tls();
+        check_open_server();
+        check_version_1();
+        warn();
+    }
+
+  private:
+    [[noreturn]] void fail(const std::string& sentence) const {
+        throw config_error(name_ + ": " + sentence + ".");
+    }
+
+    void check_tls() const {
+        const server_tls_settings& tls = config_.tls;
+        if (!tls.enabled && !tls.client_ca.empty()) {
+            fail("tls.client_ca: no certificate can be asked for while tls.enabled is false");
+        }
+        if (!tls.enabled || (!tls.cert.empty() && !tls.key.empty())) return;
+        fail(std::string(tls.cert.empty() ? "tls.cert" : "tls.key") +
+             ": this key is missing; TLS needs a certificate and its key (\"tls\": {\"enabled\": "
+             "false} would leave links unencrypted)");
+    }
+
+    void check_open_server() const {
+        if (!config_.users.empty() || !config_.tls.client_ca.empty() || config_.open_server) return;
+        fail("users: this key is missing, and without \"users\" and \"tls.client_ca\" everyone "
+             "could use this server; add users with tokens, or set \"open_server\" to true");
+    }
+
+    void check_version_1() const {
+        if (!config_.tls.client_ca.empty() || config_.open_server) return;
+        for (const network& from : config_.allow_v1) {
+            if (is_loopback_network(from)) continue;
+            fail("allow_v1: version 1 peers cannot authenticate, so everyone in \"" +
+                 to_string(from) +
+                 "\" could use this server; ask for certificates with \"tls.client_ca\", or set "
+                 "\"open_server\" to true");
+        }
+    }
+
+    void warn() const {
+        if (config_.open_server) {
+            warnings_.push_back(
+                "Everyone who reaches this server may use it, because open_server is "
+                "true.");
+        }
+        if (config_.tls.enabled) return;
+        for (const auto& [address, skip_if_unavailable] : config_.listen) {
+            if (is_loopback(address.host)) continue;
+            warnings_.push_back("Links to " + to_string(address) +
+                                " are not encrypted, because tls.enabled is false.");
+        }
+    }
+
+    const config& config_;
+    std::string name_;
+    std::vector<std::string>& warnings_;
+};
+
+} // namespace
+
+loaded_config parse_config(const std::string& text, const config_origin& origin,
+                           const command_line& line) {
+    loaded_config loaded;
+    config& settings = loaded.settings;
+    read_config(text, origin, loaded.warnings,
+                [&](config_section& root) { bind_config(root, settings); });
+    if (line.level) settings.log.level = *line.level;
+    if (settings.threads == 0) settings.threads = usable_cores();
+    expand_listen_addresses(settings.listen);
+    complete_memory(settings.memory);
+    checker(settings, origin.name, loaded.warnings).run();
+    return loaded;
+}
+
+loaded_config load_config(const command_line& line) {
+    // The server's command line names no server, so a file is always found, or none throws.
+    const std::filesystem::path path = find_config(program_role::server, line).value();
+    return parse_config(read_config_file(path), config_origin::of_file(path), line);
+}
+
+std::vector<key_info> config_keys() {
+    config defaults;
+    return describe_config([&](config_section& root) { bind_config(root, defaults); });
+}
+
+} // namespace muxsocks::server

@@ -1,0 +1,146 @@
+#pragma once
+
+/// \file
+/// What muxsocks-server is told: the values of server.json, with the command line's on top.
+///
+/// A `config` that load_config has returned is complete and checked: every file it names could be
+/// read, every secret was resolved, and what would make an open proxy by accident was refused. What
+/// each key means for a user stands in docs/CONFIGURATION.md, which a test compares with the schema
+/// in config.cpp. Which destinations the rules allow is decided in target_policy.
+
+#include "protocol/program/network.hpp"
+#include "protocol/program/settings.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace muxsocks {
+struct command_line;
+struct config_origin;
+struct key_info;
+} // namespace muxsocks
+
+namespace muxsocks::server {
+
+/// Ports from `first` to `last`, both included.
+struct port_range {
+    std::uint16_t first = 0;
+    std::uint16_t last = 0;
+
+    bool operator==(const port_range&) const = default;
+};
+
+/// Rules for the address that is dialled, in the order deny, allow, allow_private, built-in
+/// denials; `ports` is checked besides.
+struct destination_settings {
+    std::vector<network> deny;
+    std::vector<network> allow;
+    /// Whether private, loopback and the server's own addresses may be dialled. Never link-local.
+    bool allow_private = false;
+    /// Ports that may be dialled. Empty: all.
+    std::vector<port_range> ports;
+
+    bool operator==(const destination_settings&) const = default;
+};
+
+/// Who may open a session.
+struct user {
+    std::string name;
+    /// SHA-256 of the token, which is all that authentication needs of it (docs/PROTOCOL.md).
+    sha256_digest token_sha256{};
+    /// Replaces the general rules for this user.
+    std::optional<destination_settings> destinations;
+    /// Streams of this user's session at once. Zero: limits.streams alone binds.
+    std::uint32_t max_streams = 0;
+
+    bool operator==(const user&) const = default;
+};
+
+enum class ip_preference : std::uint8_t { ipv6, ipv4 };
+
+struct dns_settings {
+    /// Hosts are IP addresses. Empty: the system's (/etc/resolv.conf).
+    std::vector<host_port> servers;
+    std::chrono::milliseconds timeout{5'000};
+    /// The address family that is tried first (RFC 8305).
+    ip_preference prefer = ip_preference::ipv6;
+
+    bool operator==(const dns_settings&) const = default;
+};
+
+struct limit_settings {
+    /// Streams of one session at once.
+    std::uint32_t streams = 16'384;
+    /// Dials at once; more wait in order within timeouts.connect.
+    std::uint32_t dials = 256;
+    /// Streams that one session may open.
+    std::uint32_t opens_per_second = 20'000;
+    std::uint32_t opens_burst = 20'000;
+    /// Opens that the client gives up before they are answered.
+    std::uint32_t incomplete_opens_per_second = 200;
+    std::uint32_t incomplete_opens_burst = 1'000;
+    /// Resets beyond the streams that ended well; above them the session ends with CLOSE.
+    std::uint32_t resets_per_second = 33;
+    std::uint32_t resets_burst = 1'000;
+    /// Links that have not authenticated yet.
+    std::uint32_t unauthenticated = 256;
+    std::uint32_t unauthenticated_per_address = 8;
+    /// Networks for which nothing is counted by address.
+    std::vector<network> exempt;
+
+    bool operator==(const limit_settings&) const = default;
+};
+
+struct proxy_protocol_settings {
+    /// Peers that speak PROXY protocol version 2 and whose word for the client's address counts.
+    std::vector<network> from;
+
+    bool operator==(const proxy_protocol_settings&) const = default;
+};
+
+struct config {
+    std::vector<listen_address> listen;
+    server_tls_settings tls;
+    std::vector<user> users;
+    /// Whether anyone may use this server: asked for in so many words.
+    bool open_server = false;
+    destination_settings destinations;
+    dns_settings dns;
+    limit_settings limits;
+    proxy_protocol_settings proxy_protocol;
+    /// Version 1 peers are accepted from these networks only. They cannot authenticate.
+    std::vector<network> allow_v1;
+    link_settings link;
+    resume_settings resume;
+    keepalive_settings keepalive;
+    memory_settings memory;
+    timeout_settings timeouts;
+    /// Never 0 in a loaded configuration: the default is one a core.
+    std::uint32_t threads = 0;
+    log_settings log;
+
+    bool operator==(const config&) const = default;
+};
+
+struct loaded_config {
+    config settings;
+    /// Full sentences for the log: what is allowed but should be known.
+    std::vector<std::string> warnings;
+};
+
+/// Reads the file that the command line names or that is found (command_line.hpp), lays the command
+/// line's flags over it, and checks the whole. Throws config_error with one sentence. Also called
+/// for a reload; the configuration in force stays as it is when this throws.
+[[nodiscard]] loaded_config load_config(const command_line& line);
+
+/// The same for a text. `origin` names it in errors and says where relative paths start.
+[[nodiscard]] loaded_config parse_config(const std::string& text, const config_origin& origin,
+                                         const command_line& line);
+
+/// Every key of server.json, in the order of the documentation.
+[[nodiscard]] std::vector<key_info> config_keys();
+
+} // namespace muxsocks::server

@@ -1,0 +1,86 @@
+#pragma once
+
+/// \file
+/// Connects to targets on behalf of the clients: lookup, rules for destinations, the race of the
+/// addresses, and the limit of dials at once. Every address is judged by the policy and then
+/// dialled as it was judged; nothing is looked up twice.
+///
+/// One dialer a thread. The connected socket and the reply to the client are others' business.
+
+#include "protocol/link/asio.hpp"
+#include "protocol/link/happy_eyeballs.hpp"
+#include "protocol/link/unique_function.hpp"
+#include "server/dial_error.hpp"
+#include "server/own_addresses.hpp"
+#include "server/target_policy.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+namespace muxsocks::server {
+
+struct dial_result {
+    /// None: `socket` is connected. Else connect()'s errno in the system category, resolve_errc,
+    /// connect_errc, dial_errc or socks5::reply_code::ttl_expired: each of them is what
+    /// socks5::reply_code_from makes a true REP of.
+    std::error_code error;
+    /// With dial_errc::denied: the sentence of target_policy::refusal for the log. Empty otherwise.
+    std::string reason;
+    /// TCP_NODELAY and SO_KEEPALIVE are set, and the descriptor is non-blocking (O_NONBLOCK).
+    tcp_socket socket;
+    /// BND.ADDR and BND.PORT; meaningless if there is an error.
+    asio::ip::tcp::endpoint local;
+    /// The address that answered; meaningless if there is an error.
+    asio::ip::tcp::endpoint peer;
+};
+
+struct dial_limits {
+    /// Dials under way at once; more wait in the order of their arrival.
+    std::size_t dials_max = 256;
+    /// For one dial, its waiting included.
+    std::chrono::milliseconds timeout{10'000};
+};
+
+class dialer {
+  public:
+    using dial_id = std::uint64_t;
+    /// Called through the executor, never before dial() has returned. May destroy the dialer.
+    using handler = unique_function<void(dial_result)>;
+
+    /// The parts of `services` must outlive the dialer.
+    explicit dialer(const dial_services& services, const dial_limits& limits = {},
+                    own_addresses own = {});
+    /// Cancels all dials.
+    ~dialer();
+    dialer(const dialer&) = delete;
+    dialer& operator=(const dialer&) = delete;
+
+    /// Dials an address: the fast path, with one allocation and no lookup.
+    dial_id dial(const asio::ip::address& address, std::uint16_t port,
+                 std::shared_ptr<const target_policy> policy, handler done);
+    /// Dials a name, or an address in any spelling.
+    dial_id dial(std::string_view host, std::uint16_t port,
+                 std::shared_ptr<const target_policy> policy, handler done);
+    /// The handler will not be called, and is destroyed. The dial's place is free when it has
+    /// really ended: a DNS query cannot be taken back, and whoever dials and cancels all the time
+    /// shall not have more of them under way than others. No effect once the handler was called.
+    void cancel(dial_id id);
+
+    /// Dials that have a place, cancelled ones that have not ended included.
+    [[nodiscard]] std::size_t active() const noexcept;
+    [[nodiscard]] std::size_t waiting() const noexcept;
+
+  private:
+    class operation;
+    struct state;
+
+    dial_id enter(std::shared_ptr<operation> one);
+
+    std::unique_ptr<state> state_;
+};
+
+} // namespace muxsocks::server

@@ -1,0 +1,226 @@
+#include "server/incoming_link.hpp"
+
+#include "protocol/frame.hpp"
+#include "protocol/link/link_error.hpp"
+#include "protocol/link/session_crypto.hpp"
+#include "protocol/program/log.hpp"
+#include "server/networks.hpp"
+#include "server/proxy_protocol.hpp"
+#include "server/served_session.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <sys/socket.h>
+
+namespace muxsocks::server {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// An idle version 1 client's first frame may be its PING after 15 s.
+constexpr auto v1_hello_time = 20s;
+constexpr auto parts_time = 5s;
+
+} // namespace
+
+incoming_link::incoming_link(worker& at, tcp_socket socket)
+    : worker_(at), socket_(std::move(socket)), limit_(at.thread().clock(), [this] {
+          end(link_ && link_->engine() && !link_->engine()->handshake_done()
+                  ? make_error_code(link_errc::tls_handshake_timeout).message()
+                  : make_error_code(link_errc::hello_timeout).message());
+      }) {}
+
+incoming_link::incoming_link(worker& at, link::parts parts, admission::ticket ticket,
+                             boost::asio::ip::address peer)
+    : incoming_link(
+          at, tcp_socket(at.context().get_executor(), asio::ip::tcp::v4(), parts.descriptor)) {
+    parts_ = std::move(parts);
+    ticket_ = std::move(ticket);
+    peer_ = std::move(peer);
+}
+
+incoming_link::~incoming_link() {
+    if (link_) link_->abort();
+}
+
+void incoming_link::begin() {
+    if (parts_.descriptor >= 0) {
+        limit_.expires_after(parts_time);
+        link_ = new link(worker_.thread(), std::move(*socket_), std::move(parts_.engine));
+        socket_.reset();
+        const auto started = link_;
+        return started->start_up(*this, std::move(parts_.received));
+    }
+    boost::system::error_code error;
+    const auto remote = socket_->remote_endpoint(error);
+    if (error) return leave();
+    peer_ = remote.address();
+    if (peer_.is_v6() && peer_.to_v6().is_v4_mapped())
+        peer_ = asio::ip::make_address_v4(asio::ip::v4_mapped, peer_.to_v6());
+    const auto& settings = worker_.now_serving().settings;
+    limit_.expires_after(settings.timeouts.handshake);
+    if (in_networks(settings.proxy_protocol.from, peer_)) return wait_proxy_header();
+    if (admit()) begin_tls();
+}
+
+void incoming_link::wait_proxy_header() {
+    socket_->async_wait(tcp_socket::wait_read,
+                        [this, &at = worker_](const boost::system::error_code& error) {
+                            if (!error && at.knows(*this)) read_proxy_header();
+                        });
+}
+
+void incoming_link::read_proxy_header() {
+    std::array<std::uint8_t, 4096> buffer;
+    const auto size =
+        ::recv(socket_->native_handle(), buffer.data(), buffer.size(), MSG_PEEK | MSG_DONTWAIT);
+    if (size <= 0) return leave();
+    const auto header =
+        parse_proxy_header(bytes_view(buffer).first(static_cast<std::size_t>(size)));
+    if (header.result == proxy_header::status::failed)
+        return end("no PROXY protocol version 2 header, which proxy_protocol.from demands of this "
+                   "address");
+    // Take what has been looked at: a wait for more must not fire for the same bytes again.
+    if (header.result == proxy_header::status::need_more) {
+        const auto retry = [this, &at = worker_] {
+            if (at.knows(*this)) wait_proxy_header();
+        };
+        proxy_retry_ = std::make_unique<deadline>(worker_.thread().clock(), retry);
+        return proxy_retry_->expires_after(5ms);
+    }
+    (void)::recv(socket_->native_handle(), buffer.data(), header.size, MSG_DONTWAIT);
+    health_check_ = header.local;
+    // So a load balancer learns that new links must go elsewhere, and leaves the others alone.
+    if (health_check_ && worker_.shared().draining) return leave();
+    if (header.client) peer_ = *header.client;
+    if (admit()) begin_tls();
+}
+
+bool incoming_link::admit() {
+    ticket_ = worker_.shared().admission_of_links->enter(peer_);
+    if (ticket_) return true;
+    end("too many links that have not authenticated (limits.unauthenticated, "
+        "limits.unauthenticated_per_address)");
+    return false;
+}
+
+void incoming_link::begin_tls() {
+    const auto& serving = worker_.now_serving();
+    v1_allowed_ = in_networks(serving.settings.allow_v1, peer_);
+    link_options options;
+    options.congestion = serving.settings.link.congestion;
+    options.user_timeout =
+        serving.settings.keepalive.interval + serving.settings.keepalive.timeout + 10s;
+    set_link_options(socket_->native_handle(), options);
+    std::optional<tls_engine> engine;
+    if (serving.tls) engine.emplace(*serving.tls);
+    link_ = new link(worker_.thread(), std::move(*socket_), std::move(engine));
+    socket_.reset();
+    const auto started = link_;
+    started->start(*this);
+}
+
+void incoming_link::on_link_up(link&) {
+    const auto& settings = worker_.now_serving().settings;
+    if (v1_allowed_)
+        limit_.expires_after(v1_hello_time);
+    else
+        limit_.expires_after(settings.timeouts.handshake);
+}
+
+std::size_t incoming_link::on_link_bytes(link&, bytes_view bytes) {
+    if (bytes.size() < frame_header_size) return 0;
+    const auto header = decode_header(bytes.data());
+    const auto size = frame_header_size + header.length;
+    // A version 1 client's first frame may be a header alone.
+    const bool control = header.flags == flag::ctrl && header.stream_id == 0 && header.length > 0;
+    if (control && bytes.size() == frame_header_size) return 0;
+    const bool resume =
+        control && bytes[frame_header_size] == static_cast<std::uint8_t>(control_type::resume);
+    if (!resume) {
+        // HELLO, version 1, or garbage: a session finds out which.
+        limit_.cancel();
+        const auto on = std::exchange(link_, nullptr);
+        const auto ticket_address = peer_;
+        auto ticket = std::move(ticket_);
+        auto& at = worker_;
+        const bool v1 = v1_allowed_;
+        leave();
+        return at.begin_session(on, std::move(ticket), ticket_address, v1, bytes);
+    }
+    if (bytes.size() < size) return 0;
+    const auto frame = decode_resume(bytes.subspan(frame_header_size, header.length));
+    if (!frame) {
+        end("a RESUME frame with fields that do not fit");
+        return bytes.size();
+    }
+    if (resume_failed_) {
+        end("a second RESUME on the same link");
+        return bytes.size();
+    }
+    return on_resume(*frame, bytes, size);
+}
+
+std::size_t incoming_link::on_resume(const resume_frame& frame, bytes_view bytes,
+                                     std::size_t size) {
+    auto& serving = worker_.shared().registry.find(frame.id);
+    if (&serving != &worker_) {
+        // Its session lives in another thread: the link moves there, with everything it has read.
+        limit_.cancel();
+        auto parts = std::exchange(link_, nullptr)->take_apart(bytes);
+        serving.take(std::move(parts), std::move(ticket_), peer_);
+        leave();
+        return bytes.size();
+    }
+    const auto found = worker_.find_session(frame.id);
+    if (!found || !found->may_resume_on(*link_)) {
+        // The same work as for a wrong proof, so that time does not tell which ids exist.
+        static const digest dummy{};
+        const auto proof = client_resume_proof(session_crypto(), dummy, frame, link_->exporter());
+        (void)equal_in_constant_time(proof, frame.proof);
+        fail_resume({resume_failure::unknown_session, 0});
+        return size;
+    }
+    const auto moved = link_;
+    if (const auto failure = found->resume(moved, frame)) {
+        fail_resume(*failure);
+        return size;
+    }
+    limit_.cancel();
+    link_.reset();
+    leave();
+    return size + found->feed(bytes.subspan(size));
+}
+
+void incoming_link::fail_resume(const resume_fail_frame& failure) {
+    // The client may begin a new session on the same link, which costs it no second limit.
+    resume_failed_ = true;
+    limit_.expires_after(worker_.now_serving().settings.timeouts.handshake);
+    link_->send(control_frame(encode(failure)));
+    link_->flush();
+}
+
+void incoming_link::on_link_down(link&, std::error_code, const std::string& text) {
+    link_.reset();
+    if (health_check_)
+        log::debug("health check from {} ended: {}", peer_.to_string(), text);
+    else
+        log::info("link from {} ended before it authenticated: {}", peer_.to_string(), text);
+    leave();
+}
+
+void incoming_link::end(const std::string& why) {
+    log::info("link from {} closed: {}", peer_.to_string(), why);
+    if (link_) std::exchange(link_, nullptr)->close();
+    leave();
+}
+
+void incoming_link::leave() {
+    if (left_) return;
+    left_ = true;
+    ticket_ = {};
+    limit_.cancel();
+    worker_.forget(*this);
+}
+
+} // namespace muxsocks::server

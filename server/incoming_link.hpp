@@ -1,0 +1,51 @@
+#pragma once
+
+/// \file
+/// A connection that was accepted, up to the frame that says whose it is: PROXY header, TLS, then
+/// HELLO (a new session), RESUME (a session that this or another thread owns), or a version 1
+/// client's first frame. Each step has its limit.
+
+#include "server/worker.hpp"
+
+namespace muxsocks::server {
+
+class incoming_link final : private link::owner {
+  public:
+    incoming_link(worker& at, tcp_socket socket);
+    /// A link that another thread has taken apart, with a RESUME among its bytes.
+    incoming_link(worker& at, link::parts parts, admission::ticket ticket,
+                  boost::asio::ip::address peer);
+    ~incoming_link();
+
+    void begin();
+
+  private:
+    void on_link_up(link& from) override;
+    std::size_t on_link_bytes(link& from, bytes_view bytes) override;
+    void on_link_writable(link&) override {}
+    void on_link_down(link& from, std::error_code error, const std::string& text) override;
+
+    void wait_proxy_header();
+    void read_proxy_header();
+    bool admit();
+    void begin_tls();
+    std::size_t on_resume(const resume_frame& frame, bytes_view bytes, std::size_t size);
+    void fail_resume(const resume_fail_frame& failure);
+    void end(const std::string& why);
+    void leave();
+
+    worker& worker_;
+    std::optional<tcp_socket> socket_; ///< Before it is a link.
+    link_ptr link_;
+    link::parts parts_;
+    admission::ticket ticket_;
+    boost::asio::ip::address peer_;
+    deadline limit_;
+    std::unique_ptr<deadline> proxy_retry_; ///< While the PROXY header comes in pieces.
+    bool v1_allowed_ = false;
+    bool resume_failed_ = false;
+    bool health_check_ = false; ///< Of a load balancer.
+    bool left_ = false;
+};
+
+} // namespace muxsocks::server

@@ -1,0 +1,40 @@
+#include "server/recipe.hpp"
+
+#include "protocol/link/crypto.hpp"
+
+#include <fmt/core.h>
+
+namespace muxsocks::server {
+
+recipe::recipe(config from) : settings(std::move(from)) {
+    if (settings.tls.enabled) {
+        tls_settings made;
+        made.role = tls_role::server;
+        made.certificate_file = settings.tls.cert;
+        made.key_file = settings.tls.key;
+        made.client_ca_file = settings.tls.client_ca;
+        tls.emplace(made);
+    }
+    const auto general = std::make_shared<const target_policy>(settings.destinations);
+    for (std::size_t i = 0; i < settings.users.size(); ++i) {
+        const auto& user = settings.users[i];
+        auto policy = user.destinations
+                          ? std::make_shared<const target_policy>(
+                                *user.destinations, fmt::format("users[{}].destinations", i))
+                          : general;
+        users.emplace(user.name,
+                      user_record{user.token_sha256, user.max_streams, std::move(policy)});
+    }
+    // A certificate of client_ca is enough where no users are listed.
+    const bool by_certificate = settings.users.empty() && !settings.tls.client_ca.empty();
+    if (settings.open_server || by_certificate) users.emplace("", user_record{{}, 0, general});
+    if (!settings.allow_v1.empty()) v1_user = user_record{{}, 0, general};
+}
+
+const user_record* recipe::find_user(std::string_view name, unsigned version) const {
+    if (version == 1) return v1_user ? &*v1_user : nullptr;
+    const auto found = users.find(name);
+    return found == users.end() ? nullptr : &found->second;
+}
+
+} // namespace muxsocks::server

@@ -1,0 +1,39 @@
+#pragma once
+
+/// \file
+/// What a configuration means at run time: TLS context, users, rules. Immutable and shared by all
+/// threads; a reload makes a new one.
+
+#include "protocol/control.hpp"
+#include "protocol/link/tls_context.hpp"
+#include "server/config.hpp"
+#include "server/target_policy.hpp"
+
+#include <map>
+#include <memory>
+#include <optional>
+
+namespace muxsocks::server {
+
+struct user_record {
+    digest key{}; ///< SHA-256 of the token; zeros: no token is asked for.
+    std::uint32_t max_streams = 0;
+    std::shared_ptr<const target_policy> policy;
+};
+
+struct recipe {
+    /// Reads the TLS files; throws std::runtime_error with a sentence.
+    explicit recipe(config from);
+
+    /// The user of a session. A version 1 client has no name and no token: it may come in where
+    /// allow_v1 says, and nobody else may because of it. In version 2 those who may come in
+    /// without a token ("") are known like any user.
+    const user_record* find_user(std::string_view name, unsigned version) const;
+
+    config settings;
+    std::optional<tls_context> tls;
+    std::map<std::string, user_record, std::less<>> users;
+    std::optional<user_record> v1_user;
+};
+
+} // namespace muxsocks::server

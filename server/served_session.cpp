@@ -1,0 +1,162 @@
+#include "server/served_session.hpp"
+
+#include "protocol/link/session_crypto.hpp"
+#include "protocol/program/log.hpp"
+
+namespace muxsocks::server {
+
+served_session::served_session(worker& at, admission::ticket ticket, boost::asio::ip::address peer,
+                               bool v1_allowed)
+    : worker_(at),
+      ticket_(std::move(ticket)),
+      peer_(std::move(peer)),
+      expiry_(at.thread().clock(),
+              [this] {
+                  close(close_code::normal, errc::link_lost, "the session was not resumed in time");
+              }),
+      driver_(new session_driver(at.thread(), make_settings(v1_allowed), *this)) {}
+
+served_session::~served_session() {
+    if (registered_) worker_.shared().registry.erase(id());
+    driver_->forget_delegate();
+    driver_->close(close_code::shutting_down, errc::closed_locally, "the server has stopped");
+}
+
+session_settings served_session::make_settings(bool v1_allowed) {
+    const auto& settings = worker_.now_serving().settings;
+    session_settings made;
+    made.side = role::server;
+    made.crypto = session_crypto();
+    made.pool = &worker_.thread().chunks();
+    made.budget = &worker_.thread().budget();
+    made.stream_window_max = settings.memory.stream_window;
+    made.session_memory = settings.memory.session;
+    made.max_streams = settings.limits.streams;
+    made.keepalive = {settings.keepalive.interval, settings.keepalive.timeout};
+    made.flood.opens_per_second = settings.limits.opens_per_second;
+    made.flood.opens_burst = settings.limits.opens_burst;
+    made.flood.incomplete_per_second = settings.limits.incomplete_opens_per_second;
+    made.flood.incomplete_burst = settings.limits.incomplete_opens_burst;
+    made.flood.resets_per_second = settings.limits.resets_per_second;
+    made.flood.resets_burst = settings.limits.resets_burst;
+    made.resume = settings.resume.enabled;
+    made.resume_timeout_ms = static_cast<std::uint32_t>(settings.resume.timeout.count());
+    made.channel_binding = settings.tls.enabled && settings.tls.channel_binding;
+    made.allow_v1 = v1_allowed;
+    made.handshake_timeout = settings.timeouts.handshake;
+    made.frame_timeout = settings.timeouts.frame;
+    made.find_user = [this](std::string_view name) -> std::optional<user_access> {
+        const auto user = worker_.now_serving().find_user(name, 2);
+        if (!user) return {};
+        return user_access{user->key, user->max_streams};
+    };
+    return made;
+}
+
+std::size_t served_session::begin(link_ptr on, bytes_view first) {
+    const driver_ptr keep = driver_;
+    if (on->engine()) subject_ = on->engine()->peer_subject();
+    keep->start(std::move(on));
+    return keep->feed(first);
+}
+
+bool served_session::may_resume_on(const link& next) const {
+    return subject_ == (next.engine() ? next.engine()->peer_subject() : std::string());
+}
+
+std::optional<resume_fail_frame> served_session::resume(link_ptr next, const resume_frame& frame) {
+    const driver_ptr keep = driver_;
+    return keep->resume(std::move(next), frame);
+}
+
+std::string served_session::name() const {
+    auto user = driver_->core().user();
+    if (user.empty()) user = subject_;
+    return user.empty() ? peer_.to_string() : log::escape(user) + "@" + peer_.to_string();
+}
+
+void served_session::on_established(session_driver& from) {
+    const auto& core = from.core();
+    const auto user = worker_.now_serving().find_user(core.user(), core.version());
+    worker_.shared().admission_of_links->on_success(peer_);
+    ticket_ = {};
+    was_up_ = true;
+    if (!user) return close(close_code::user_removed, errc::authentication_failed, "unknown user");
+    policy_ = user->policy;
+    key_ = user->key;
+    log::info("link from {} is up ({}, version {})", name(),
+              from.current_link()->engine() ? from.current_link()->engine()->cipher() : "plain",
+              core.version());
+    if (core.resumable()) {
+        worker_.shared().registry.insert(core.id(), worker_, core.user());
+        registered_ = true;
+    }
+    if (worker_.shared().draining) go_away(close_code::shutting_down, "the server is stopping");
+}
+
+void served_session::on_opened(session_driver& from, stream& opened) {
+    const boost::intrusive_ptr<target_connection> target(
+        new target_connection(&from, opened, worker_.services(), policy_));
+    target->begin();
+}
+
+void served_session::on_detached(session_driver& from, std::error_code, const std::string& text) {
+    log::info("link from {} lost: {}; {} streams wait to be resumed", name(), text,
+              from.core().stream_count());
+    expiry_.expires_after(worker_.now_serving().settings.resume.timeout);
+    const auto victim = worker_.shared().registry.on_detached(id(), from.core().memory_held());
+    if (victim)
+        worker::evict(*victim, "given up for newer sessions (resume.sessions, "
+                               "resume.sessions_per_user)");
+}
+
+void served_session::on_resumed(session_driver& from) {
+    expiry_.cancel();
+    // Anew: it may have been chosen to go for newer ones just now.
+    worker_.shared().registry.insert(id(), worker_, from.core().user());
+    log::info("link from {} is back, {} streams go on", name(), from.core().stream_count());
+}
+
+void served_session::on_closed(session_driver& from, std::error_code why, const std::string& text) {
+    if (why == errc::authentication_failed)
+        log::warning("link from {} refused: authentication failed for user \"{}\": check auth.user "
+                     "and auth.token on the client and users[] here",
+                     peer_.to_string(), log::escape(from.core().user()));
+    else if (!was_up_ && why == errc::closed_by_peer)
+        log::debug("link from {} closed before it authenticated: {}", name(),
+                   log::escape(from.core().peer_text()));
+    else if (from.core().peer_text().empty())
+        log::info("link from {} closed: {}", name(), text);
+    else
+        log::info("link from {} closed: {}: {}", name(), text,
+                  log::escape(from.core().peer_text()));
+    worker_.forget(*this);
+}
+
+duration served_session::answer_delay(session_driver&, std::error_code why) {
+    if (why != errc::authentication_failed) return {};
+    return worker_.shared().admission_of_links->on_failure(peer_);
+}
+
+void served_session::go_away(close_code code, std::string_view text) {
+    driver_->go_away(code, worker_.now_serving().settings.timeouts.drain, text);
+}
+
+void served_session::close(close_code code, std::error_code why, std::string_view text) {
+    const driver_ptr keep = driver_;
+    keep->close(code, why, text);
+}
+
+void served_session::on_reload() {
+    auto& core = driver_->core();
+    if (!core.established()) return;
+    const auto& serving = worker_.now_serving();
+    const auto user = serving.find_user(core.user(), core.version());
+    if (!user || user->key != key_)
+        return close(close_code::user_removed, errc::authentication_failed,
+                     "the user was removed or has a new token");
+    policy_ = user->policy;
+    core.set_keepalive({serving.settings.keepalive.interval, serving.settings.keepalive.timeout});
+}
+
+} // namespace muxsocks::server

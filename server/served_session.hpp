@@ -1,0 +1,59 @@
+#pragma once
+
+/// \file
+/// One session of the server: who its user is, what the user may reach, and what becomes of it when
+/// its link is gone.
+
+#include "server/worker.hpp"
+
+namespace muxsocks::server {
+
+class served_session final : private session_driver::delegate {
+  public:
+    served_session(worker& at, admission::ticket ticket, boost::asio::ip::address peer,
+                   bool v1_allowed);
+    ~served_session();
+
+    std::size_t begin(link_ptr on, bytes_view first);
+    /// Whether the link has the client certificate that the session began with, or both have none.
+    bool may_resume_on(const link& next) const;
+    std::optional<resume_fail_frame> resume(link_ptr next, const resume_frame& frame);
+    std::size_t feed(bytes_view bytes) { return driver_->feed(bytes); }
+
+    const session_id& id() const { return driver_->core().id(); }
+    session_driver& driver() { return *driver_; }
+    const session_driver& driver() const { return *driver_; }
+    /// Whether no stream is left and all that they sent has arrived.
+    bool idle() const { return driver_->core().stream_count() == 0 && driver_->all_delivered(); }
+    void go_away(close_code code, std::string_view text);
+    void close(close_code code, std::error_code why, std::string_view text);
+    /// After a reload: new rules, or the end if the user is gone.
+    void on_reload();
+    std::string name() const;
+
+  private:
+    void on_established(session_driver& from) override;
+    void on_opened(session_driver& from, stream& opened) override;
+    void on_goaway(session_driver&) override {}
+    void on_detached(session_driver& from, std::error_code why, const std::string& text) override;
+    void on_resumed(session_driver& from) override;
+    void on_resume_failed(session_driver&, const resume_fail_frame&, link_ptr) override {}
+    void on_resume_lost(session_driver&, std::error_code, const std::string&) override {}
+    void on_closed(session_driver& from, std::error_code why, const std::string& text) override;
+    duration answer_delay(session_driver& from, std::error_code why) override;
+
+    session_settings make_settings(bool v1_allowed);
+
+    worker& worker_;
+    admission::ticket ticket_;
+    boost::asio::ip::address peer_;
+    std::string subject_; ///< Of the client's certificate.
+    std::shared_ptr<const target_policy> policy_;
+    digest key_{};
+    deadline expiry_; ///< Of the detached session.
+    driver_ptr driver_;
+    bool registered_ = false;
+    bool was_up_ = false;
+};
+
+} // namespace muxsocks::server

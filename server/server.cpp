@@ -1,0 +1,353 @@
+#include "server/server.hpp"
+
+#include "protocol/program/certificate_watch.hpp"
+#include "protocol/program/config_error.hpp"
+#include "protocol/program/log.hpp"
+#include "protocol/program/resources.hpp"
+#include "protocol/program/service_manager.hpp"
+#include "server/worker.hpp"
+
+#include <boost/asio/signal_set.hpp>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <thread>
+
+namespace muxsocks::server {
+namespace {
+
+using namespace std::chrono_literals;
+
+std::shared_ptr<const recipe> make_recipe(config settings) {
+    try {
+        return std::make_shared<const recipe>(std::move(settings));
+    } catch (const std::exception& error) {
+        throw config_error(error.what());
+    }
+}
+
+loaded_config load(const command_line& line) {
+    auto loaded = load_config(line);
+    if (line.level) loaded.settings.log.level = *line.level;
+    return loaded;
+}
+
+file_states look_at_certificates(const config& settings) {
+    if (!settings.tls.enabled) return {};
+    return look_at({settings.tls.cert, settings.tls.key, settings.tls.client_ca});
+}
+
+/// What is left to do when streams had their time to end.
+constexpr auto stop_margin = 5s;
+
+class program {
+  public:
+    program(const command_line& line, config settings)
+        : line_(line),
+          first_look_(look_at_certificates(settings)),
+          shared_(make_recipe(std::move(settings)), 0) {
+        const auto& serving = shared_.current->settings;
+        shared_.budget.set_limit(serving.memory.total);
+        shared_.budget.on_full([this] { return free_memory(); });
+        for (std::uint32_t i = 0; i < serving.threads; ++i)
+            workers_.push_back(std::make_unique<worker>(shared_));
+        for (const auto& address : serving.listen)
+            bind(address);
+        if (listeners_.empty())
+            throw std::runtime_error("none of the addresses in \"listen\" exists on this host");
+        signals_.emplace(main_context().get_executor());
+        for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2})
+            signals_->add(signal);
+        std::vector<asio::io_context*> threads;
+        for (const auto& each : workers_)
+            threads.push_back(&each->context());
+        auto& clock = workers_.front()->thread().clock();
+        watchdog_ = std::make_unique<service_watchdog>(manager_, clock, std::move(threads));
+        certificates_ =
+            std::make_unique<certificate_watch>(clock, [this] { renew_certificates(); });
+    }
+
+    int run() {
+        wait_signal();
+        for (const auto& each : listeners_) {
+            log::info("listening for links on {}{}", bound_address(each->acceptor),
+                      shared_.current->tls ? "" : " (without TLS)");
+            accept(*each);
+        }
+        watch_certificates(std::move(first_look_));
+        watchdog_->start();
+        manager_.ready("serving");
+        std::vector<std::thread> threads;
+        for (std::size_t i = 1; i < workers_.size(); ++i)
+            threads.emplace_back([this, i] { run_worker(*workers_[i]); });
+        run_worker(*workers_.front());
+        for (auto& each : threads)
+            each.join();
+        return exit_ok;
+    }
+
+  private:
+    struct listener {
+        host_port address;
+        tcp_acceptor acceptor;
+        std::unique_ptr<deadline> pause; ///< After EMFILE.
+    };
+
+    asio::io_context& main_context() { return workers_.front()->context(); }
+
+    static void run_worker(worker& one) {
+        const auto work = asio::make_work_guard(one.context());
+        one.context().run();
+    }
+
+    /// Any thread: whether a session that waits for its client is going, to make room for those
+    /// that have theirs. One at a time, since each may be enough.
+    bool free_memory() {
+        if (freeing_.exchange(true)) return true;
+        const auto victim = shared_.registry.give_up_oldest();
+        if (!victim) return freeing_ = false;
+        worker::evict(*victim, "given up for sessions that have a link (memory.total is reached)",
+                      [this] { freeing_ = false; });
+        return true;
+    }
+
+    template <typename Function>
+    void on_all(Function function) {
+        for (const auto& each : workers_)
+            asio::post(each->context(), [function, at = each.get()] { function(*at); });
+    }
+
+    // ---- Listening, in the first worker's thread
+
+    listener* bind(const listen_address& address) {
+        auto acceptor = open_listener(main_context(), address, false);
+        if (!acceptor) return nullptr;
+        listeners_.push_back(std::unique_ptr<listener>(
+            new listener{address.address, std::move(*acceptor), nullptr}));
+        return listeners_.back().get();
+    }
+
+    void accept(listener& on) {
+        on.acceptor.async_wait(
+            tcp_acceptor::wait_read, [this, at = &on](const boost::system::error_code& error) {
+                if (error) return;
+                const auto outcome = accept_ready(
+                    at->acceptor, [this](int descriptor) { least_loaded().take(descriptor); });
+                if (outcome == accept_outcome::drained) return accept(*at);
+                log::warning(
+                    "no file descriptor left to accept a link: raise RLIMIT_NOFILE; accepting "
+                    "again in 100 ms");
+                if (!at->pause)
+                    at->pause = std::make_unique<deadline>(workers_.front()->thread().clock(),
+                                                           [this, at] { accept(*at); });
+                at->pause->expires_after(100ms);
+            });
+    }
+
+    worker& least_loaded() {
+        return **std::min_element(
+            workers_.begin(), workers_.end(),
+            [](const auto& a, const auto& b) { return a->load() < b->load(); });
+    }
+
+    // ---- Signals
+
+    void wait_signal() {
+        signals_->async_wait([this](const boost::system::error_code& error, int signal) {
+            if (error) return;
+            on_signal(signal);
+            wait_signal();
+        });
+    }
+
+    void on_signal(int signal) {
+        switch (signal) {
+        case SIGHUP:
+            return reload();
+        case SIGUSR1:
+            return on_all([](worker& each) { each.log_statistics(); });
+        case SIGUSR2:
+            return; // Links are dialled by clients.
+        default:
+            return stopping_ ? stop() : drain();
+        }
+    }
+
+    void drain() {
+        stopping_ = true;
+        const auto time = shared_.current->settings.timeouts.drain;
+        log::info("stopping: no new streams; those that run have {} s to end (a second signal "
+                  "stops now)",
+                  time.count() / 1000);
+        manager_.stopping(time + stop_margin);
+        // The listener stays: detached sessions are resumed, new ones get GOAWAY.
+        shared_.draining = true;
+        on_all([](worker& each) { each.drain(); });
+        drain_until_ = std::chrono::steady_clock::now() + time;
+        drain_check_ = std::make_unique<deadline>(workers_.front()->thread().clock(),
+                                                  [this] { check_drained(); });
+        drain_check_->expires_after(50ms);
+    }
+
+    void check_drained() {
+        if (std::chrono::steady_clock::now() >= drain_until_) return stop();
+        drain_check_->expires_after(50ms);
+        auto idle = std::make_shared<std::atomic<std::size_t>>(0);
+        on_all([this, idle](worker& each) {
+            if (each.idle() && ++*idle == workers_.size())
+                asio::post(main_context(), [this] { stop(); });
+        });
+    }
+
+    void stop() {
+        if (stopped_) return;
+        stopped_ = true;
+        if (drain_check_) drain_check_->cancel();
+        for (const auto& each : listeners_) {
+            boost::system::error_code ignored;
+            each->acceptor.close(ignored);
+        }
+        on_all([](worker& each) {
+            each.close_all(close_code::shutting_down, errc::drain_timeout,
+                           "the server has stopped");
+            // What the links still have to say goes out first.
+            auto last = std::make_shared<steady_timer>(each.context().get_executor(), 100ms);
+            last->async_wait([last, &each](const auto&) { each.context().stop(); });
+        });
+    }
+
+    void reload() {
+        if (stopping_) return;
+        manager_.reloading();
+        try {
+            auto loaded = load(line_);
+            const auto& old = shared_.current->settings;
+            if (loaded.settings.threads != old.threads) {
+                log::warning("\"threads\" cannot change while the server runs; it stays {}",
+                             old.threads);
+                loaded.settings.threads = old.threads;
+            }
+            if (loaded.settings.dns != old.dns ||
+                loaded.settings.limits.dials != old.limits.dials ||
+                loaded.settings.timeouts.connect != old.timeouts.connect)
+                log::warning("changes of \"dns\", \"limits.dials\" and \"timeouts.connect\" take "
+                             "effect when the server is started anew");
+            const bool moved = loaded.settings.listen != old.listen;
+            auto seen = look_at_certificates(loaded.settings);
+            const auto next = make_recipe(std::move(loaded.settings));
+            log::open(next->settings.log);
+            log::reopen();
+            for (const auto& warning : loaded.warnings)
+                log::warning("{}", warning);
+            use(next, std::move(seen));
+            shared_.budget.set_limit(next->settings.memory.total);
+            shared_.registry.set(next->settings.resume);
+            shared_.admission_of_links->set_limits(next->settings.limits);
+            if (moved) move_listeners(next->settings.listen);
+            log::info("configuration reloaded");
+            manager_.ready("serving");
+        } catch (const std::exception& error) {
+            const auto refusal =
+                std::string("reload refused, the old configuration stays: ") + error.what();
+            log::error("{}", refusal);
+            manager_.ready(refusal);
+        }
+    }
+
+    /// For new links and streams, from now on.
+    void use(const std::shared_ptr<const recipe>& next, file_states seen) {
+        shared_.current = next;
+        watch_certificates(std::move(seen));
+        on_all([next](worker& each) { each.reload(next); });
+    }
+
+    // ---- Certificates
+
+    void watch_certificates(file_states seen) {
+        const auto& now = *shared_.current;
+        certificates_->watch(std::move(seen), now.settings.tls.cert, now.tls ? &*now.tls : nullptr);
+    }
+
+    /// The files have changed: new links get what is in them now, the rest stays as it is.
+    void renew_certificates() {
+        const auto& old = *shared_.current;
+        auto seen = look_at_certificates(old.settings);
+        try {
+            const auto next = make_recipe(old.settings);
+            log::info("certificates read anew: {}", describe_renewal(*old.tls, *next->tls));
+            use(next, std::move(seen));
+        } catch (const std::exception& error) {
+            log::error("the files of \"tls\" have changed and cannot be used, so what was read "
+                       "from them before stays in force: {}",
+                       error.what());
+        }
+    }
+
+    void move_listeners(const std::vector<listen_address>& wanted) {
+        auto old =
+            std::make_shared<std::vector<std::unique_ptr<listener>>>(std::exchange(listeners_, {}));
+        std::vector<listen_address> added;
+        for (const auto& address : wanted) {
+            const auto same = std::find_if(old->begin(), old->end(), [&](const auto& each) {
+                return each && each->address == address.address;
+            });
+            if (same != old->end())
+                listeners_.push_back(std::move(*same));
+            else
+                added.push_back(address);
+        }
+        // Those that go are closed first: a new address may contain an old one.
+        for (const auto& each : *old)
+            if (each) each->acceptor.close();
+        // Handlers of the closed ones name their listener: they run before it goes.
+        asio::post(main_context(), [old] {});
+        for (const auto& address : added) {
+            try {
+                if (const auto made = bind(address)) {
+                    log::info("listening for links on {}", bound_address(made->acceptor));
+                    accept(*made);
+                }
+            } catch (const std::exception& error) {
+                log::error("{}", error.what());
+            }
+        }
+    }
+
+    command_line line_;
+    service_manager manager_;
+    file_states first_look_;
+    shared_state shared_;
+    std::vector<std::unique_ptr<worker>> workers_;
+    std::vector<std::unique_ptr<listener>> listeners_;
+    std::optional<asio::basic_signal_set<executor>> signals_;
+    std::unique_ptr<service_watchdog> watchdog_;
+    std::unique_ptr<certificate_watch> certificates_;
+    std::unique_ptr<deadline> drain_check_;
+    std::chrono::steady_clock::time_point drain_until_{};
+    std::atomic<bool> freeing_{false};
+    bool stopping_ = false;
+    bool stopped_ = false;
+};
+
+} // namespace
+
+void check(const command_line& line) {
+    auto loaded = load(line);
+    make_recipe(std::move(loaded.settings));
+    for (const auto& warning : loaded.warnings)
+        std::fprintf(stderr, "muxsocks-server: warning: %s\n", warning.c_str());
+}
+
+int run(const command_line& line, std::uint64_t file_limit) {
+    auto loaded = load(line);
+    log::open(loaded.settings.log);
+    for (const auto& warning : loaded.warnings)
+        log::warning("{}", warning);
+    if (const auto warning = file_limit_warning(file_limit, loaded.settings.limits.streams))
+        log::warning("{}", *warning);
+    program running(line, std::move(loaded.settings));
+    return running.run();
+}
+
+} // namespace muxsocks::server

@@ -1,0 +1,169 @@
+#include "server/target_connection.hpp"
+
+#include "protocol/program/log.hpp"
+#include "socks5/reply_code.hpp"
+
+#include <boost/asio/post.hpp>
+
+namespace muxsocks::server {
+namespace {
+
+using self_ptr = boost::intrusive_ptr<target_connection>;
+
+socks5::address address_of(const asio::ip::tcp::endpoint& endpoint) {
+    const auto ip = endpoint.address();
+    return ip.is_v4() ? socks5::address::from_ipv4(ip.to_v4().to_bytes(), endpoint.port())
+                      : socks5::address::from_ipv6(ip.to_v6().to_bytes(), endpoint.port());
+}
+
+/// The relay of a connected target, with a line for the log at its end.
+class target_relay final : public relay {
+  public:
+    target_relay(driver_ptr driver, tcp_socket socket, const relay_timeouts& timeouts,
+                 std::string destination)
+        : relay(std::move(driver), std::move(socket), timeouts),
+          destination_(std::move(destination)),
+          began_(std::chrono::steady_clock::now()) {}
+
+  private:
+    void on_ended(std::error_code why) override {
+        if (!log::enabled(log_level::debug)) return;
+        const auto seconds =
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
+        log::debug("stream {} to {} ended: {} bytes up, {} bytes down, {:.3f} s, {}", stream_id(),
+                   destination_, bytes_down_, bytes_up_, seconds,
+                   why ? why.message() : "both directions finished");
+    }
+    std::uint32_t stream_id() const { return id_; }
+
+    std::string destination_;
+    std::chrono::steady_clock::time_point began_;
+
+  public:
+    std::uint32_t id_ = 0;
+};
+
+} // namespace
+
+target_connection::target_connection(driver_ptr driver, stream& s, const target_services& services,
+                                     std::shared_ptr<const target_policy> policy)
+    : driver_(std::move(driver)),
+      stream_(&s),
+      services_(services),
+      policy_(std::move(policy)),
+      limit_(driver_->thread().clock(), [this] {
+          asio::post(driver_->thread().context(), [self = self_ptr(this)] {
+              if (!self->stream_ || self->dialling_) return;
+              self->driver_->core().reset(*self->stream_, reset_code::cancelled);
+              self->let_go();
+          });
+      }) {}
+
+void target_connection::begin() {
+    stream_->context = static_cast<stream_owner*>(this);
+    kept_ = this;
+    limit_.expires_after(services_.request_timeout);
+}
+
+void target_connection::on_stream_readable() {
+    if (dialling_ || !stream_) return;
+    const self_ptr self(this);
+    auto& core = driver_->core();
+    bytes_view view;
+    while (core.peek(*stream_, {&view, 1}) > 0) {
+        // Nearly always the request is one view; one that is cut is put together.
+        const auto before = partial_.size();
+        auto input = view;
+        if (before > 0) {
+            partial_.insert(partial_.end(), view.begin(), view.end());
+            input = partial_;
+        }
+        auto parsed = socks5::parse_request(input);
+        switch (parsed.status) {
+        case socks5::parse_status::need_more:
+            if (before == 0) partial_.assign(view.begin(), view.end());
+            driver_->consume(*stream_, view.size());
+            continue;
+        case socks5::parse_status::failed:
+            return refuse(socks5::reply_code_from(parsed.error), parsed.error.message());
+        case socks5::parse_status::done:
+            driver_->consume(*stream_, parsed.used - before);
+            return dial(std::move(parsed.value));
+        }
+    }
+    if (stream_->at_end()) {
+        core.reset(*stream_, reset_code::cancelled);
+        let_go();
+    }
+}
+
+void target_connection::dial(socks5::request request) {
+    limit_.cancel();
+    partial_ = {};
+    if (log::enabled(log_level::debug)) destination_ = socks5::to_string(request.dst);
+    if (request.cmd != socks5::command::connect)
+        return refuse(socks5::reply_code::command_not_supported, "only CONNECT is supported");
+    driver_->core().accept(*stream_);
+    dialling_ = true;
+    auto done = [self = self_ptr(this)](dial_result result) {
+        self->on_dialled(std::move(result));
+    };
+    const auto& dst = request.dst;
+    auto& targets = services_.targets;
+    if (dst.type == socks5::address::kind::domain) {
+        dial_ = targets.dial(dst.domain, dst.port, policy_, std::move(done));
+    } else if (dst.type == socks5::address::kind::ipv4) {
+        const asio::ip::address_v4::bytes_type bytes{dst.ip[0], dst.ip[1], dst.ip[2], dst.ip[3]};
+        dial_ = targets.dial(asio::ip::address_v4(bytes), dst.port, policy_, std::move(done));
+    } else {
+        dial_ = targets.dial(asio::ip::address_v6(dst.ip), dst.port, policy_, std::move(done));
+    }
+}
+
+void target_connection::on_dialled(dial_result result) {
+    if (!stream_) return;
+    const auto self = kept_;
+    dialling_ = false;
+    if (result.error) {
+        if (!result.reason.empty()) {
+            if (log::destinations_shown())
+                log::info("{} denied: {}", driver_->core().user(), result.reason);
+            else
+                log::debug("{} denied: {}", driver_->core().user(), result.reason);
+        }
+        return refuse(socks5::reply_code_from(result.error), result.error.message());
+    }
+    auto& s = *std::exchange(stream_, nullptr);
+    kept_.reset();
+    const auto reply =
+        socks5::encode(socks5::make_reply(socks5::reply_code::succeeded, address_of(result.local)));
+    driver_->core().write(s, reply);
+    const boost::intrusive_ptr<target_relay> relay(new target_relay(
+        driver_, std::move(result.socket), services_.timeouts, std::move(destination_)));
+    relay->id_ = s.id;
+    relay->start(s);
+    driver_->wake();
+}
+
+void target_connection::refuse(socks5::reply_code rep, const std::string& why) {
+    log::debug("stream {} to {} refused with REP {:#04x}: {}", stream_->id, destination_,
+               static_cast<unsigned>(rep), why);
+    limit_.cancel();
+    const auto self = std::move(kept_);
+    auto& s = *std::exchange(stream_, nullptr);
+    driver_->core().refuse(s, socks5::encode(socks5::make_reply(rep)));
+    driver_->wake();
+}
+
+void target_connection::on_stream_reset(std::error_code) { let_go(); }
+
+void target_connection::let_go() {
+    if (!stream_) return;
+    const auto self = std::move(kept_);
+    limit_.cancel();
+    if (dialling_) services_.targets.cancel(dial_);
+    driver_->core().release(*std::exchange(stream_, nullptr));
+    driver_->wake();
+}
+
+} // namespace muxsocks::server

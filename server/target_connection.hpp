@@ -1,0 +1,51 @@
+#pragma once
+
+/// \file
+/// A stream from its SYN to its target: reads the RFC 1928 request, dials, answers with the true
+/// REP and BND, and hands stream and socket to a relay.
+
+#include "protocol/link/relay.hpp"
+#include "server/dialer.hpp"
+#include "socks5/message.hpp"
+
+namespace muxsocks::server {
+
+/// What target connections need of their worker.
+struct target_services {
+    dialer& targets;
+    std::chrono::milliseconds request_timeout;
+    const relay_timeouts& timeouts;
+};
+
+class target_connection final : public ref_counted<target_connection>, public stream_owner {
+  public:
+    target_connection(driver_ptr driver, stream& s, const target_services& services,
+                      std::shared_ptr<const target_policy> policy);
+    /// Waits for the request.
+    void begin();
+
+    void on_stream_readable() override;
+    void on_stream_reset(std::error_code why) override;
+    read_result read_for_turn(const read_slot&) override { return {}; }
+    void on_read_failed() override {}
+    void on_parked() override {}
+
+  private:
+    void dial(socks5::request request);
+    void on_dialled(dial_result result);
+    void refuse(socks5::reply_code rep, const std::string& why);
+    void let_go();
+
+    driver_ptr driver_;
+    boost::intrusive_ptr<target_connection> kept_; ///< The stream's reference, until it goes.
+    stream* stream_;
+    const target_services& services_;
+    std::shared_ptr<const target_policy> policy_;
+    deadline limit_;
+    std::vector<std::uint8_t> partial_;
+    std::string destination_;
+    dialer::dial_id dial_ = 0;
+    bool dialling_ = false;
+};
+
+} // namespace muxsocks::server

@@ -1,0 +1,193 @@
+#include "server/worker.hpp"
+
+#include "protocol/program/log.hpp"
+#include "server/incoming_link.hpp"
+#include "server/served_session.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <unistd.h>
+
+namespace muxsocks::server {
+namespace {
+
+using namespace std::chrono_literals;
+
+resolver_options dns_options(const dns_settings& settings) {
+    resolver_options options;
+    for (const auto& server : settings.servers)
+        options.servers.emplace_back(asio::ip::make_address(server.host), server.port);
+    options.timeout = settings.timeout;
+    options.prefer_ipv4 = settings.prefer == ip_preference::ipv4;
+    return options;
+}
+
+} // namespace
+
+worker::worker(shared_state& shared)
+    : shared_(shared),
+      recipe_(shared.current),
+      thread_(shared.budget),
+      resolver_(std::make_unique<resolver>(thread_.context(), thread_.clock(),
+                                           dns_options(recipe_->settings.dns))),
+      dialer_(std::make_unique<dialer>(
+          dial_services{thread_.context(), thread_.clock(), *resolver_, 250ms,
+                        recipe_->settings.dns.prefer == ip_preference::ipv4},
+          dial_limits{recipe_->settings.limits.dials, recipe_->settings.timeouts.connect})),
+      relay_timeouts_{recipe_->settings.timeouts.idle, recipe_->settings.timeouts.half_closed},
+      services_{*dialer_, recipe_->settings.timeouts.request, relay_timeouts_} {
+    shared_.registry.enlist(*this);
+}
+
+worker::~worker() {
+    incoming_.clear();
+    sessions_.clear();
+}
+
+// ---- New links
+
+void worker::take(int descriptor) {
+    asio::post(context(), [this, descriptor] {
+        boost::system::error_code error;
+        tcp_socket socket(context().get_executor());
+        socket.assign(asio::ip::tcp::v4(), descriptor, error);
+        if (error) {
+            ::close(descriptor);
+            return;
+        }
+        add(std::make_unique<incoming_link>(*this, std::move(socket)));
+    });
+}
+
+void worker::take(link::parts parts, admission::ticket ticket, boost::asio::ip::address peer) {
+    struct moved {
+        link::parts parts;
+        admission::ticket ticket;
+        boost::asio::ip::address peer;
+    };
+    auto all = std::make_shared<moved>(moved{std::move(parts), std::move(ticket), std::move(peer)});
+    asio::post(context(), [this, all] {
+        add(std::make_unique<incoming_link>(*this, std::move(all->parts), std::move(all->ticket),
+                                            all->peer));
+    });
+}
+
+void worker::add(std::unique_ptr<incoming_link> one) {
+    auto& added = *one;
+    incoming_.emplace(&added, std::move(one));
+    count();
+    added.begin();
+}
+
+void worker::forget(incoming_link& one) {
+    const auto found = incoming_.find(&one);
+    if (found == incoming_.end()) return;
+    // It is still on the stack.
+    auto gone = std::make_shared<std::unique_ptr<incoming_link>>(std::move(found->second));
+    incoming_.erase(found);
+    count();
+    asio::post(context(), [gone] { gone->reset(); });
+}
+
+std::size_t worker::begin_session(link_ptr on, admission::ticket ticket,
+                                  boost::asio::ip::address peer, bool v1_allowed,
+                                  bytes_view first) {
+    auto made =
+        std::make_unique<served_session>(*this, std::move(ticket), std::move(peer), v1_allowed);
+    auto& added = *made;
+    sessions_.emplace(&added, std::move(made));
+    count();
+    return added.begin(std::move(on), first);
+}
+
+// ---- Sessions
+
+served_session* worker::find_session(const session_id& id) {
+    for (const auto& [session, owned] : sessions_)
+        if (session->id() == id) return session;
+    return nullptr;
+}
+
+void worker::forget(served_session& one) {
+    const auto found = sessions_.find(&one);
+    if (found == sessions_.end()) return;
+    auto gone = std::make_shared<std::unique_ptr<served_session>>(std::move(found->second));
+    sessions_.erase(found);
+    count();
+    asio::post(context(), [gone] { gone->reset(); });
+}
+
+void worker::evict(const session_registry::victim& victim, const char* why,
+                   std::function<void()> done) {
+    asio::post(victim.owner->context(), [victim, why, done = std::move(done)] {
+        const auto session = victim.owner->find_session(victim.id);
+        // It may have been resumed since it was chosen.
+        if (session && !session->driver().core().attached()) {
+            log::info("session of {}: {}", session->name(), why);
+            session->close(close_code::normal, errc::link_lost, why);
+        }
+        if (done) done();
+    });
+}
+
+void worker::count() {
+    load_.store(incoming_.size() + sessions_.size(), std::memory_order_relaxed);
+}
+
+// ---- Changes
+
+void worker::reload(std::shared_ptr<const recipe> next) {
+    const auto old = std::exchange(recipe_, std::move(next));
+    const auto& settings = recipe_->settings;
+    relay_timeouts_ = {settings.timeouts.idle, settings.timeouts.half_closed};
+    services_.request_timeout = settings.timeouts.request;
+    std::vector<served_session*> all;
+    for (const auto& [session, owned] : sessions_)
+        all.push_back(session);
+    for (const auto session : all)
+        session->on_reload();
+}
+
+void worker::drain() {
+    std::vector<served_session*> all;
+    for (const auto& [session, owned] : sessions_)
+        all.push_back(session);
+    for (const auto session : all)
+        session->go_away(close_code::shutting_down, "the server is stopping");
+}
+
+bool worker::idle() const {
+    for (const auto& [session, owned] : sessions_)
+        if (!session->idle()) return false;
+    return true;
+}
+
+void worker::close_all(close_code code, std::error_code why, std::string_view text) {
+    std::vector<served_session*> all;
+    for (const auto& [session, owned] : sessions_)
+        all.push_back(session);
+    // Only who has streams is cut off.
+    for (const auto session : all)
+        session->close(code, session->idle() ? make_error_code(errc::closed_locally) : why, text);
+    incoming_.clear();
+    count();
+}
+
+void worker::log_statistics() const {
+    for (const auto& [session, owned] : sessions_) {
+        const auto& core = session->driver().core();
+        const auto& counted = core.statistics();
+        log::info("session of {}: {} streams, {} opened, {} bytes up, {} bytes down, round trip "
+                  "{:.1f} ms, {} resumed, {} bytes held",
+                  session->name(), core.stream_count(), counted.streams_opened,
+                  counted.bytes_received, counted.bytes_sent,
+                  std::chrono::duration<double, std::milli>(core.rtt()).count(),
+                  counted.resumptions, core.memory_held());
+    }
+    log::info("{} sessions, {} links not authenticated, {} dials under way, {} dials waiting, {} "
+              "bytes held by the process",
+              sessions_.size(), incoming_.size(), dialer_->active(), dialer_->waiting(),
+              shared_.budget.used());
+}
+
+} // namespace muxsocks::server

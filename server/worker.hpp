@@ -1,0 +1,98 @@
+#pragma once
+
+/// \file
+/// One thread of the server: links that have not said whose they are, sessions, and their targets.
+/// Threads share the recipe (immutable), the admission of links, the registry of sessions, and the
+/// memory budget; nothing of it on the data path.
+
+#include "protocol/link/resolver.hpp"
+#include "protocol/program/listen.hpp"
+#include "server/admission.hpp"
+#include "server/recipe.hpp"
+#include "server/session_registry.hpp"
+#include "server/target_connection.hpp"
+
+#include <atomic>
+#include <functional>
+#include <list>
+#include <unordered_map>
+
+namespace muxsocks::server {
+
+class incoming_link;
+class served_session;
+
+/// What all workers share.
+struct shared_state {
+    shared_state(std::shared_ptr<const recipe> first, std::size_t memory_total)
+        : admission_of_links(std::make_shared<admission>(first->settings.limits)),
+          registry(first->settings.resume),
+          budget(memory_total),
+          current(std::move(first)) {}
+
+    std::shared_ptr<admission> admission_of_links;
+    session_registry registry;
+    memory_budget budget;
+    std::atomic<bool> draining{false};
+    /// For new workers; each worker has its own pointer afterwards.
+    std::shared_ptr<const recipe> current;
+};
+
+class worker {
+  public:
+    explicit worker(shared_state& shared);
+    ~worker();
+    worker(const worker&) = delete;
+    worker& operator=(const worker&) = delete;
+
+    asio::io_context& context() { return thread_.context(); }
+    link_thread& thread() { return thread_; }
+    shared_state& shared() { return shared_; }
+    const recipe& now_serving() const { return *recipe_; }
+    const std::shared_ptr<const recipe>& serving() const { return recipe_; }
+    target_services& services() { return services_; }
+
+    /// Links and sessions here, for spreading new links. Any thread may ask.
+    std::size_t load() const { return load_.load(std::memory_order_relaxed); }
+    /// A new connection, accepted by another thread. Any thread may call it.
+    void take(int descriptor);
+    /// A link that wants to resume a session of this worker. Any thread may call it.
+    void take(link::parts parts, admission::ticket ticket, boost::asio::ip::address peer);
+
+    /// Closes a session that was chosen to go, in its own thread, and then calls `done`.
+    static void evict(const session_registry::victim& victim, const char* why,
+                      std::function<void()> done = {});
+
+    // The rest runs in the worker's own thread.
+    void reload(std::shared_ptr<const recipe> next);
+    void drain();
+    bool idle() const;
+    void close_all(close_code code, std::error_code why, std::string_view text);
+    void log_statistics() const;
+
+    // For incoming_link and served_session.
+    /// A new session whose first bytes are `first`; returns what it took of them.
+    std::size_t begin_session(link_ptr on, admission::ticket ticket, boost::asio::ip::address peer,
+                              bool v1_allowed, bytes_view first);
+    bool knows(incoming_link& one) const { return incoming_.contains(&one); }
+    served_session* find_session(const session_id& id);
+    void add(std::unique_ptr<incoming_link> one);
+    void forget(incoming_link& one);
+    void forget(served_session& one);
+
+  private:
+    void count();
+
+    shared_state& shared_;
+    std::shared_ptr<const recipe> recipe_;
+    link_thread thread_;
+    std::unique_ptr<resolver> resolver_;
+    std::unique_ptr<dialer> dialer_;
+    relay_timeouts relay_timeouts_;
+    target_services services_;
+    std::unordered_map<incoming_link*, std::unique_ptr<incoming_link>> incoming_;
+    std::unordered_map<served_session*, std::unique_ptr<served_session>> sessions_;
+    std::atomic<std::size_t> load_{0};
+};
+
+} // namespace muxsocks::server

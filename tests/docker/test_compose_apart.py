@@ -1,0 +1,69 @@
+"""docker/compose.server.yml and docker/compose.client.yml: two projects that share nothing but the
+share link, with both versions of Compose; and that both versions take every file."""
+
+import ipaddress
+import os
+import re
+
+import engine
+import pytest
+from engine import docker, inspect, wait_for_health
+from support import programs
+
+BASE, SERVER, CLIENT, SCALE, SCALE_LIST = (
+    f"docker/compose{name}.yml" for name in ("", ".server", ".client", ".scale", ".scale-list"))
+
+
+def gateway():
+    """This machine's address on the engine's default network, for want of a public one."""
+    subnet = ipaddress.ip_network(inspect("bridge", "{{(index .IPAM.Config 0).Subnet}}"))
+    return str(next(subnet.hosts()))
+
+
+def test_a_server_here_and_a_client_there(project, tmp_path):
+    port = programs.free_port()
+    server = project("2", [BASE, SERVER], HOST=gateway(), SERVER_PORT=port)
+    link = re.search(r"muxsocks://\S+", server("run", "--rm", "-T", "init")).group()
+    assert f"@{gateway()}:{port}?pin=" in link
+    server("up", "-d")
+    assert server.container("client") == ""
+    file = tmp_path / "link"
+    file.write_text(link + "\n")
+    file.chmod(0o400)
+    os.chown(file, 10001, 10001)
+    client = project("1", [BASE, CLIENT], [tmp_path], LINK_FILE=file)
+    client("up", "-d")
+    assert client.container("server") == ""
+    wait_for_health(client.container("client"), "healthy", 20)
+    wait_for_health(server.container("server"), "healthy", 20)
+    assert link not in engine.logs(server.container("init"))
+    listing = docker("exec", client.container("client"), "ls", "/etc/muxsocks")
+    assert listing.split() == ["client.json"]
+
+
+def test_users_and_settings_change_without_a_restart(project):
+    """The commands of docs/OPERATIONS.md."""
+    server = project("1", [BASE, SERVER], HOST=gateway(), SERVER_PORT=programs.free_port())
+    server("up", "-d")
+    container = server.container("server")
+    added = server("run", "--rm", "-T", "init", "user", "add", "phone", "-c", "/etc/muxsocks/server.json")
+    assert len(added.split("\n")[-1].strip()) >= 22, added
+    settings = server("run", "--rm", "-T", "--entrypoint", "cat", "init",
+                      "/etc/muxsocks/server.json")
+    assert '"phone"' in settings
+    server("run", "--rm", "-T", "--entrypoint", "sh", "init", "-c",
+           "cat > /etc/muxsocks/server.json", text=settings.replace('"phone"', '"tablet"'))
+    server("exec", "-T", "server", "sh", "-c", "kill -HUP 1")
+    assert '"tablet"' in docker("exec", container, "cat", "/etc/muxsocks/server.json")
+    wait_for_health(container, "healthy", 20)
+    assert "configuration reloaded" in engine.logs(container)
+
+
+@pytest.mark.parametrize("files", [[BASE], [BASE, SERVER], [BASE, CLIENT], [SCALE],
+                                   [SCALE, SCALE_LIST]], ids=lambda files: files[-1][7:-4])
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_compose_takes_the_file(version, files):
+    if version not in engine.compose_commands():
+        pytest.skip(f"no Compose {version} here")
+    one = engine.Project(version, files, {"HOST": "server.example.org"})
+    assert "image: muxsocks-server" in one("config")

@@ -1,0 +1,241 @@
+"""The .deb packages: built once from the source archive in a container of Debian 12, installed by
+apt in bare containers of Debian 12 and 13, checked by systemd's own tools, run as services, purged.
+
+MUXSOCKS_LONG=1 has lintian look at them, too.
+"""
+
+import re
+import textwrap
+import time
+import uuid
+
+import pytest
+
+from engine import LONG, ROOT, docker, make_base, run
+
+UNITS = ["muxsocks-server.service", "muxsocks-client.service", "muxsocks-client@.service"]
+# Of 10, as `systemd-analyze security` counts.
+EXPOSURE_MAX = 2.0
+
+
+class Container:
+    """A container of an image that waits for commands, or runs `command` beside them."""
+
+    def __init__(self, image, options=("--init",), command=("sleep", "infinity")):
+        self.name = f"muxsocks-packages-{uuid.uuid4().hex[:12]}"
+        docker("run", "--detach", "--name", self.name, *options, image, *command, timeout=600)
+
+    def __call__(self, command, timeout=300):
+        return docker("exec", "--env", "DEBIAN_FRONTEND=noninteractive", self.name, "sh", "-ec",
+                      command, timeout=timeout)
+
+    def copy_in(self, source, to):
+        docker("cp", source, f"{self.name}:{to}")
+
+    def remove(self):
+        docker("rm", "--force", self.name)
+
+
+@pytest.fixture(scope="module")
+def source_archive(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("source")
+    run(["cmake", "--preset", "package", "-B", folder / "build"], cwd=ROOT, timeout=120)
+    run(["cpack", "--config", folder / "build/CPackSourceConfig.cmake", "-B", folder], timeout=120)
+    return next(folder.glob("muxsocks-*.tar.xz"))
+
+
+@pytest.fixture(scope="module")
+def packages(source_archive, tmp_path_factory):
+    """The folder with both packages."""
+    folder = tmp_path_factory.mktemp("packages")
+    builder = Container(make_base("bookworm"))
+    try:
+        builder.copy_in(source_archive, "/tmp/source.tar.xz")
+        builder("apt-get update && apt-get install -y --no-install-recommends xz-utils")
+        builder("mkdir /source && tar -C /source --strip-components=1 -xf /tmp/source.tar.xz")
+        builder("cd /source && scripts/package", timeout=900)
+        if LONG:
+            builder("apt-get install -y --no-install-recommends lintian", timeout=300)
+            builder("lintian --fail-on error,warning /source/build/package/*.deb")
+        for name in builder("cd /source/build/package; ls *.deb").split():
+            docker("cp", f"{builder.name}:/source/build/package/{name}", folder)
+    finally:
+        builder.remove()
+    return folder
+
+
+@pytest.fixture(scope="module", params=["bookworm", "trixie"])
+def debian(request, packages):
+    """A container with both packages installed."""
+    container = Container(make_base(request.param))
+    try:
+        container("mkdir /packages")
+        for package in packages.glob("*.deb"):
+            container.copy_in(package, "/packages/")
+        container("apt-get update")
+        container("apt-get install -y --no-install-recommends /packages/*.deb")
+        yield container
+    finally:
+        container.remove()
+
+
+def test_the_programs_run(debian):
+    for role in ("client", "server"):
+        assert f"muxsocks-{role}" in debian(f"muxsocks-{role} --version")
+        assert debian(f"dpkg-query -W -f '${{db:Status-Status}}' muxsocks-{role}") == "installed"
+
+
+def test_systemd_finds_no_fault_in_the_units(debian):
+    debian("command -v systemd-analyze || apt-get install -y --no-install-recommends systemd")
+    for unit in UNITS:
+        assert debian(f"systemd-analyze verify --man=no {unit} 2>&1") == ""
+    assert debian("XDG_RUNTIME_DIR=/tmp HOME=/root systemd-analyze verify --man=no --user "
+                  "muxsocks-client.service 2>&1") == ""
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_sandbox_leaves_little_exposed(debian, unit):
+    said = debian(f"systemd-analyze security --no-pager --offline=yes "
+                  f"--threshold={int(EXPOSURE_MAX * 10)} /usr/lib/systemd/system/{unit}")
+    exposure = float(re.search(r"exposure level for \S+: ([\d.]+)", said).group(1))
+    assert exposure <= EXPOSURE_MAX
+
+
+def test_a_proxy_from_the_packages_alone(debian):
+    """As the units start it: the server as its own user, which reads what init has written."""
+    debian("muxsocks-server init --host 127.0.0.1:8443 --dir /etc/muxsocks --group muxsocks")
+    assert debian("stat -c '%a %U:%G' /etc/muxsocks/server-key.pem /etc/muxsocks/tls").split("\n") \
+        == ["640 root:muxsocks", "750 root:muxsocks"]
+    docker("exec", "--detach", "--user", "muxsocks", debian.name, "muxsocks-server", "-c",
+           "/etc/muxsocks/server.json")
+    assert "ok    request" in debian("for i in 1 2 3 4 5 6 7 8 9 10; do "
+                                     "muxsocks-client doctor > /tmp/said && break; sleep 0.5; done; "
+                                     "cat /tmp/said")
+
+
+def test_manual_pages_and_completions_are_there(debian):
+    for role in ("client", "server"):
+        listed = debian(f"dpkg -L muxsocks-{role}").split("\n")
+        for file in (f"man/man1/muxsocks-{role}.1.gz",
+                     f"bash-completion/completions/muxsocks-{role}",
+                     f"zsh/vendor-completions/_muxsocks-{role}",
+                     f"fish/vendor_completions.d/muxsocks-{role}.fish",
+                     f"doc/muxsocks-{role}/copyright"):
+            assert f"/usr/share/{file}" in listed
+
+
+# What systemd needs to be the first process of a container; the rights that it has on a machine.
+AS_INIT = ["--cap-add=SYS_ADMIN", "--security-opt=seccomp=unconfined",
+           "--security-opt=apparmor=unconfined", "--volume=/run", "--tmpfs=/tmp",
+           "--cgroupns=host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw"]
+
+
+@pytest.fixture(scope="module")
+def machine(debian):
+    """A container of the same with systemd as its first process. The tests use it one after the
+    other, and the last one takes the packages off it."""
+    image = f"{debian.name}:systemd"
+    docker("commit", debian.name, image)
+    container = None
+    try:
+        container = Container(image, AS_INIT, ["/lib/systemd/systemd"])
+        for _ in range(100):
+            state = container("systemctl is-system-running || true")
+            if state in ("running", "degraded"):
+                break
+            time.sleep(0.2)
+        else:
+            pytest.skip(f"systemd does not start in a container here: {state}")
+        # As on a machine: without the one no service gets its credentials, with the other packages
+        # neither start nor stop any.
+        container("mount --make-rshared /; rm -f /usr/sbin/policy-rc.d")
+        yield container
+    finally:
+        if container:
+            container.remove()
+        docker("rmi", "--force", image)
+
+
+def test_the_services_work_in_their_sandbox(machine):
+    machine("muxsocks-server init --host 127.0.0.1:8443 --dir /etc/muxsocks --group muxsocks --force")
+    machine("sed 's/^{/{ \"listen\": \"127.0.0.1:1081\",/' /etc/muxsocks/client.json "
+            "> /etc/muxsocks/clients/two.json; chmod 600 /etc/muxsocks/clients/two.json")
+    services = "muxsocks-server muxsocks-client muxsocks-client@two"
+    # Type=notify: a start that has come back has been ready.
+    machine(f"systemctl restart {services}")
+    for config in ("client.json", "clients/two.json"):
+        machine(f"for i in 1 2 3 4 5 6 7 8 9 10; do "
+                f"muxsocks-client health -c /etc/muxsocks/{config} && exit; sleep 0.5; done; exit 1")
+    machine("systemctl reload muxsocks-server")
+    machine("cp /etc/muxsocks/server.json /tmp/good; echo '{' > /etc/muxsocks/server.json; "
+            "! systemctl reload muxsocks-server; cp /tmp/good /etc/muxsocks/server.json; "
+            "systemctl reload muxsocks-server; muxsocks-client health -c /etc/muxsocks/client.json")
+    assert machine("systemctl show -p StatusText --value muxsocks-server") == "serving"
+    begun = time.monotonic()
+    machine(f"systemctl stop {services}")
+    assert time.monotonic() - begun < 10
+    for service in services.split():
+        assert machine(f"systemctl show -p Result --value {service}") == "success"
+
+
+def test_the_unit_of_a_user(machine):
+    """Without root: the user's own service manager, and the configuration in the user's home."""
+    machine("useradd -m joe && install -d -o joe -m 0700 /run/user/1000 && "
+            "install -d -o joe /home/joe/.config /home/joe/.config/muxsocks")
+    machine("muxsocks-server init --host 127.0.0.1:8443 --dir /etc/muxsocks --group muxsocks --force "
+            "&& install -o joe -m 0600 /etc/muxsocks/client.json /home/joe/.config/muxsocks/")
+    machine("systemctl restart muxsocks-server && systemd-run -q --uid=joe -p Delegate=yes "
+            "-p Environment=XDG_RUNTIME_DIR=/run/user/1000 -p Environment=HOME=/home/joe "
+            "/lib/systemd/systemd --user")
+    joe = "runuser -u joe -- env XDG_RUNTIME_DIR=/run/user/1000 systemctl --user"
+    machine(f"for i in $(seq 20); do {joe} is-active default.target && break; sleep 0.5; done")
+    machine(f"{joe} start muxsocks-client && {joe} reload muxsocks-client")
+    assert machine(f"{joe} show -p StatusText --value muxsocks-client") == "serving"
+    machine(f"{joe} stop muxsocks-client")
+
+
+def deploy_hook():
+    """certbot's, as the README gives it."""
+    text = (ROOT / "README.md").read_text()
+    block = re.search(r"^    #!/bin/sh\n    # /etc/letsencrypt/.*?(?=^\S)", text, re.M | re.S)
+    return textwrap.dedent(block.group())
+
+
+def test_a_renewal_by_certbot_reaches_the_service(machine):
+    def renew():
+        """What certbot does: new files in the lineage, then the hook."""
+        machine("muxsocks-server init --host example.org --dir /made --force && mkdir -p /lineage && "
+                "mv /made/server-cert.pem /lineage/fullchain.pem && "
+                "mv /made/server-key.pem /lineage/privkey.pem")
+        machine("RENEWED_LINEAGE=/lineage /hook")
+
+    docker("exec", "-i", machine.name, "sh", "-c", "cat > /hook && chmod 0755 /hook",
+           text=deploy_hook())
+    renew()
+    machine("muxsocks-server init --host 127.0.0.1:8443 --dir /etc/muxsocks --group muxsocks --force "
+            "--cert /etc/muxsocks/tls/fullchain.pem --key /etc/muxsocks/tls/privkey.pem")
+    machine("systemctl restart muxsocks-server")
+    renew()
+    said = machine("for i in $(seq 20); do journalctl --no-pager -u muxsocks-server | "
+                   "grep 'certificates read anew' && exit; sleep 0.5; done; "
+                   "journalctl --no-pager -u muxsocks-server; exit 1")
+    assert "its key is a new one" in said
+
+
+def test_an_upgrade_leaves_alone_what_runs_and_a_removal_stops_it(machine):
+    machine("muxsocks-server init --host 127.0.0.1:8443 --dir /etc/muxsocks --group muxsocks --force")
+    machine("systemctl restart muxsocks-server muxsocks-client")
+    before = machine("pidof muxsocks-server muxsocks-client")
+    said = machine("apt-get install -y --reinstall /packages/*.deb")
+    assert said.count("still runs as it was") == 2
+    assert machine("pidof muxsocks-server muxsocks-client") == before
+    machine("apt-get remove -y muxsocks-server muxsocks-client")
+    assert machine("pidof muxsocks-server muxsocks-client || true") == ""
+
+
+def test_purging_leaves_no_file(debian):
+    """The last one of the module: also what init has written goes, and the service's log."""
+    debian("install -d -o muxsocks /var/log/muxsocks && touch /var/log/muxsocks/log")
+    debian("apt-get purge -y muxsocks-client muxsocks-server")
+    left = debian("find / -xdev -name '*muxsocks*' -not -path '/packages/*' -not -path '/proc/*'")
+    assert left == "", left

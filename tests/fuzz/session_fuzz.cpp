@@ -1,0 +1,173 @@
+// A session fed with bytes of anyone's choice: as server and as client, from the first byte (the
+// handshake) or established with an honest peer whose bytes are then replaced, while its owner
+// opens, reads, finishes and resets streams as the input says. Whatever comes, a turn that is
+// wanted yields bytes or ends, and the session ends clean.
+
+#include "protocol/session.hpp"
+#include "tests/fuzz/input.hpp"
+#include "tests/sim/test_crypto.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+
+using namespace muxsocks;
+using fuzz::input;
+
+namespace {
+
+session_settings settings_of(role side, chunk_pool& pool, bool v1) {
+    session_settings made;
+    made.side = side;
+    made.crypto = sim::test_crypto();
+    made.pool = &pool;
+    made.initial_window = 4096;
+    made.stream_window_max = 32 * 1024;
+    made.session_memory = 256 * 1024;
+    made.max_streams = 8;
+    made.frame_payload = 500;
+    made.replay.initial = 8 * 1024;
+    made.replay.max = 16 * 1024;
+    made.allow_v1 = v1;
+    made.user = "me";
+    made.key = digest{1};
+    made.find_user = [](std::string_view) { return user_access{digest{1}, 0}; };
+    return made;
+}
+
+class player {
+  public:
+    player(role side, bool v1) : session_(settings_of(side, pool_, v1), now_) {}
+
+    session& core() { return session_; }
+
+    void feed(bytes_view bytes) {
+        received_.insert(received_.end(), bytes.begin(), bytes.end());
+        const auto used = session_.on_bytes(received_, now_);
+        settle();
+        received_.erase(received_.begin(), received_.begin() + static_cast<std::ptrdiff_t>(used));
+    }
+
+    /// Events, then turns; returns what was sent.
+    std::vector<std::uint8_t> settle() {
+        std::vector<std::uint8_t> sent;
+        while (const auto e = session_.next_event()) {
+            if (e->type == event::kind::opened) streams_.push_back(e->subject);
+            if (e->type == event::kind::readable) read(*e->subject);
+            if (e->type == event::kind::reset) release(e->subject);
+        }
+        session_.end_batch();
+        for (int turns = 0; session_.wants_turn(); ++turns) {
+            if (turns > 10'000) std::abort(); // It would spin.
+            session_.begin_turn(now_);
+            while (const auto slot = session_.next_read()) {
+                for (std::size_t i = 0; i < slot->count; ++i)
+                    std::fill(slot->places[i].begin(), slot->places[i].end(), std::uint8_t{7});
+                session_.on_read(*slot, slot->size / 2, read_outcome::drained);
+            }
+            chunk_ref keep;
+            const auto bytes = session_.end_turn(keep);
+            sent.insert(sent.end(), bytes.begin(), bytes.end());
+        }
+        return sent;
+    }
+
+    void act(std::uint8_t what, std::uint8_t which) {
+        if (what % 8 == 0 && streams_.size() < 32) {
+            const std::uint8_t request[] = {5, 1, 0, 1, 127, 0, 0, 1, 0, 80};
+            streams_.push_back(&session_.open(request, nullptr));
+        } else if (what % 8 == 1) {
+            now_ += std::chrono::milliseconds(which * 100);
+            if (const auto at = session_.deadline(); at && *at <= now_) session_.on_deadline(now_);
+        } else if (!streams_.empty()) {
+            auto& s = *streams_[which % streams_.size()];
+            switch (what % 8) {
+            case 2:
+                session_.on_readable(s);
+                break;
+            case 3:
+                session_.finish(s);
+                break;
+            case 4:
+                session_.reset(s, reset_code::cancelled);
+                break;
+            case 5:
+                release(&s);
+                break;
+            case 6:
+                session_.accept(s);
+                break;
+            default:
+                read(s);
+            }
+        }
+        settle();
+    }
+
+    void end() {
+        session_.close(close_code::normal, errc::closed_locally, "over");
+        settle();
+        while (!streams_.empty())
+            release(streams_.back());
+        session_.end_batch();
+        if (session_.memory_held() != 0 || session_.stream_count() != 0) std::abort();
+    }
+
+  private:
+    void read(stream& s) {
+        std::array<bytes_view, 4> views;
+        const auto count = session_.peek(s, views);
+        std::size_t size = 0;
+        for (std::size_t i = 0; i < count; ++i)
+            size += views[i].size();
+        session_.consume(s, size - size / 3);
+    }
+    void release(stream* s) {
+        const auto found = std::find(streams_.begin(), streams_.end(), s);
+        if (found == streams_.end()) return;
+        streams_.erase(found);
+        session_.release(*s);
+    }
+
+    chunk_pool pool_{2048};
+    instant now_{std::chrono::seconds(1)};
+    session session_;
+    std::vector<std::uint8_t> received_;
+    std::vector<stream*> streams_;
+};
+
+/// Brings both to `established`; the second is of no use afterwards.
+void shake_hands(player& one, player& other) {
+    one.core().on_link({}, instant{std::chrono::seconds(1)});
+    other.core().on_link({}, instant{std::chrono::seconds(1)});
+    for (int i = 0; i < 4; ++i) {
+        other.feed(one.settle());
+        one.feed(other.settle());
+    }
+}
+
+} // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    input in(data, size);
+    const auto mode = in.byte();
+    const auto side = (mode & 1) != 0 ? role::client : role::server;
+    const auto other = side == role::client ? role::server : role::client;
+    sim::seed_test_random(1);
+    player tested(side, (mode & 2) != 0);
+    player honest(other, false);
+    if ((mode & 4) != 0)
+        shake_hands(tested, honest);
+    else
+        tested.core().on_link({}, instant{std::chrono::seconds(1)});
+    tested.settle();
+    while (!in.empty()) {
+        const auto what = in.byte();
+        if (what < 128)
+            tested.feed(in.bytes(in.byte()));
+        else
+            tested.act(what, in.byte());
+    }
+    tested.end();
+    honest.end();
+    return 0;
+}

@@ -1,0 +1,90 @@
+#include "protocol/program/share_link.hpp"
+
+#include "protocol/program/config_error.hpp"
+
+#include "tests/catch.hpp"
+
+#include <nlohmann/json.hpp>
+
+using namespace muxsocks;
+using namespace muxsocks::test;
+
+namespace {
+
+/// The sentence with which a link is refused; empty if it is not.
+std::string refusal(const std::string& text) {
+    try {
+        (void)parse_share_link(text);
+        return {};
+    } catch (const config_error& error) {
+        return error.what();
+    }
+}
+
+} // namespace
+
+TEST_CASE("a share link") {
+    share_link link;
+    link.user = "me";
+    link.token = "t0ken_-~.";
+    link.server = {"server.example.org", 8443};
+    SECTION("is one line with everything in it") {
+        link.pins = {"sha256:q+/="};
+        link.name = "at home";
+        CHECK(to_string(link) ==
+              "muxsocks://me:t0ken_-~.@server.example.org:8443?pin=sha256%3Aq%2B%2F%3D#at%20home");
+    }
+    SECTION("needs neither pins nor a name") {
+        CHECK(to_string(link) == "muxsocks://me:t0ken_-~.@server.example.org:8443");
+    }
+    SECTION("comes back as it went, whatever is in it") {
+        link.user = "a:b@c/d?e#f%20 \xc3\xa4";
+        link.token = "x:y@z?#&=%";
+        link.server.host = GENERATE(as<std::string>(), "example.org", "192.0.2.1", "2001:db8::1");
+        link.pins = {"sha256:AAA+/=", "sha256:BBB"};
+        link.name = "#&?=\n";
+        const auto back = parse_share_link("  " + to_string(link) + "\r\n");
+        CHECK(back.user == link.user);
+        CHECK(back.token == link.token);
+        CHECK(back.server == link.server);
+        CHECK(back.pins == link.pins);
+        CHECK(back.name == link.name);
+    }
+}
+
+TEST_CASE("a share link that is wrong is refused with a sentence") {
+    CHECK_THAT(refusal(" \n"), contains("empty"));
+    CHECK_THAT(refusal("https://a:b@c:1"), contains("must begin with muxsocks://"));
+    CHECK_THAT(refusal("muxsocks://example.org:8443"), contains("no \"@\""));
+    CHECK_THAT(refusal("muxsocks://me@example.org:8443"), contains("a user and a token"));
+    CHECK_THAT(refusal("muxsocks://:t@example.org:8443"), contains("a user and a token"));
+    CHECK_THAT(refusal("muxsocks://me:t@example.org"), contains("no port"));
+    CHECK_THAT(refusal("muxsocks://me:t@example.org:0"), contains("port"));
+    CHECK_THAT(refusal("muxsocks://me:t@example.org:65536"), contains("port"));
+    CHECK_THAT(refusal("muxsocks://me:t@:8443"), contains("no host"));
+    CHECK_THAT(refusal("muxsocks://me:t%2@example.org:1"), contains("two hexadecimal digits"));
+    CHECK_THAT(refusal("muxsocks://me:t@example.org:1?colour=red"), contains("\"colour\""));
+}
+
+TEST_CASE("no refusal of a share link shows its token") {
+    for (const auto text : {"muxsocks://me:SECRET@example.org", "muxsocks://me:SECRET@:1",
+                            "muxsocks://:SECRET@example.org:1", "muxsocks://SECRET@example.org:1",
+                            "muxsocks://me:SECRET%zz@example.org:1", "MUXSOCKS://me:SECRET@a:1",
+                            "muxsocks://me:SECRET"}) {
+        const auto said = refusal(text);
+        CAPTURE(text, said);
+        CHECK_FALSE(said.empty());
+        CHECK(said.find("SECRET") == std::string::npos);
+    }
+}
+
+TEST_CASE("the client.json of a share link") {
+    const auto link = parse_share_link("muxsocks://me:tok%22en@[2001:db8::1]:443?pin=AAA#x");
+    const auto written = nlohmann::json::parse(client_config_text(link));
+    CHECK(written == nlohmann::json({{"server", "[2001:db8::1]:443"},
+                                     {"auth", {{"user", "me"}, {"token", "tok\"en"}}},
+                                     {"tls", {{"pin_sha256", {"AAA"}}}}}));
+    const auto open = nlohmann::json::parse(client_config_text(link, ":1080", true));
+    CHECK(open["listen"] == ":1080");
+    CHECK(open["open_listener"] == true);
+}

@@ -1,0 +1,324 @@
+"""Builds the presets and runs all their tests; scripts/test calls it once everything is installed.
+
+What runs where, unless options narrow it:
+
+  (no build)  format      scripts/check-format
+              tree        tests/tree: layers, and what must not be in the tree
+              docker      tests/docker: images, Compose files and packages, where a Docker engine
+                          answers; beside everything else, as it mostly waits
+  ci          unit, simulation, system, benchmarks (benchmarks/compare --quick: wrong bytes only)
+  asan        unit, simulation, system without the tests marked slow
+  tsan        unit, those system tests that threads have a part in
+  fuzz        fuzz: each fuzzer for some seconds
+
+Each step prints one line. A step that fails shows the end of its log; all logs are in build/logs.
+The last line is `N passed, N failed, N skipped`: Catch2 test cases, pytest tests, and one for each
+fuzzer, for the format, for the benchmarks, and for each build that fails. The exit code is 0 if
+nothing failed.
+"""
+
+import argparse
+import concurrent.futures
+import dataclasses
+import importlib.util
+import os
+import pathlib
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as xml
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+LOGS = ROOT / "build" / "logs"
+TAIL = 40  # lines of a failing step's log that are shown
+
+CTEST_LABELS = ("unit", "simulation", "fuzz")
+LABELS = ("format", "tree", "docker", "unit", "simulation", "system", "fuzz", "benchmarks")
+PLAN = {
+    "ci": ("unit", "simulation", "system", "benchmarks"),
+    "asan": ("unit", "simulation", "system"),
+    "tsan": ("unit", "system"),
+    "fuzz": ("fuzz",),
+}
+# What threads have a part in: the server's several workers, signals, and their stop.
+THREADS = ["tests/system/test_exact.py", "tests/system/test_ends.py", "tests/system/test_signals.py"]
+QUICK = {"ci": ("unit", "simulation", "system")}
+OTHERS = {"dev": PLAN["ci"], "release": PLAN["ci"]}
+# Those besides muxsocks itself that take the least to bring.
+BENCHMARK_PEERS = "muxsocks,muxsocks-plain,ssh"
+
+SANITIZER_OPTIONS = {
+    "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1:abort_on_error=0",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+
+
+@dataclasses.dataclass
+class Counts:
+    """How many tests passed, failed and were skipped."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __add__(self, other):
+        return Counts(self.passed + other.passed, self.failed + other.failed,
+                      self.skipped + other.skipped)
+
+    def __str__(self):
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def children_cpu():
+    """Seconds of processor time of all commands that have ended, user and system."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+class Step:
+    """One line of the report: a command with its log, and what came out of it."""
+
+    def __init__(self, preset, label):
+        self.preset = preset
+        self.label = label
+        self.log = LOGS / f"{preset}-{label}.log"
+        self.begun = time.monotonic()
+        self.cpu_begun = children_cpu()
+        self.log.write_text("")
+        self.reason = ""
+
+    def run(self, command, **environment):
+        """Runs `command`, its output appended to the log; its exit code."""
+        with open(self.log, "a", encoding="utf-8") as log:
+            print("$", *command, file=log, flush=True)
+            return subprocess.run(
+                [str(word) for word in command], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT, env={**os.environ, **environment}, check=False).returncode
+
+    def text(self):
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def report(self, counts):
+        """Prints the step's line, and the end of the log if something failed."""
+        seconds = time.monotonic() - self.begun
+        cpu = children_cpu() - self.cpu_begun
+        result = str(counts) if counts != Counts() else "done"
+        print(f"{self.preset:7} {self.label:11} {result:36} {seconds:6.1f} s, cpu {cpu:6.1f} s  "
+              f"{self.reason}".rstrip(), flush=True)
+        if counts.failed:
+            lines = self.text().splitlines()[-TAIL:]
+            print(f"--- the end of {self.log.relative_to(ROOT)}", *lines, "---", sep="\n",
+                  flush=True)
+        return counts
+
+
+# Builds
+
+
+def clang():
+    """The distribution's clang++, whatever version it has; None without one."""
+    names = ["clang++"] + [f"clang++-{version}" for version in range(30, 13, -1)]
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+def build(preset, jobs):
+    """Configures and builds a preset; counts nothing unless it fails."""
+    step = Step(preset, "build")
+    configure = ["cmake", "--preset", preset]
+    if preset == "fuzz":
+        compiler = clang()
+        if compiler is None:
+            step.log.write_text("There is no clang++ here: scripts/setup test installs it.\n")
+            return step.report(Counts(failed=1))
+        configure.append(f"-DCMAKE_CXX_COMPILER={compiler}")
+    compile_all = ["cmake", "--build", f"build/{preset}", "-j", str(jobs), "--", "-k", "0"]
+    failed = step.run(configure) != 0 or step.run(compile_all) != 0
+    return step.report(Counts(failed=int(failed)))
+
+
+# Tests
+
+
+def without_address_randomisation():
+    """A prefix for ThreadSanitizer, whose older versions fail where the kernel randomises more
+    address bits than they know; empty where the prefix is not permitted."""
+    prefix = ["setarch", "-R"]
+    works = subprocess.run([*prefix, "true"], stderr=subprocess.DEVNULL, check=False)
+    return prefix if works.returncode == 0 else []
+
+
+def prefix_of(preset):
+    return without_address_randomisation() if preset == "tsan" else []
+
+
+def catch_counts(output):
+    """The test cases in the summary of one Catch2 program, version 2 or 3; None without one."""
+    match = re.search(r"All tests passed \(.*? in (\d+) test cases?\)", output)
+    if match:
+        return Counts(passed=int(match.group(1)))
+    match = re.search(r"^test cases: *(\d+) *\|(.*)$", output, re.MULTILINE)
+    if not match:
+        return None
+    counts = Counts()
+    for number, what in re.findall(r"(\d+) (passed|failed|skipped)", match.group(2)):
+        setattr(counts, what, getattr(counts, what) + int(number))
+    return counts
+
+
+def ctest_counts(log, ended_well):
+    """The test cases in a log of `ctest -V`: each program's own count, or one for the program.
+
+    Programs run side by side; ctest begins each line of their output with the program's number.
+    """
+    outputs = {}
+    for number, line in re.findall(r"^(\d+): (.*)$", log, re.MULTILINE):
+        outputs.setdefault(number, []).append(line)
+    verdicts = dict(re.findall(r"^ *\d+/\d+ Test +#(\d+): .*?(Passed|\*\*\*.*?) +[\d.]+ sec", log,
+                               re.MULTILINE))
+    counts = Counts()
+    for number, lines in outputs.items():
+        well = verdicts.get(number) == "Passed"
+        own = catch_counts("\n".join(lines))
+        if own is None or well == (own.failed > 0):  # no summary, or it died after it
+            own = Counts(passed=int(well), failed=int(not well))
+        counts += own
+    if not ended_well and counts.failed == 0:
+        counts.failed = 1
+    return counts
+
+
+def run_ctest(preset, label, jobs):
+    """Runs a preset's tests with the label."""
+    step = Step(preset, label)
+    # A label of its own makes no test disappear: what is nothing else is a unit test.
+    chosen = ["-LE", "^(simulation|fuzz)$"] if label == "unit" else ["-L", f"^{label}$"]
+    # Cryptography and DNS of one thread: under tsan they take many minutes and can find nothing.
+    if preset == "tsan":
+        chosen += ["-E", "^(tls|dial|server_dial)_tests$"]
+    command = [*prefix_of(preset), "ctest", "--test-dir", f"build/{preset}", *chosen, "-V", "-j",
+               str(jobs), "--no-tests=error"]
+    code = step.run(command, **SANITIZER_OPTIONS)
+    return step.report(ctest_counts(step.text(), code == 0))
+
+
+def pytest_counts(report):
+    """The counts of a JUnit file that pytest wrote; None without one."""
+    if not report.exists():
+        return None
+    suite = xml.parse(report).getroot().find("testsuite")
+    number = {key: int(suite.get(key)) for key in ("tests", "errors", "failures", "skipped")}
+    failed = number["errors"] + number["failures"]
+    return Counts(number["tests"] - failed - number["skipped"], failed, number["skipped"])
+
+
+def skip_reasons(text):
+    reasons = re.findall(r"^SKIPPED \[(\d+)\] \S+ (.*)$", text, re.MULTILINE)
+    return "; ".join(f"{reason} ({number})" for number, reason in reasons)
+
+
+def run_pytest(preset, label, folder, *options):
+    step = Step(preset, label)
+    report = step.log.with_suffix(".xml")
+    report.unlink(missing_ok=True)
+    command = [*prefix_of(preset), sys.executable, "-m", "pytest", "-rs", "--tb=short", "-p",
+               "no:cacheprovider", f"--junitxml={report}", *options, folder]
+    code = step.run(command, MUXSOCKS_BUILD=str(ROOT / "build" / preset), **SANITIZER_OPTIONS)
+    counts = pytest_counts(report)
+    if counts is None or (code != 0 and counts.failed == 0):
+        counts = (counts or Counts()) + Counts(failed=1)
+    step.reason = skip_reasons(step.text())
+    return step.report(counts)
+
+
+def run_format():
+    step = Step("-", "format")
+    code = step.run(["scripts/check-format"])
+    if code == 77:
+        step.reason = step.text().splitlines()[-1].partition(": ")[2]
+        return step.report(Counts(skipped=1))
+    return step.report(Counts(passed=int(code == 0), failed=int(code != 0)))
+
+
+def run_benchmarks(preset, label):
+    """The short form of the comparison. It fails on wrong bytes, never on time."""
+    step = Step(preset, label)
+    code = step.run([sys.executable, "benchmarks/compare", "--quick", "--yes", "--peers",
+                     BENCHMARK_PEERS, "--build", f"build/{preset}", "--output",
+                     LOGS / f"{preset}-{label}"])
+    return step.report(Counts(passed=int(code == 0), failed=int(code != 0)))
+
+
+def side_by_side():
+    """Options with which pytest runs the system tests three at once: they mostly wait."""
+    return ["-n", "3"] if importlib.util.find_spec("xdist") else []
+
+
+def run_label(preset, label, arguments):
+    if label == "benchmarks":
+        return run_benchmarks(preset, label)
+    if label in CTEST_LABELS:
+        return run_ctest(preset, label, arguments.jobs)
+    short = arguments.quick or preset in ("asan", "tsan")
+    files = THREADS if preset == "tsan" else ["tests/system"]
+    return run_pytest(preset, label, *files, *side_by_side(),
+                      *(["-m", "not slow"] if short else []))
+
+
+# The command line
+
+
+def parse(words):
+    parser = argparse.ArgumentParser(prog="scripts/test", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true",
+                        help="no sanitizers, no fuzzing, no containers, no system tests marked slow")
+    parser.add_argument("--only", action="append", choices=LABELS, metavar="LABEL",
+                        help=f"only tests with this label, one of: {', '.join(LABELS)}")
+    parser.add_argument("--preset", action="append", choices=[*PLAN, *OTHERS], metavar="PRESET",
+                        help=f"only this preset, one of: {', '.join([*PLAN, *OTHERS])}")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="default: all cores")
+    return parser.parse_args(words)
+
+
+def plan_of(arguments):
+    """Preset -> labels to run, after all options."""
+    plan = QUICK if arguments.quick and not arguments.preset else {**PLAN, **OTHERS}
+    presets = arguments.preset or list(QUICK if arguments.quick else PLAN)
+    chosen = arguments.only or LABELS
+    plan = {preset: [label for label in plan[preset] if label in chosen] for preset in presets}
+    return {preset: labels for preset, labels in plan.items() if labels}
+
+
+def main():
+    arguments = parse(sys.argv[1:])
+    LOGS.mkdir(parents=True, exist_ok=True)
+    begun = time.monotonic()
+    chosen = arguments.only or (() if arguments.preset else LABELS)
+    total = Counts()
+    if "format" in chosen:
+        total += run_format()
+    if "tree" in chosen:
+        total += run_pytest("-", "tree", "tests/tree")
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        docker = None
+        if "docker" in chosen and (arguments.only or not arguments.quick):
+            docker = beside.submit(run_pytest, "-", "docker", "tests/docker")
+        for preset, labels in plan_of(arguments).items():
+            built = build(preset, arguments.jobs)
+            total += built
+            if built.failed == 0:
+                for label in labels:
+                    total += run_label(preset, label, arguments)
+        if docker:
+            total += docker.result()
+    print(f"{time.monotonic() - begun:.0f} s in all")
+    print(total)
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

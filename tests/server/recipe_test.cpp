@@ -1,0 +1,50 @@
+/// \file
+/// Whom a configuration lets in: the users of a recipe, by version.
+
+#include "server/recipe.hpp"
+#include "tests/catch.hpp"
+
+using namespace muxsocks;
+using namespace muxsocks::server;
+
+namespace {
+
+config with_one_user() {
+    config settings;
+    settings.tls.enabled = false;
+    user laptop;
+    laptop.name = "laptop";
+    laptop.token_sha256.fill(7);
+    settings.users.push_back(laptop);
+    return settings;
+}
+
+} // namespace
+
+TEST_CASE("a recipe with users and without allow_v1") {
+    const recipe made(with_one_user());
+    SECTION("knows its users") { CHECK(made.find_user("laptop", 2)); }
+    SECTION("knows nobody else") { CHECK_FALSE(made.find_user("desktop", 2)); }
+    SECTION("lets nobody in without a name") { CHECK_FALSE(made.find_user("", 2)); }
+    SECTION("has no user for version 1") { CHECK_FALSE(made.find_user("", 1)); }
+}
+
+TEST_CASE("allow_v1 lets in clients of version 1 and nobody else") {
+    auto settings = with_one_user();
+    settings.allow_v1.push_back({.address = {127}, .prefix = 8, .is_v4 = true});
+    const recipe made(settings);
+    CHECK(made.find_user("", 1));
+    CHECK_FALSE(made.find_user("", 2));
+    CHECK(made.find_user("laptop", 2));
+}
+
+TEST_CASE("a recipe of a server that is open for everyone") {
+    config settings;
+    settings.tls.enabled = false;
+    settings.open_server = true;
+    const recipe made(settings);
+    SECTION("lets in who has no name") { CHECK(made.find_user("", 2)); }
+    SECTION("has no user for version 1, which allow_v1 alone permits") {
+        CHECK_FALSE(made.find_user("", 1));
+    }
+}

@@ -1,0 +1,61 @@
+"""A network namespace: networks of the test's own, with addresses that nobody answers, routes that
+say unreachable, and no way out. Needs root; tests that use it are skipped without."""
+
+import contextlib
+import ctypes
+import os
+import subprocess
+import threading
+
+import pytest
+
+CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Namespace:
+    """Lives as long as its process; `prefix` is put before a command to run it inside."""
+
+    def __init__(self):
+        if os.geteuid() != 0:
+            pytest.skip("network namespaces need root")
+        self._holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo; exec sleep 3600"],
+                                        stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        if not self._holder.stdout.readline():
+            self._holder.wait()
+            pytest.skip("network namespaces are not to be had here")
+        self.pid = self._holder.pid
+        self.prefix = ["nsenter", f"--net=/proc/{self.pid}/ns/net"]
+        self.ip("link set lo up")
+
+    def ip(self, command):
+        subprocess.run([*self.prefix, "ip", *command.split()], check=True, capture_output=True)
+
+    def swallow_network(self, name, address):
+        """A network whose hosts never answer: the packets leave on a virtual wire without ARP, at
+        whose other end nobody takes them."""
+        self.ip(f"link add {name} type veth peer name {name}-end")
+        self.ip(f"link set {name} arp off up")
+        self.ip(f"link set {name}-end arp off up")
+        self.ip(f"address add {address} dev {name}")
+
+    @contextlib.contextmanager
+    def inside(self):
+        """In the block, this thread's new sockets belong to the namespace, and stay there."""
+        with open(f"/proc/self/task/{threading.get_native_id()}/ns/net") as outside, \
+                open(f"/proc/{self.pid}/ns/net") as within:
+            _enter(within)
+            try:
+                yield
+            finally:
+                _enter(outside)
+
+    def stop(self):
+        self._holder.kill()
+        self._holder.wait()
+        self._holder.stdout.close()
+
+
+def _enter(namespace):
+    if _libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")

@@ -1,0 +1,117 @@
+"""Peers that have authenticated and then break the rules: the session ends with CLOSE and a reason in
+the log, or the one stream is reset; nobody else notices."""
+
+import struct
+
+import pytest
+
+from support import dns_server, servers, socks
+from support.link_peer import CTRL, DATA, FIN, PING, RST, SYN, LinkPeer, frame
+from support.muxsocks import TOKEN
+
+PLAIN_SERVER = {"tls": {"enabled": False, "cert": None, "key": None}}
+PLAIN_CLIENT = {"tls": {"enabled": False, "ca": None}}
+PROTOCOL_ERROR, FLOOD = 1, 2
+CANCELLED, FLOW_CONTROL, INTERNAL = 2, 3, 4
+
+
+@pytest.fixture
+def server(pair, target, dns):
+    """A server with an honest client, whose stream has to live through everything."""
+    dns.records["never.test"] = dns_server.Answer(silent=True)
+    proxy = pair(server={**PLAIN_SERVER, "dns": {"servers": [dns.address]},
+                         "timeouts": {"request": "500ms"}}, client=PLAIN_CLIENT)
+    proxy.echo = target(servers.echo)
+    witness = socks.connect(proxy.socks, "127.0.0.1", proxy.echo.port)
+    yield proxy
+    witness.sendall(b"alive?")
+    assert servers.read_exactly(witness, 6) == b"alive?"
+    assert len(proxy.client.lines(r"is up")) == 1
+    witness.close()
+
+
+@pytest.fixture
+def peer(server):
+    made = LinkPeer(server.server.endpoint, "alice", TOKEN)
+    yield made
+    made.close()
+
+
+FAULTS = {
+    "illegal flags": (frame(1, 0x05), "illegal combination of flags"),
+    "a reserved flag": (frame(0, 0x80), "illegal combination of flags"),
+    "DATA on stream 0": (frame(0, DATA, b"x"), "on stream 0"),
+    "PING on a stream": (frame(1, PING, bytes(8)), "other than 0"),
+    "a SYN with a payload": (frame(1, SYN, b"x"), "length does not fit"),
+    "DATA before SYN": (frame(1, DATA, b"x"), "never opened"),
+    "an even id": (frame(2, SYN), "not its own or does not rise"),
+    "an id that falls": (frame(5, SYN) + frame(3, SYN), "not its own or does not rise"),
+    "a second HELLO": (frame(0, CTRL, b"\x01" + bytes(29)), "not allowed at this point"),
+    "an unknown type": (frame(0, CTRL, b"\x7f"), "unknown type below 0x80"),
+    "CREDIT without end": (frame(1, SYN) + frame(1, CTRL, b"\x10" + b"\xff" * 8), "above 2^62"),
+    "a short CREDIT": (frame(1, SYN) + frame(1, CTRL, b"\x10"), "fields that do not fit"),
+}
+
+
+@pytest.mark.parametrize("received, reason", FAULTS.values(), ids=FAULTS.keys())
+def test_a_fault_ends_the_session_with_its_reason(server, peer, received, reason):
+    peer.send(received)
+    code, text = peer.receive_close()
+    assert code == PROTOCOL_ERROR and reason in text, text
+    server.server.wait_for_log(f"alice@127.0.0.1 closed: .*{reason.replace('^', '.')}")
+
+
+def test_a_flood_ends_the_session_with_its_reason(server, peer):
+    try:
+        peer.send(frame(0, PING, bytes(8)) * 1000)
+    except ConnectionError:
+        pass
+    code, text = peer.receive_close()
+    assert code == FLOOD and "too many PING" in text, text
+    server.server.wait_for_log("closed: .*too many PING")
+
+
+STREAM_FAULTS = {
+    "DATA beyond the credit": (frame(1, DATA, bytes(60_000)) * 5, FLOW_CONTROL),
+    "DATA behind FIN": (frame(1, DATA | FIN, b"x") + frame(1, DATA, b"y"), INTERNAL),
+    "FIN behind FIN": (frame(1, FIN) * 2, INTERNAL),
+}
+
+
+@pytest.mark.parametrize("received, code", STREAM_FAULTS.values(), ids=STREAM_FAULTS.keys())
+def test_a_fault_of_one_stream_resets_that_stream(server, peer, received, code):
+    # Nothing of it is consumed as long as the target is not connected.
+    peer.send(frame(1, SYN) + frame(1, DATA, socks.request_bytes("never.test", 80)) + received)
+    _, _, payload = peer.receive_until(lambda stream, flags, payload: flags == RST)
+    assert struct.unpack(">I", payload) == (code,)
+    assert peer.works()
+    # The next stream is served as if nothing had been.
+    peer.send(frame(3, SYN) + frame(3, DATA, socks.request_bytes("127.0.0.1", server.echo.port)))
+    _, _, reply = peer.receive_until(lambda stream, flags, payload: (stream, flags) == (3, DATA))
+    assert reply[1] == socks.SUCCEEDED
+
+
+REQUEST = socks.request_bytes("127.0.0.1", 80)
+CANCEL = (RST, struct.pack(">I", CANCELLED))
+
+
+@pytest.mark.parametrize("received, answer", [
+    (frame(1, SYN), CANCEL),
+    (frame(1, SYN) + frame(1, DATA, REQUEST[:5]), CANCEL),
+    (frame(1, SYN) + frame(1, FIN), CANCEL),
+    (frame(1, SYN) + frame(1, DATA | FIN, REQUEST[:5]), CANCEL),
+    (frame(1, SYN) + frame(1, DATA, b"GET / HTTP/1.1\r\n"),
+     (DATA | FIN, bytes([5, socks.GENERAL_FAILURE, 0, 1, 0, 0, 0, 0, 0, 0]))),
+    (frame(1, SYN) + frame(1, DATA, socks.request_bytes("127.0.0.1", 80, cmd=socks.UDP_ASSOCIATE)),
+     (DATA | FIN, bytes([5, socks.COMMAND_NOT_SUPPORTED, 0, 1, 0, 0, 0, 0, 0, 0]))),
+], ids=["none", "half of one", "an end for one", "half and an end", "garbage", "another command"])
+def test_a_stream_without_a_right_request_ends(server, peer, received, answer):
+    peer.send(received)
+    stream, flags, payload = peer.receive_until(lambda stream, flags, payload: stream == 1)
+    assert (flags, payload) == answer
+    assert peer.works()
+
+
+def test_what_is_unknown_and_may_be_is_ignored(peer):
+    peer.send(frame(0, CTRL, b"\x80future") + frame(7, CTRL, b"\xff"))
+    assert peer.works()

@@ -1,0 +1,242 @@
+"""Nothing leaks, and running out of something harms only those who ask for more of it."""
+
+import concurrent.futures
+import random
+import socket
+import time
+
+import pytest
+
+from support import programs, servers, socks
+from support.deadline import seconds, wait_until
+
+MEBIBYTE = 1 << 20
+
+
+def moody_target(connection):
+    """Does what its first byte asks for: echo, send and end, send and reset, read nothing."""
+    mood = connection.recv(1)
+    if mood == b"e":
+        return servers.echo(connection)
+    if mood == b"s":
+        return connection.sendall(bytes(100_000))
+    if mood == b"r":
+        connection.sendall(bytes(50_000))
+        return servers.reset(connection)
+    if mood:
+        time.sleep(0.2)  # reads nothing, and goes away with bytes unread
+
+
+def cancel_somewhere(proxy, port, silent_port, dice):
+    """One connection that is given up in a state drawn at random."""
+    connection = socks.open_connection(proxy.socks)
+    try:
+        state = dice.randrange(12)
+        if state == 0:
+            return  # connected, nothing said
+        if state == 1:
+            return connection.sendall(b"\x05\x01")  # in the middle of the greeting
+        socks.negotiate(connection)
+        if state == 2:
+            return
+        if state == 3:
+            return connection.sendall(b"\x05\x01\x00\x01")  # in the middle of the request
+        if state == 4:  # refused
+            connection.sendall(socks.request_bytes("127.0.0.1", silent_port))
+            return
+        connection.sendall(socks.request_bytes("127.0.0.1", port))
+        if state == 5:
+            return  # without waiting for the reply
+        assert socks.read_reply(connection).rep == socks.SUCCEEDED
+        if state == 6:
+            return
+        connection.sendall(dice.choice([b"s", b"r"] if state >= 10 else [b"e", b"s", b"r", b"h"]))
+        if state == 7:
+            return
+        if state == 8:
+            connection.sendall(dice.randbytes(dice.randrange(1, 200_000)))
+        if state == 9:
+            connection.shutdown(socket.SHUT_WR)
+        if state >= 10:
+            connection.settimeout(seconds(5))
+            connection.recv(dice.randrange(1, 100_000))
+    except OSError:
+        pass  # the target's reset, or the proxy's
+    finally:
+        if dice.random() < 0.5:
+            servers.reset(connection)
+        connection.close()
+
+
+def cancel_many(proxy, port, silent_port, count, seed):
+    def work(number):
+        dice = random.Random(seed * 1000 + number)
+        for _ in range(count // 20):
+            cancel_somewhere(proxy, port, silent_port, dice)
+
+    with concurrent.futures.ThreadPoolExecutor(20) as workers:
+        list(workers.map(work, range(20)))
+
+
+@pytest.mark.slow
+def test_a_thousand_connections_cancelled_in_random_states(pair, target):
+    server = target(moody_target)
+    silent_port = programs.free_port()
+    proxy = pair()
+    cancel_many(proxy, server.port, silent_port, 200, seed=1)  # what is allocated once is allocated
+
+    def quiet(sockets):
+        return lambda: [each.sockets() for each in proxy.programs] == sockets and server.live == 0
+
+    def state():
+        return [each.sockets() for each in proxy.programs], server.live
+
+    wait_until(lambda: server.live == 0, 20, state)
+    wait_until(lambda: len(set(map(str, [state() for _ in range(3)]))) == 1, 10, state)
+    sockets = [each.sockets() for each in proxy.programs]
+    memory = [each.resident_bytes() for each in proxy.programs]
+    cancel_many(proxy, server.port, silent_port, 1000, seed=2)
+    wait_until(quiet(sockets), 20, lambda: f"{sockets} sockets again, not {state()}")
+    for each in proxy.programs:
+        found = each.statistics()
+        assert (found["streams"], found["links"]) == (0, 1), found
+        assert found["opened"] > 600 and found["held"] <= 128 * 1024, found
+    grown = [each.resident_bytes() - before for each, before in zip(proxy.programs, memory)]
+    if not programs.sanitizer():
+        assert max(grown) < 4 * MEBIBYTE, grown
+
+
+def test_idle_streams_hold_little_memory(pair, target):
+    """The exact number is the benchmark's; here a leak of buffers would show."""
+    if programs.sanitizer():
+        pytest.skip("sanitizers need memory of their own")
+    server = target(servers.echo)
+    proxy = pair()
+
+    def open_one():
+        connection = socks.connect(proxy.socks, "127.0.0.1", server.port)
+        connection.sendall(bytes(16384))
+        servers.read_exactly(connection, 16384)
+        return connection
+
+    connections = [open_one() for _ in range(20)]
+    before = [each.resident_bytes() for each in proxy.programs]
+    connections += [open_one() for _ in range(300)]
+    grown = [(each.resident_bytes() - start) / 300
+             for each, start in zip(proxy.programs, before)]
+    for connection in connections:
+        connection.close()
+    assert max(grown) < 16_000, grown
+
+
+def fill_up(proxy, port, want):
+    """Opens connections until one is not served within half a second; at most `want`."""
+    opened = []
+    for _ in range(want):
+        connection = socks.open_connection(proxy.socks)
+        opened.append(connection)
+        connection.settimeout(seconds(0.5))
+        try:
+            connection.sendall(b"\x05\x01\x00" + socks.request_bytes("127.0.0.1", port))
+            if len(connection.recv(2)) < 2 or connection.recv(10)[1:2] != b"\x00":
+                break
+        except (TimeoutError, ConnectionError):
+            break
+    return opened
+
+
+def test_a_client_without_descriptors_neither_spins_nor_dies(new_pair, target):
+    server = target(servers.echo)
+    proxy = new_pair()
+    proxy.start_server()
+    proxy.start_client(prefix=["prlimit", "--nofile=40:40"])
+    talk = socks.connect(proxy.socks, "127.0.0.1", server.port)
+    opened = fill_up(proxy, server.port, 60)
+    assert len(opened) < 60
+    more = [socks.open_connection(proxy.socks) for _ in range(20)]  # in the kernel's backlog
+    cpu, began = proxy.client.cpu_seconds(), time.monotonic()
+    while time.monotonic() - began < 1:
+        talk.sendall(b"x")
+        servers.read_exactly(talk, 1)
+        time.sleep(0.01)
+    assert proxy.client.cpu_seconds() - cpu < seconds(0.4)
+    for connection in opened + more:
+        connection.close()
+    assert socks.rep_for(proxy.socks, "127.0.0.1", server.port) == socks.SUCCEEDED
+    talk.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("undefined" in programs.sanitizer(),
+                    reason="UBSan asks with pipe() whether an object's memory can be read, which "
+                           "fails without descriptors and looks like a broken object")
+def test_a_server_without_descriptors_says_so(new_pair, target):
+    server = target(servers.echo)
+    proxy = new_pair()
+    proxy.start_server(prefix=["prlimit", "--nofile=40:40"])
+    proxy.start_client()
+    talk = socks.connect(proxy.socks, "127.0.0.1", server.port)
+    reps, opened = [], []
+    for _ in range(60):
+        connection, reply = socks.ask(proxy.socks, "127.0.0.1", server.port)
+        reps.append(reply.rep)
+        opened.append(connection)
+    assert set(reps) == {socks.SUCCEEDED, socks.GENERAL_FAILURE}, reps
+    strangers = [socket.create_connection(proxy.server_endpoint) for _ in range(10)]
+    cpu, began = proxy.server.cpu_seconds(), time.monotonic()
+    while time.monotonic() - began < 1:
+        talk.sendall(b"x")
+        servers.read_exactly(talk, 1)
+        time.sleep(0.01)
+    assert proxy.server.cpu_seconds() - cpu < seconds(0.4)
+    for connection in opened + strangers:
+        connection.close()
+    wait_until(lambda: socks.rep_for(proxy.socks, "127.0.0.1", server.port) == socks.SUCCEEDED, 10,
+               "the server to have descriptors again")
+    talk.close()
+
+
+def test_more_streams_than_allowed(pair, target):
+    """The client queues above max_streams and gives up after timeouts.wait."""
+    server = target(servers.echo)
+    proxy = pair(server={"limits": {"streams": 10}}, client={"timeouts": {"wait": "500ms"}})
+    connections = [socks.connect(proxy.socks, "127.0.0.1", server.port) for _ in range(10)]
+    assert socks.rep_for(proxy.socks, "127.0.0.1", server.port) == socks.GENERAL_FAILURE
+    waiting = socks.open_connection(proxy.socks)
+    socks.negotiate(waiting)
+    waiting.sendall(socks.request_bytes("127.0.0.1", server.port))
+    connections.pop().close()
+    assert socks.read_reply(waiting).rep == socks.SUCCEEDED
+    for connection in [*connections, waiting]:
+        connection.close()
+
+
+def test_streams_of_a_user(pair, target):
+    server = target(servers.echo)
+    users = [{"name": "alice", "token": "correct-horse-battery-staple-0123456789", "max_streams": 5}]
+    proxy = pair(server={"users": users}, client={"timeouts": {"wait": "300ms"}})
+    connections = [socks.connect(proxy.socks, "127.0.0.1", server.port) for _ in range(5)]
+    assert socks.rep_for(proxy.socks, "127.0.0.1", server.port) == socks.GENERAL_FAILURE
+    for connection in connections:
+        connection.close()
+    wait_until(lambda: socks.rep_for(proxy.socks, "127.0.0.1", server.port) == socks.SUCCEEDED, 5,
+               "a stream to be free")
+
+
+def test_sleeping_programs_use_no_processor(pair):
+    proxy = pair(client={"links": 2})
+    before = [each.cpu_seconds() for each in proxy.programs]
+    began = time.monotonic()
+    while time.monotonic() - began < 1:
+        time.sleep(0.1)
+    assert max(each.cpu_seconds() - start
+               for each, start in zip(proxy.programs, before)) <= seconds(0.03)
+
+
+def test_stop_leaves_no_process_and_no_port(pair):
+    proxy = pair()
+    proxy.stop()
+    assert [each.process.poll() for each in proxy.programs] == [0, 0]
+    with socket.socket() as again:
+        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        again.bind(proxy.socks)

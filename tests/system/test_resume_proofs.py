@@ -1,0 +1,163 @@
+"""Who may resume a session: on a plain link, where everything can be overheard, nobody but the two
+who know the token. Every other try gets the same answer, in the same time, and disturbs nobody.
+
+MUXSOCKS_LONG=1 measures the time: 10,000 tries of each kind.
+"""
+
+import hashlib
+import hmac
+import os
+import random
+import socket
+import statistics
+import struct
+import time
+
+import pytest
+
+from support import muxsocks, servers, socks
+from support.deadline import seconds
+from support.recorder import Recorder
+
+LONG = bool(os.environ.get("MUXSOCKS_LONG"))
+TRIES = 10_000 if LONG else 50
+
+RESUME_SIZE = 7 + 78
+REFUSED = bytes.fromhex("00000000 40 0006 23 01 00000000")
+RESUME_OK = 0x22
+
+
+def frames(record):
+    """The payloads of the CTRL frames on stream 0, in order."""
+    found, at = [], 0
+    while at + 7 <= len(record):
+        stream, flags, length = struct.unpack_from(">IBH", record, at)
+        if stream == 0 and flags == 0x40:
+            found.append(bytes(record[at + 7:at + 7 + length]))
+        at += 7 + length
+    return found
+
+
+def resume(session, epoch, secret=None, proof=None):
+    """A RESUME of somebody who has processed nothing; its proof by `secret`, or the one given."""
+    nonce = os.urandom(16)
+    fields = struct.pack(">IQ", epoch, 0) + nonce
+    if proof is None:
+        proof = hmac.digest(secret or os.urandom(32), b"muxsocks resume c" + session + fields,
+                            "sha256")
+    return struct.pack(">IBH", 0, 0x40, 78) + b"\x21\x02" + session + fields + proof
+
+
+def secret_of(link, token):
+    """What both sides have computed (docs/PROTOCOL.md), from a recorded handshake and the token."""
+    hello, auth = frames(link["up"])[:2]
+    server_hello, auth_ok = frames(link["down"])[:2]
+    user = auth[3:3 + auth[2]]
+    transcript = hashlib.sha256(hello + server_hello + auth[1:2] + bytes([len(user)]) + user +
+                                b"\0").digest()
+    key = hashlib.sha256(token.encode()).digest()
+    return hmac.digest(key, b"muxsocks resume v2" + transcript + auth_ok[1:17], "sha256")
+
+
+def ask(server, request):
+    """Sends the request as the first bytes of a link; returns the first frame of the answer."""
+    with socket.create_connection(server, timeout=seconds(5)) as link:
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        link.sendall(request)
+        header = servers.read_exactly(link, 7)
+        return header + servers.read_exactly(link, struct.unpack(">H", header[5:7])[0])
+
+
+@pytest.fixture
+def overheard(new_pair, target):
+    """`overheard(threads)`: a pair with a plain link that was cut once, a conversation over it, and
+    the record of all that passed."""
+    made = []
+
+    def start(threads, level="debug"):
+        proxy = new_pair(server={"threads": threads, "log": {"level": level},
+                                 "tls": {"enabled": False, "cert": None, "key": None}})
+        proxy.start_server()
+        proxy.recorder = Recorder(proxy.server.endpoint)
+        made.append(proxy.recorder)
+        proxy.client_settings = muxsocks.merge(
+            proxy.client_settings,
+            {"server": proxy.recorder.address, "tls": {"enabled": False, "ca": None}})
+        proxy.start_client()
+        proxy.talk = socks.connect(proxy.socks, "127.0.0.1", target(servers.echo).port)
+        made.append(proxy.talk)
+        say(proxy)
+        proxy.recorder.cut()
+        say(proxy)
+        first = proxy.recorder.links[0]
+        proxy.session = frames(first["down"])[1][1:17]
+        proxy.recorded = bytes(proxy.recorder.links[1]["up"][:RESUME_SIZE])
+        assert proxy.recorded[7] == 0x21 and proxy.recorded[9:25] == proxy.session
+        return proxy
+
+    yield start
+    for each in reversed(made):
+        each.close() if isinstance(each, socket.socket) else each.stop()
+
+
+def say(proxy):
+    proxy.talk.sendall(b"still there?")
+    assert servers.read_exactly(proxy.talk, 12, seconds(20)) == b"still there?"
+
+
+def tries(proxy):
+    """What one can make who has heard everything, and knows another user's token."""
+    proof = proxy.recorded[-32:]
+    return {
+        "the recording": proxy.recorded,
+        "a stolen id": resume(proxy.session, 99),
+        "an unknown id": resume(os.urandom(16), 99),
+        "the recorded proof with a higher epoch": resume(proxy.session, 99, proof=proof),
+        "another user's token": resume(proxy.session, 99, secret_of(
+            proxy.recorder.links[0], "another-token-of-sufficient-length-0123")),
+    }
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_was_overheard_resumes_nothing(overheard, threads):
+    proxy = overheard(threads)
+    for name, request in tries(proxy).items():
+        assert ask(proxy.server.endpoint, request) == REFUSED, name
+        say(proxy)
+    assert len(proxy.recorder.links) == 2, "the live link was disturbed"
+
+    # Nor while the session waits for its client.
+    proxy.recorder.refusing = True
+    proxy.recorder.cut()
+    proxy.server.wait_for_log("wait to be resumed", count=2)
+    for name, request in tries(proxy).items():
+        assert ask(proxy.server.endpoint, request) == REFUSED, name
+    proxy.recorder.refusing = False
+    say(proxy)
+
+
+def test_the_secret_is_all_that_it_takes_and_never_on_the_wire(overheard):
+    """The other half of the test above: a RESUME made like those is served when the token is known."""
+    proxy = overheard(1)
+    secret = secret_of(proxy.recorder.links[0], muxsocks.TOKEN)
+    key = hashlib.sha256(muxsocks.TOKEN.encode()).digest()
+    for link in proxy.recorder.links:
+        for part in (secret, key, muxsocks.TOKEN.encode()):
+            assert part not in link["up"] and part not in link["down"]
+    assert ask(proxy.server.endpoint, resume(proxy.session, 99, secret))[7] == RESUME_OK
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_refusals_take_the_same_time(overheard, threads):
+    proxy = overheard(threads, level="warning")
+    taken = {}
+    for _ in range(TRIES):
+        for name, request in random.sample(list(tries(proxy).items()), 5):
+            began = time.perf_counter()
+            assert ask(proxy.server.endpoint, request) == REFUSED
+            taken.setdefault(name, []).append(time.perf_counter() - began)
+    medians = {name: statistics.median(each) * 1e6 for name, each in taken.items()}
+    print({name: round(each, 1) for name, each in medians.items()}, "us")
+    if LONG:
+        assert max(medians.values()) <= 1.05 * min(medians.values()), medians
+    say(proxy)

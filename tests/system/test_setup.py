@@ -1,0 +1,278 @@
+"""From nothing to a working proxy: init, the files that it writes, the share link, and users."""
+
+import grp
+import json
+import os
+import re
+import stat
+import subprocess
+
+import pytest
+
+from support import muxsocks, namespace, programs, servers, socks
+from support.deadline import seconds
+
+FAILURE, USAGE, BAD_CONFIGURATION = 1, 2, 23
+FILES = ["client.json", "server-cert.pem", "server-key.pem", "server.json"]
+
+
+def run(role, *arguments, text=None, **options):
+    return subprocess.run([programs.binary(f"muxsocks-{role}"), *map(str, arguments)], text=True,
+                          input=text, capture_output=True, timeout=seconds(20), **options)
+
+
+def init(folder, host, *more):
+    """`muxsocks-server init`; returns the share link that it prints."""
+    ended = run("server", "init", "--host", host, "--dir", folder, *more)
+    assert ended.returncode == 0, ended.stderr
+    links = re.findall(r"muxsocks://\S+", ended.stdout)
+    assert len(links) == 1, ended.stdout
+    return links[0]
+
+
+class Internet:
+    """Two network namespaces with a wire between them: `here`, with server and client, and `there`
+    an echo with a public address, which the server's rules allow without a word."""
+
+    target = "198.20.0.2"
+
+    def __init__(self):
+        self.here, self.there = namespace.Namespace(), namespace.Namespace()
+        self.here.ip(f"link add wire type veth peer name wire netns {self.there.pid}")
+        for end, address in ((self.here, "198.20.0.1"), (self.there, self.target)):
+            end.ip(f"address add {address}/24 dev wire")
+            end.ip("link set wire up")
+        with self.there.inside():
+            self.echo = servers.TargetServer(servers.echo, host=self.target)
+
+    def talk(self, host="127.0.0.1"):
+        """An echo through the proxy on the client's own default port."""
+        with self.here.inside():
+            with socks.connect((host, 1080), self.target, self.echo.port) as connection:
+                connection.sendall(b"hello")
+                assert servers.read_exactly(connection, 5) == b"hello"
+
+    def stop(self):
+        self.echo.stop()
+        self.here.stop()
+        self.there.stop()
+
+
+@pytest.fixture
+def internet():
+    made = Internet()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def run_inside(internet, folder, started):
+    """Starts a program in the namespace, and waits until its log has `sign`."""
+
+    def start(role, *arguments, sign, **options):
+        program = started([*internet.here.prefix, programs.binary(f"muxsocks-{role}"), *arguments],
+                          name=role, **options)
+        program.wait_for_log(sign)
+        return program
+
+    return start
+
+
+def test_what_init_writes_works_unchanged(internet, folder, run_inside):
+    init(folder / "x", "127.0.0.1:8443")
+    server = run_inside("server", "-c", folder / "x/server.json", sign="listening for links")
+    client = run_inside("client", "-c", folder / "x/client.json", sign=muxsocks.LINK_UP)
+    internet.talk()
+    internet.talk("::1")
+    assert client.stop() == 0 and server.stop() == 0
+
+
+def test_the_link_alone_is_enough(internet, folder, run_inside):
+    link = init(folder / "x", "127.0.0.1:8443")
+    (folder / "x/client.json").unlink()
+    run_inside("server", "-c", folder / "x/server.json", sign="listening for links")
+    file = folder / "link"
+    file.write_text(link + "\n")
+    file.chmod(0o600)
+    client = run_inside("client", "--link-file", file, sign=muxsocks.LINK_UP)
+    internet.talk()
+    assert client.stop() == 0
+
+    client = run_inside("client", sign=muxsocks.LINK_UP, env={"MUXSOCKS_LINK": link}, cwd=folder)
+    internet.talk()
+    assert client.stop() == 0
+
+    with open(file) as text:
+        client = run_inside("client", "--link-file", "-", sign=muxsocks.LINK_UP, stdin=text)
+    internet.talk()
+    assert client.stop() == 0
+
+    ended = run("client", "import", file, "--out", folder / "imported.json")
+    assert ended.returncode == 0, ended.stderr
+    client = run_inside("client", "-c", folder / "imported.json", sign=muxsocks.LINK_UP)
+    internet.talk()
+    assert client.stop() == 0
+
+
+def test_a_link_with_another_pin_is_refused(folder, started, keys):
+    port = programs.free_port()
+    link = init(folder, f"127.0.0.1:{port}", "--client-listen",
+                f"127.0.0.1:{programs.free_port()}")
+    server = started([programs.binary("muxsocks-server"), "-c", folder / "server.json"])
+    server.wait_for_log("listening for links")
+    wrong = re.sub(r"pin=[^#]*", "pin=sha256:" + keys.other_pin.replace("/", "%2F"), link)
+    client = started([programs.binary("muxsocks-client"), "--listen",
+                      f"127.0.0.1:{programs.free_port()}"], env={"MUXSOCKS_LINK": wrong}, cwd="/")
+    line = client.wait_for_log(r".*does not match the pin.*").group()
+    assert "tls.pin_sha256" in line
+    assert not re.search(muxsocks.LINK_UP, client.log())
+
+
+def test_the_files_of_init_are_for_their_owner_only(folder):
+    init(folder / "deep/er", "example.org")
+    written = sorted((folder / "deep/er").iterdir())
+    assert [file.name for file in written] == FILES
+    for file in written:
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+
+
+def test_the_group_of_the_service_may_read_what_the_server_needs(folder):
+    group = grp.getgrgid(os.getgid())
+    init(folder / "x", "example.org", "--group", group.gr_name)
+    for file in (folder / "x").iterdir():
+        mode = 0o600 if file.name == "client.json" else 0o640
+        assert stat.S_IMODE(file.stat().st_mode) == mode, file
+        assert file.stat().st_gid == group.gr_gid
+    ended = run("server", "init", "--host", "a", "--dir", folder / "y", "--group", "no-such-group")
+    assert ended.returncode == FAILURE and "no-such-group" in ended.stderr
+    assert not list((folder / "y").iterdir()), "nothing was written"
+
+
+def test_a_token_of_init_stands_in_the_client_and_its_digest_in_the_server(folder):
+    link = init(folder, "example.org:443", "--user", "ann", "--name", "my server")
+    token = json.loads((folder / "client.json").read_text())["auth"]["token"]
+    assert link.startswith(f"muxsocks://ann:{token}@example.org:443?pin=sha256%3A")
+    assert link.endswith("#my%20server")
+    assert token not in (folder / "server.json").read_text()
+    assert len(token) == 43
+    other = folder / "other"
+    init(other, "example.org:443")
+    assert json.loads((other / "client.json").read_text())["auth"]["token"] != token
+
+
+def test_init_on_top_of_files_is_refused(folder):
+    init(folder, "example.org")
+    before = {name: (folder / name).read_text() for name in FILES}
+    ended = run("server", "init", "--host", "example.org", "--dir", folder)
+    assert ended.returncode == FAILURE
+    assert "server.json" in ended.stderr and "--force" in ended.stderr
+    assert {name: (folder / name).read_text() for name in FILES} == before
+    for name in FILES[1:]:
+        (folder / name).unlink()
+    ended = run("server", "init", "--host", "example.org", "--dir", folder)
+    assert ended.returncode == FAILURE, "one file is enough"
+    assert [file.name for file in folder.iterdir()] == FILES[:1], "nothing was written"
+    init(folder, "example.org", "--force")
+    assert (folder / FILES[0]).read_text() != before[FILES[0]]
+
+
+def test_init_with_a_certificate_of_ones_own(folder, keys):
+    init(folder / "x", "example.org", "--cert", keys.cert, "--key", keys.key)
+    assert sorted(file.name for file in (folder / "x").iterdir()) == ["client.json", "server.json"]
+    tls = json.loads((folder / "x/server.json").read_text())["tls"]
+    assert tls == {"cert": str(keys.cert), "key": str(keys.key)}
+    assert run("server", "-t", folder / "x/server.json").returncode == 0
+    pins = json.loads((folder / "x/client.json").read_text())["tls"]["pin_sha256"]
+    assert pins == ["sha256:" + keys.pin]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--host", ""], ["--host", "a:0"], ["--host", "a:x"],
+                                       ["--host", "a", "--cert", "c"], ["--nonsense"]])
+def test_wrong_usage_of_init(folder, arguments):
+    ended = run("server", "init", "--dir", folder / "x", *arguments)
+    assert ended.returncode == USAGE, ended.stderr
+    assert not (folder / "x").exists()
+
+
+def test_init_shows_a_qr_code_on_a_terminal(folder):
+    """script(1) gives it one; half blocks, the same number in each line."""
+    command = f"{programs.binary('muxsocks-server')} init --host example.org --dir {folder}/x"
+    ended = subprocess.run(["script", "-qec", command, "/dev/null"], text=True, capture_output=True,
+                           stdin=subprocess.DEVNULL, timeout=seconds(20))
+    assert ended.returncode == 0, ended.stdout
+    rows = [re.sub(r"\x1b\[[\d;]*m|[\r\n]", "", line) for line in ended.stdout.splitlines()
+            if "\x1b[30;47m" in line]
+    assert len(rows) > 15 and len({len(row) for row in rows}) == 1
+    assert set("".join(rows)) <= set("█▀▄ ")
+    # The corner that every code has, seven modules wide, behind a margin of two.
+    assert rows[1].startswith("  █▀▀▀▀▀█ ")
+
+
+def test_an_import_does_not_overwrite_and_does_not_leak(folder):
+    link = init(folder / "x", "example.org")
+    out = folder / "client.json"
+    out.write_text("mine")
+    ended = run("client", "import", "--out", out, text=link)
+    assert ended.returncode == FAILURE and "--force" in ended.stderr
+    assert out.read_text() == "mine"
+    assert run("client", "import", "--out", out, "--force", text=link).returncode == 0
+    assert json.loads(out.read_text()) == json.loads((folder / "x/client.json").read_text())
+    ended = run("client", "import", "--out", folder / "new", text="muxsocks://me:s3cret@host")
+    assert ended.returncode == BAD_CONFIGURATION
+    assert "s3cret" not in ended.stderr and not (folder / "new").exists()
+
+
+@pytest.fixture
+def server_json(folder):
+    port = programs.free_port()
+    init(folder, f"127.0.0.1:{port}", "--client-listen", f"127.0.0.1:{programs.free_port()}")
+    return folder / "server.json"
+
+
+def user(server_json, *words):
+    return run("server", "user", *words, "-c", server_json)
+
+
+def test_users_come_and_go(server_json, folder, started):
+    added = user(server_json, "add", "ann")
+    assert added.returncode == 0, added.stderr
+    token = added.stdout.splitlines()[-1]
+    assert len(token) == 43 and token not in server_json.read_text()
+    assert user(server_json, "list").stdout.split() == ["me", "ann"]
+
+    server = started([programs.binary("muxsocks-server"), "-c", server_json])
+    server.wait_for_log("listening for links")
+    config = json.loads((folder / "client.json").read_text())
+    config["auth"] = {"user": "ann", "token": token}
+    config["listen"] = f"127.0.0.1:{programs.free_port()}"
+    client = muxsocks.Muxsocks("client", folder / "ann", config)
+    try:
+        client.wait_for_log(muxsocks.LINK_UP)
+        assert user(server_json, "remove", "ann").returncode == 0
+        assert user(server_json, "list").stdout.split() == ["me"]
+        server.send(1)  # SIGHUP
+        client.wait_for_log(r"user was removed")
+    finally:
+        client.kill()
+
+
+def test_users_that_cannot_be_edited(server_json):
+    for words, said in ((["add", "me"], "exists already"), (["remove", "bob"], "no user"),
+                        (["list", "-c", "/no/such"], "no/such")):
+        before = server_json.read_text()
+        ended = user(server_json, *words) if "-c" not in words else run("server", "user", *words)
+        assert ended.returncode in (FAILURE, BAD_CONFIGURATION) and said in ended.stderr
+        assert server_json.read_text() == before
+    for words in ([], ["add"], ["list", "me"], ["rename", "me"]):
+        assert user(server_json, *words).returncode == USAGE, words
+
+
+def test_editing_users_keeps_the_rest_and_warns_of_comments(server_json, folder):
+    server_json.chmod(0o640)
+    text = server_json.read_text().replace("{", "{ // mine\n", 1)
+    server_json.write_text(text)
+    ended = user(server_json, "add", "ann")
+    assert ended.returncode == 0 and ".bak" in ended.stderr
+    assert (folder / "server.json.bak").read_text() == text
+    assert stat.S_IMODE(server_json.stat().st_mode) == 0o640
+    assert run("server", "-t", server_json).returncode == 0

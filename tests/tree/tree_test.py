@@ -1,0 +1,224 @@
+"""Reads the sources and checks what no compiler does: the layers, and what must not be in the tree.
+
+The layers are an allowed-list of include directions, folder by folder. The core (protocol/ and
+socks5/) has in addition a list of the standard headers that it may use, because "no socket, clock,
+thread, file or log" is what makes it testable on a scripted clock and pipe.
+
+Run: /usr/bin/python3 -m pytest tests/tree
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# Folder -> folders whose headers it may include. The longest matching folder counts, so that
+# protocol/link is not protocol. Folders that are not named here (tests, benchmarks) may use all.
+CORE = {"protocol": {"protocol"}, "socks5": {"socks5"}}
+LIBRARY = {"protocol/link": {"protocol", "protocol/link"}}
+LIBRARY["protocol/program"] = LIBRARY["protocol/link"] | {"protocol/program", "socks5"}
+PROGRAMS = {
+    name: LIBRARY["protocol/program"] | {name} for name in ("client", "server")
+}
+MAY_INCLUDE = {**CORE, **LIBRARY, **PROGRAMS}
+FOLDERS = set(MAY_INCLUDE) | {"tests", "benchmarks"}
+
+# <chrono> is for durations and time points that come in as arguments; clocks are caught below.
+CORE_HEADERS = set(
+    """algorithm array atomic bit bitset cassert cerrno charconv chrono climits compare concepts cstddef cstdint
+    cstdlib cstring deque functional initializer_list iterator limits list map memory new numeric
+    optional queue ratio set span stdexcept string string_view system_error tuple type_traits
+    unordered_map unordered_set utility variant vector""".split()
+)
+CORE_FORBIDDEN = re.compile(
+    r"_clock::now|\bstd::(thread|mutex|cout|cerr|clog|random_device|getenv)\b|\bf?printf\s*\("
+)
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)', re.MULTILINE)
+COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+
+# Paths of the machine that the files were written on, and keys that were pasted.
+MACHINE = re.compile(
+    r"(?<![\w.])/(?:root|work|home/(?!user\b)[a-z]\w*)/\w|/tmp/[a-z]\w*/\w+/"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----\n[A-Za-z0-9+/]"
+)
+
+
+def folder_of(path, folders=FOLDERS):
+    """The named folder that `path` lies in, the longest one that fits; None outside of all."""
+    fitting = [folder for folder in folders if path.startswith(folder + "/")]
+    return max(fitting, key=len, default=None)
+
+
+def include_faults(path, text):
+    """One sentence for each include of `text` (the source at `path`) that points the wrong way."""
+    folder = folder_of(path)
+    allowed = MAY_INCLUDE.get(folder)
+    for match in INCLUDE.finditer(text):
+        own, system = match.groups()
+        if own is not None:
+            target = folder_of(own)
+            if target is None:
+                yield f'{path}: "{own}" is not named from the root of the tree'
+            elif allowed is not None and target not in allowed:
+                yield f"{path}: {folder} must not include {own}"
+        elif folder in CORE and system not in CORE_HEADERS:
+            yield f"{path}: {folder} is the core and must not include <{system}>"
+
+
+def core_faults(path, text):
+    """One sentence for each clock, thread, stream or random device in a source of the core."""
+    if folder_of(path) in CORE:
+        for match in CORE_FORBIDDEN.finditer(COMMENT.sub("", text)):
+            yield f"{path}: {match.group()} is not for the core: take it as an argument"
+
+
+def machine_faults(path, text):
+    """One sentence for each path of a certain machine and each private key in `text`."""
+    for match in MACHINE.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        yield f"{path}:{line}: {match.group()!r} belongs to one machine only"
+
+
+def header_faults(path, text):
+    """Headers are guarded by #pragma once, and say in a \\file paragraph what they are for."""
+    if path.endswith(".hpp"):
+        if not text.startswith("#pragma once\n"):
+            yield f"{path}: the first line is not #pragma once"
+        if "\\file" not in text:
+            yield f"{path}: no \\file paragraph says what the header is for"
+
+
+def build_faults(path, text):
+    """Sources are listed by name: a GLOB would not notice a file that came or went."""
+    if path.endswith("CMakeLists.txt") and re.search(r"\bGLOB|\badd_definitions\b", text):
+        yield f"{path}: GLOB or add_definitions"
+
+
+def tracked_files():
+    """Names of the tree's files: those that git knows, or all but build folders in an archive."""
+    if (ROOT / ".git").exists():
+        listing = subprocess.run(
+            ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", "--cached", "--others",
+             "--exclude-standard"],
+            cwd=ROOT, capture_output=True, text=True)
+        if listing.returncode == 0:
+            return [name for name in listing.stdout.split("\0")
+                    if name and (ROOT / name).is_file()]
+    names = []
+    for top, folders, files in os.walk(ROOT):
+        folders[:] = [one for one in folders if one not in ("build", ".git", "__pycache__")]
+        names += [os.path.relpath(os.path.join(top, name), ROOT) for name in files]
+    return names
+
+
+@pytest.fixture(scope="module", name="texts")
+def fixture_texts():
+    """Path and text of each text file of the tree."""
+    texts = {}
+    for name in sorted(tracked_files()):
+        try:
+            texts[name] = (ROOT / name).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue  # fuzz inputs and pictures
+    assert "protocol/frame.hpp" in texts
+    return texts
+
+
+def sources(texts):
+    return {path: text for path, text in texts.items() if path.endswith((".hpp", ".cpp"))}
+
+
+def faults(check, texts):
+    return [fault for path, text in texts.items() for fault in check(path, text)]
+
+
+def test_includes_follow_the_layers(texts):
+    assert faults(include_faults, sources(texts)) == []
+
+
+def test_core_has_no_clock_thread_or_output(texts):
+    assert faults(core_faults, sources(texts)) == []
+
+
+def test_headers_are_guarded_and_introduced(texts):
+    assert faults(header_faults, sources(texts)) == []
+
+
+def test_build_files_name_their_sources(texts):
+    assert faults(build_faults, texts) == []
+
+
+def test_every_source_is_built(texts):
+    """A .cpp that no CMakeLists.txt names is dead, or is a test that never runs."""
+    listed = " ".join(text for path, text in texts.items() if path.endswith("CMakeLists.txt"))
+    words = set(re.findall(r"[\w./-]+", listed))
+    stems = {word.rsplit("/", 1)[-1] for word in words}
+    dead = [path for path in sources(texts) if path.endswith(".cpp")
+            and path.rsplit("/", 1)[-1] not in stems
+            and path.rsplit("/", 1)[-1][:-len(".cpp")] not in stems]
+    assert dead == []
+
+
+def test_no_path_of_a_machine_and_no_private_key(texts):
+    here = str(pathlib.Path(__file__).resolve().relative_to(ROOT))
+    rest = {path: text for path, text in texts.items() if path != here}
+    assert faults(machine_faults, rest) == []
+
+
+# The checks themselves: each must see what it is for.
+
+
+@pytest.mark.parametrize("path, line", [
+    ("protocol/frame.cpp", '#include "protocol/link/asio.hpp"'),
+    ("protocol/frame.cpp", '#include "socks5/address.hpp"'),
+    ("protocol/frame.cpp", "#include <thread>"),
+    ("protocol/frame.cpp", "#include <openssl/ssl.h>"),
+    ("socks5/address.cpp", '#include "protocol/byte_order.hpp"'),
+    ("socks5/address.cpp", "#  include <sys/socket.h>"),
+    ("protocol/link/link.cpp", '#include "socks5/address.hpp"'),
+    ("protocol/link/link.cpp", '#include "client/config.hpp"'),
+    ("protocol/program/config.cpp", '#include "server/config.hpp"'),
+    ("client/main.cpp", '#include "server/config.hpp"'),
+    ("server/main.cpp", '#include "tests/catch.hpp"'),
+    ("server/main.cpp", '#include "config.hpp"'),
+])
+def test_a_wrong_include_is_seen(path, line):
+    assert len(list(include_faults(path, f"// text\n{line}\n"))) == 1
+
+
+@pytest.mark.parametrize("path, line", [
+    ("protocol/frame.cpp", '#include "protocol/frame.hpp"'),
+    ("protocol/link/link.cpp", '#include "protocol/frame.hpp"'),
+    ("protocol/link/link.cpp", "#include <openssl/ssl.h>"),
+    ("client/main.cpp", '#include "socks5/address.hpp"'),
+    ("server/main.cpp", '#include "protocol/program/log.hpp"'),
+    ("tests/sim/pair.cpp", '#include "server/config.hpp"'),
+])
+def test_a_right_include_passes(path, line):
+    assert list(include_faults(path, f"{line}\n")) == []
+
+
+def test_a_clock_in_the_core_is_seen_and_one_in_a_comment_is_not():
+    line = "auto now = std::chrono::steady_clock::now();\n"
+    assert len(list(core_faults("protocol/session.cpp", line))) == 1
+    assert list(core_faults("protocol/session.cpp", "// " + line)) == []
+    assert list(core_faults("protocol/link/link.cpp", line)) == []
+
+
+@pytest.mark.parametrize("text", ["/root/x", "/home/anna/muxsocks", "/tmp/wt/door/build"])
+def test_a_path_of_a_machine_is_seen(text):
+    assert len(list(machine_faults("README.md", f"see {text} for more"))) == 1
+
+
+@pytest.mark.parametrize("text", ["/etc/muxsocks", "~/muxsocks", "/home/user/x", "a/root/b", "/tmp"])
+def test_an_ordinary_path_passes(text):
+    assert list(machine_faults("README.md", f"see {text} for more")) == []
+
+
+def test_an_unguarded_header_is_seen():
+    assert len(list(header_faults("client/a.hpp", "#include <vector>\n"))) == 2
