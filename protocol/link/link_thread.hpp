@@ -2,7 +2,8 @@
 
 /// \file
 /// What all links of one thread share: the io_context, deadlines, pools, and the two scratch
-/// buffers that make an idle link hold none.
+/// buffers that make an idle link hold none. Once none of its links has done anything for a while,
+/// a thread gives all of that memory back to the system.
 
 #include "protocol/chunk_pool.hpp"
 #include "protocol/link/asio.hpp"
@@ -10,7 +11,9 @@
 #include "protocol/link/output_buffer.hpp"
 #include "protocol/memory_account.hpp"
 
+#include <chrono>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace muxsocks {
@@ -20,6 +23,8 @@ class link_thread {
     static constexpr std::size_t ciphertext_size = 256 * 1024;
     /// A batch decrypted, behind the incomplete frame of the batch before it.
     static constexpr std::size_t plaintext_size = ciphertext_size + 2 * 65'536 + 16'384;
+    /// Memory goes back after once to twice this time without use.
+    static constexpr std::chrono::seconds idle_time{2};
 
     explicit link_thread(memory_budget& budget) : budget_(budget) {}
 
@@ -33,6 +38,7 @@ class link_thread {
     bytes_span plaintext() { return scratch(plaintext_, plaintext_size); }
 
     output_buffer take_output() {
+        on_use();
         if (outputs_.empty()) return output_buffer(160 * 1024);
         auto taken = std::move(outputs_.back());
         outputs_.pop_back();
@@ -45,10 +51,17 @@ class link_thread {
     }
 
   private:
-    static bytes_span scratch(std::unique_ptr<std::uint8_t[]>& memory, std::size_t size) {
+    bytes_span scratch(std::unique_ptr<std::uint8_t[]>& memory, std::size_t size) {
+        on_use();
         if (!memory) memory.reset(new std::uint8_t[size]);
         return {memory.get(), size};
     }
+
+    void on_use() {
+        used_ = true;
+        if (!idle_check_.is_set()) idle_check_.expires_after(idle_time);
+    }
+    void check_idle();
 
     memory_budget& budget_;
     // The pools are declared first: what handlers still hold when the context goes comes back here.
@@ -58,6 +71,8 @@ class link_thread {
     std::vector<output_buffer> outputs_;
     asio::io_context context_{1};
     deadlines clock_{context_};
+    bool used_ = false; // Since the last check.
+    deadline idle_check_{clock_, [this] { check_idle(); }};
 };
 
 } // namespace muxsocks

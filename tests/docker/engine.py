@@ -1,5 +1,6 @@
 """The Docker engine as the tests see it: commands, images, containers, and Compose projects."""
 
+import ipaddress
 import json
 import os
 import shutil
@@ -40,6 +41,17 @@ def inspect(what, form):
 
 def address(container, network):
     return inspect(container, f"{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}")
+
+
+def free_subnet():
+    """A subnet that no network of this engine overlaps, those of interrupted tests included."""
+    taken = [ipaddress.ip_network(each) for each in docker(
+        "network", "inspect", "--format", "{{range .IPAM.Config}}{{println .Subnet}}{{end}}",
+        *docker("network", "ls", "-q").split()).split()]
+    free = (ipaddress.ip_network(f"10.83.{number}.0/24") for number in range(85, 256))
+    return str(next(subnet for subnet in free
+                    if not any(subnet.version == each.version and subnet.overlaps(each)
+                               for each in taken)))
 
 
 def send(container, signal):

@@ -20,7 +20,7 @@ RATE = 100_000  # bytes a second; a download of 1 MiB then takes 10 s
 
 def started(project, images, files, **settings):
     """The project, up, with rules that allow the target."""
-    up = project("1", files, LINK_PORT=programs.free_port(), **settings)
+    up = project("1", files, LINK_PORT=programs.free_port(), BALANCED=engine.free_subnet(), **settings)
     up("up", "-d", timeout=240)
     up.change_server(images["server"], {"destinations": {"allow": [up.subnet("targets")]}}, SERVERS)
     up.servers = {name: up.container(name) for name in SERVERS}
@@ -32,9 +32,7 @@ def balanced(project, images):
     image = engine.build("muxsocks-balancer:test", engine.ROOT / "docker/haproxy",
                          engine.ROOT / "docker/haproxy/Dockerfile", "--build-arg",
                          f"BASE={engine.make_base('trixie')}")
-    # Out of the way of a project that somebody runs here.
-    subnet = f"10.83.{85 + os.getpid() % 100}.0/24"
-    up = started(project, images, FILES, BALANCER_IMAGE=image, BALANCED=subnet)
+    up = started(project, images, FILES, BALANCER_IMAGE=image)
     yield up
     up.remove()
 

@@ -1,7 +1,6 @@
 #include "tests/link/tls_pair.hpp"
 
 #include <algorithm>
-#include <memory>
 
 namespace muxsocks::test {
 
@@ -30,11 +29,11 @@ byte_vector noise(std::size_t size, unsigned seed) {
 
 void tls_peer::take(std::span<const std::uint8_t> ciphertext) {
     // The allocation's end is the buffer's end, so that a sanitizer sees what lies beyond.
-    const auto plain = std::make_unique<std::uint8_t[]>(room);
+    if (plain_size_ != room) plain_ = std::make_unique<std::uint8_t[]>(plain_size_ = room);
     bool more = true;
     while (more && !error && !closed) {
-        const auto result = engine.decrypt(ciphertext, {plain.get(), room}, out);
-        received.insert(received.end(), plain.get(), plain.get() + result.plaintext);
+        const auto result = engine.decrypt(ciphertext, {plain_.get(), room}, out);
+        received.insert(received.end(), plain_.get(), plain_.get() + result.plaintext);
         ciphertext = ciphertext.subspan(result.ciphertext_used);
         error = result.error;
         closed = result.peer_closed;

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <random>
 #include <span>
 #include <string>
@@ -44,6 +45,10 @@ struct tls_peer {
     byte_vector received;
     std::error_code error;
     bool closed = false;
+
+  private:
+    std::unique_ptr<std::uint8_t[]> plain_;
+    std::size_t plain_size_ = 0;
 };
 
 /// Carries what waits until both ends have nothing to say.

@@ -190,7 +190,8 @@ def test_reconnecting_leaves_nothing_behind(pair, target):
     for number in range(2, 12):
         proxy.relay.do("cut")
         assert socks.rep_for(proxy.socks, "127.0.0.1", server.port) == socks.SUCCEEDED
-    wait_until(lambda: [each.sockets() for each in proxy.programs] == before, 10,
+    # Fewer, if the application's own connection was not closed yet when they were counted.
+    wait_until(lambda: all(each.sockets() <= count for each, count in zip(proxy.programs, before)), 10,
                lambda: f"{before}: {[each.descriptors() for each in proxy.programs]}")
 
 

@@ -3,6 +3,7 @@
 import concurrent.futures
 import random
 import socket
+import threading
 import time
 
 import pytest
@@ -127,6 +128,31 @@ def test_idle_streams_hold_little_memory(pair, target):
     for connection in connections:
         connection.close()
     assert max(grown) < 16_000, grown
+
+
+def test_an_idle_program_gives_its_buffers_back(pair, target):
+    """With the connections that filled them still open."""
+    if programs.sanitizer():
+        pytest.skip("sanitizers need memory of their own")
+    server = target(servers.echo)
+    proxy = pair()
+    connections = [socks.connect(proxy.socks, "127.0.0.1", server.port) for _ in range(8)]
+
+    def transfer(connection):
+        writer = threading.Thread(target=connection.sendall, args=(bytes(8 * MEBIBYTE),))
+        writer.start()
+        servers.read_exactly(connection, 8 * MEBIBYTE)
+        writer.join()
+
+    with concurrent.futures.ThreadPoolExecutor(8) as workers:
+        list(workers.map(transfer, connections))
+    busy = [each.resident_bytes() for each in proxy.programs]
+    wait_until(lambda: all(each.resident_bytes() < before - MEBIBYTE // 2
+                           for each, before in zip(proxy.programs, busy)), 10,
+               lambda: f"{busy}: {[each.resident_bytes() for each in proxy.programs]}")
+    for connection in connections:  # and takes them again
+        transfer(connection)
+        connection.close()
 
 
 def fill_up(proxy, port, want):

@@ -107,7 +107,7 @@ def test_a_server_that_stops_harms_nobody(two_servers, target):
     assert downloads["right"] and downloads["ok"] == downloads["transfers"] == 100, downloads
     assert reps == [socks.SUCCEEDED] * 150
     assert proxy.server.wait(25) == 0
-    assert proxy.second.statistics()["opened"] > 100
+    assert proxy.second.statistics()["opened"] > 0
 
 
 def test_a_download_that_outlasts_the_drain_is_reset(two_servers, target):
