@@ -7,6 +7,8 @@
 
 #include "protocol/stream.hpp"
 
+#include <algorithm>
+
 namespace muxsocks {
 
 /// A first-in, first-out list through stream::next_ready.
@@ -49,6 +51,8 @@ class scheduler {
     /// Four frames that each fill a TLS record with their header: two visits fill a chunk.
     static constexpr std::uint32_t quantum_alone = 4 * 16'377;
     static constexpr std::uint32_t quantum_contended = 16'384;
+    /// A whole chunk.
+    static constexpr std::uint32_t quantum_fast = 2 * quantum_alone;
     /// Above these rates a larger quantum costs no one a noticeable wait, and each read and each
     /// write of a socket moves more.
     static constexpr std::uint64_t fast_bytes_per_second = 200'000'000;
@@ -85,13 +89,15 @@ class scheduler {
         return s;
     }
     /// How much the stream may send in this visit.
-    std::uint32_t quantum() const { return empty() ? quantum_alone : contended_; }
+    std::uint32_t quantum() const {
+        return empty() ? std::max(quantum_alone, contended_) : contended_;
+    }
     /// Whether no other stream waits, on a link that carries so much that a batch of half a MiB is
     /// gone in milliseconds: whoever comes next hardly waits for it, and it saves wake-ups.
-    bool alone_and_fast() const { return contended_ == quantum_alone && waiting_at_most_one(); }
+    bool alone_and_fast() const { return contended_ == quantum_fast && waiting_at_most_one(); }
     /// What the link carries now, for the quantum.
     void on_rate(std::uint64_t bytes_per_second) {
-        contended_ = bytes_per_second >= fast_bytes_per_second    ? quantum_alone
+        contended_ = bytes_per_second >= fast_bytes_per_second    ? quantum_fast
                      : bytes_per_second >= brisk_bytes_per_second ? 2 * quantum_contended
                                                                   : quantum_contended;
     }
