@@ -12,8 +12,9 @@ What runs where, unless options narrow it:
   fuzz        fuzz: each fuzzer for some seconds
 
 Each step prints one line. A step that fails shows the end of its log; all logs are in build/logs.
-Where programs are tested without a sanitizer, a few tests that fail beside others are run once more
-alone, as a busy machine can miss any deadline; the step's line names those that then passed.
+Where programs are tested without a sanitizer, a few tests that missed a deadline beside others are
+run once more alone, as a busy machine can miss any; the step's line names those that then passed.
+What fails in any other way has failed.
 The last line is `N passed, N failed, N skipped`: Catch2 test cases, pytest tests, and one for each
 fuzzer, for the format, for the benchmarks, and for each build that fails. The exit code is 0 if
 nothing failed.
@@ -36,7 +37,8 @@ import xml.etree.ElementTree as xml
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LOGS = ROOT / "build" / "logs"
 TAIL = 40  # lines of a failing step's log that are shown
-MOST_AGAIN = 5  # more tests than these do not fail by accident
+MOST_AGAIN = 5  # more tests than these are not late by accident
+LATE = r"not within|has not ended within|TimeoutError|TimeoutExpired|timed out"
 
 CTEST_LABELS = ("unit", "simulation", "fuzz")
 LABELS = ("format", "tree", "docker", "unit", "simulation", "system", "fuzz", "benchmarks")
@@ -215,12 +217,14 @@ def pytest_counts(report):
     return Counts(number["tests"] - failed - number["skipped"], failed, number["skipped"])
 
 
-def failed_tests(report):
-    """The names of the tests that failed, by a JUnit file; none without one."""
+def failed_tests(report, late_only=False):
+    """The names of the tests that failed, by a JUnit file; none without one. With `late_only`, of
+    those that failed by missing a deadline."""
     if not report.exists():
         return set()
     return {f"{case.get('classname')}.{case.get('name')}" for case in xml.parse(report).iter("testcase")
-            if case.find("failure") is not None or case.find("error") is not None}
+            for bad in (*case.iter("failure"), *case.iter("error"))
+            if not late_only or re.search(LATE, bad.get("message", ""))}
 
 
 def skip_reasons(text):
@@ -229,8 +233,9 @@ def skip_reasons(text):
 
 
 def run_pytest(preset, label, folder, *options, again=False):
-    """Runs a folder's tests. With `again`, those that fail are run once more, one by one and with
-    nothing of theirs beside them: one that passes then counts as passed, and is named."""
+    """Runs a folder's tests. With `again`, if all that failed have missed a deadline, they are run
+    once more, one by one and with nothing of theirs beside them: one that passes then counts as
+    passed, and is named."""
     step = Step(preset, label)
     report = step.log.with_suffix(".xml")
     cache = step.log.with_suffix(".cache")
@@ -249,7 +254,8 @@ def run_pytest(preset, label, folder, *options, again=False):
     counts = once(*options)
     step.reason = skip_reasons(step.text())
     failed = failed_tests(report)
-    if again and 0 < len(failed) == counts.failed <= MOST_AGAIN:
+    late = failed_tests(report, late_only=True)
+    if again and late == failed and 0 < len(failed) == counts.failed <= MOST_AGAIN:
         print(*step.text().splitlines()[-TAIL:], sep="\n", flush=True)
         second = once("--last-failed", "--last-failed-no-failures=none")
         if second.passed + second.failed == len(failed):

@@ -58,7 +58,7 @@ class link_thread {
     }
 
     void on_use() {
-        used_ = true;
+        ++uses_;
         if (!idle_check_.is_set()) idle_check_.expires_after(idle_time);
     }
     void check_idle();
@@ -71,7 +71,8 @@ class link_thread {
     std::vector<output_buffer> outputs_;
     asio::io_context context_{1};
     deadlines clock_{context_};
-    bool used_ = false; // Since the last check.
+    std::size_t uses_ = 0;      // Since memory was last given back.
+    std::size_t uses_seen_ = 0; // At the last check.
     deadline idle_check_{clock_, [this] { check_idle(); }};
 };
 
