@@ -48,9 +48,10 @@ class ready_list {
 
 class scheduler {
   public:
-    /// Four frames that each fill a TLS record with their header: two visits fill a chunk.
-    static constexpr std::uint32_t quantum_alone = 4 * 16'377;
-    static constexpr std::uint32_t quantum_contended = 16'384;
+    /// A frame that fills a TLS record with its header.
+    static constexpr std::uint32_t quantum_contended = 16'377;
+    /// Two visits fill a chunk.
+    static constexpr std::uint32_t quantum_alone = 4 * quantum_contended;
     /// A whole chunk.
     static constexpr std::uint32_t quantum_fast = 2 * quantum_alone;
     /// Above these rates a larger quantum costs no one a noticeable wait, and each read and each

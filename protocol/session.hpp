@@ -176,7 +176,8 @@ class session {
     bool wants_turn() const;
     /// Whether larger batches than usual delay no one (scheduler::alone_and_fast).
     bool may_batch_more() const { return scheduler_.alone_and_fast(); }
-    void begin_turn(instant now);
+    /// Of `size` bytes at most, but one session-level frame more where that alone is longer.
+    void begin_turn(instant now, std::size_t size = chunk_pool::default_chunk_size);
     std::optional<read_slot> next_read();
     void on_read(const read_slot& slot, std::size_t bytes, read_outcome outcome);
     /// The bytes of the turn, contiguous; maybe none. Good while `keep` is held if `keep` is set,

@@ -68,7 +68,7 @@ void session::measure_rate() {
     rate_since_ = now_;
 }
 
-void session::begin_turn(instant now) {
+void session::begin_turn(instant now, std::size_t size) {
     now_ = now;
     measure_rate();
     // Session-level frames that might fill an area get a turn of their own, so that frames are
@@ -80,6 +80,7 @@ void session::begin_turn(instant now) {
         if (replay_.grow(now, keepalive_.rtt())) area_ = replay_.open(pending, rst_pending());
         if (!area_.counted) wait_for_room();
     }
+    area_.end = std::min(area_.end, area_.begin + std::max(size, outbox_.size()));
     at_ = area_.begin;
     turn_counted_ = 0;
     lay_outbox();

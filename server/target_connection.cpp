@@ -75,7 +75,9 @@ void target_connection::on_stream_readable() {
         const auto before = partial_.size();
         auto input = view;
         if (before > 0) {
-            partial_.insert(partial_.end(), view.begin(), view.end());
+            // Not insert(): GCC 14 warns of an overflow that it imagines there.
+            partial_.resize(before + view.size());
+            std::memcpy(partial_.data() + before, view.data(), view.size());
             input = partial_;
         }
         auto parsed = socks5::parse_request(input);

@@ -35,7 +35,10 @@ void set_link_options(int descriptor, const link_options& options) {
 }
 
 link::link(link_thread& thread, tcp_socket socket, std::optional<tls_engine> engine)
-    : thread_(thread), socket_(std::move(socket)), engine_(std::move(engine)) {}
+    : thread_(thread),
+      socket_(std::move(socket)),
+      engine_(std::move(engine)),
+      queue_(socket_.native_handle()) {}
 
 link::~link() = default;
 
@@ -218,6 +221,7 @@ void link::wait_write() {
                        [self = link_ptr(this)](const boost::system::error_code& error) {
                            self->waiting_write_ = false;
                            if (error || !self->socket_.is_open()) return;
+                           self->queue_.on_writable(std::chrono::steady_clock::now());
                            self->flush();
                            if (!self->waiting_write_ && self->state_ == state::up)
                                self->owner_->on_link_writable(*self);

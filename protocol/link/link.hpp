@@ -11,6 +11,7 @@
 
 #include "protocol/link/link_thread.hpp"
 #include "protocol/link/output_interest.hpp"
+#include "protocol/link/socket_queue.hpp"
 #include "protocol/link/tls_engine.hpp"
 
 #include "protocol/link/ref_counted.hpp"
@@ -62,6 +63,13 @@ class link : public ref_counted<link> {
     /// Whether the socket did not take all: on_link_writable will follow.
     bool output_stuck() const { return waiting_write_; }
     void flush();
+    /// How much to send() before a flush(): little on a slow link, where all of it stands in front
+    /// of what comes next.
+    std::size_t batch_bytes() const { return queue_.batch_bytes(); }
+    /// A small message has gone out of a stream that is not alone.
+    void on_small_message() { queue_.on_small_message(); }
+    /// There is nothing left to send.
+    void on_idle() { queue_.on_idle(); }
     void set_reading(bool on);
     bool reading() const { return reading_; }
 
@@ -117,6 +125,7 @@ class link : public ref_counted<link> {
     std::vector<std::uint8_t> tail_; ///< The begin of a frame that has not come whole.
     std::unique_ptr<deadline> linger_;
     state state_ = state::created;
+    socket_queue queue_;
     output_interest output_interest_;
     bool reading_ = true;
     bool waiting_read_ = false;

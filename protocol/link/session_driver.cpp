@@ -7,10 +7,10 @@
 namespace muxsocks {
 namespace {
 
-/// Ciphertext of one batch; what does not fit waits for the next round of the event loop.
-constexpr std::size_t batch_size = 128 * 1024;
-/// The same for one stream on a fast link.
-constexpr std::size_t batch_size_alone = 512 * 1024;
+/// What one stream alone may send at a time on a fast link.
+constexpr std::size_t batch_bytes_alone = 512 * 1024;
+/// A message of up to this size, with nothing behind it, is someone's who waits for an answer.
+constexpr std::size_t small_message_bytes = 4096;
 
 stream_owner* owner_of(const stream& s) { return static_cast<stream_owner*>(s.context); }
 
@@ -160,22 +160,28 @@ void session_driver::turn() {
     const driver_ptr self(this);
     if (link_ && !link_->output_stuck() && !last_words_.is_set()) {
         const auto at = now();
+        // What does not fit into a batch waits for the next round of the event loop.
         while (session_.wants_turn() && link_ &&
-               link_->output_size() < (session_.may_batch_more() ? batch_size_alone : batch_size))
+               link_->output_size() <
+                   (session_.may_batch_more() ? batch_bytes_alone : link_->batch_bytes()))
             lay_turn(at);
         if (link_) link_->flush();
+        if (link_ && !link_->output_stuck() && !session_.wants_turn()) link_->on_idle();
     }
     settle();
 }
 
 void session_driver::lay_turn(instant at) {
-    session_.begin_turn(at);
+    session_.begin_turn(at, link_->batch_bytes());
     stream* failed = nullptr;
     while (const auto slot = session_.next_read()) {
         auto& s = *slot->subject;
         const auto served_by = owner_of(s);
         const auto result = served_by->read_for_turn(*slot);
         session_.on_read(*slot, result.bytes, result.outcome);
+        if (result.outcome == read_outcome::drained && result.bytes <= small_message_bytes &&
+            session_.stream_count() > 1)
+            link_->on_small_message();
         if (result.failed) {
             failed = &s;
             break;
@@ -255,7 +261,7 @@ void session_driver::on_session_closed(std::error_code why) {
     const driver_ptr self(this);
     if (link_) {
         // CLOSE or AUTH_FAIL is still in the session.
-        while (session_.wants_turn())
+        while (link_ && session_.wants_turn())
             lay_turn(now());
         if (link_) std::exchange(link_, nullptr)->close();
     }

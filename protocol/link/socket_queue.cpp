@@ -1,0 +1,77 @@
+#include "protocol/link/socket_queue.hpp"
+
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <fstream>
+
+namespace muxsocks {
+namespace {
+
+constexpr std::size_t unsent_step = 16 * 1024;
+#ifndef SO_BUF_LOCK // Linux 5.14
+#define SO_BUF_LOCK 72
+#endif
+constexpr int send_buffer_lock = 1; ///< SOCK_SNDBUF_LOCK: the kernel leaves the size alone.
+
+template <typename Value>
+bool set(int descriptor, int level, int name, Value value) {
+    return ::setsockopt(descriptor, level, name, &value, sizeof value) == 0;
+}
+
+template <typename Value>
+std::optional<Value> get(int descriptor, int level, int name) {
+    Value value{};
+    socklen_t size = sizeof value;
+    if (::getsockopt(descriptor, level, name, &value, &size) != 0) return {};
+    return value;
+}
+
+/// The kernel doubles what is asked for, for what it needs itself, and counts that too.
+std::size_t send_buffer_max() {
+    static const auto most = [] {
+        std::size_t bytes = 0;
+        std::ifstream("/proc/sys/net/core/wmem_max") >> bytes;
+        return 2 * bytes;
+    }();
+    return most;
+}
+
+/// A bound that could not be taken back would be there for good.
+std::size_t limit_max(int descriptor) {
+    return get<int>(descriptor, SOL_SOCKET, SO_BUF_LOCK) ? send_buffer_max() : 0;
+}
+
+} // namespace
+
+socket_queue::socket_queue(int descriptor)
+    : descriptor_(descriptor), queue_(limit_max(descriptor)) {}
+
+void socket_queue::measure(instant now) {
+    const auto info = get<tcp_info>(descriptor_, IPPROTO_TCP, TCP_INFO);
+    if (!info) return;
+    queue_.on_sample({info->tcpi_bytes_acked, std::chrono::microseconds(info->tcpi_rtt),
+                      std::chrono::microseconds(info->tcpi_min_rtt)},
+                     now);
+    apply_unsent(queue_.unsent_bytes() / unsent_step * unsent_step);
+    apply_limit(queue_.limit_bytes());
+}
+
+void socket_queue::apply_unsent(std::size_t bytes) {
+    if (bytes == unsent_) return;
+    unsent_ = bytes;
+    set(descriptor_, IPPROTO_TCP, TCP_NOTSENT_LOWAT, static_cast<unsigned>(bytes));
+}
+
+void socket_queue::apply_limit(std::optional<std::size_t> bytes) {
+    if (bytes == limit_) return;
+    limit_ = bytes;
+    set(descriptor_, SOL_SOCKET, SO_SNDBUF,
+        static_cast<int>(bytes.value_or(send_buffer_max()) / 2));
+    if (bytes) return;
+    const auto locks = get<int>(descriptor_, SOL_SOCKET, SO_BUF_LOCK).value_or(0);
+    set(descriptor_, SOL_SOCKET, SO_BUF_LOCK, locks & ~send_buffer_lock);
+}
+
+} // namespace muxsocks
