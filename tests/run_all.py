@@ -7,8 +7,7 @@ What runs where, unless options narrow it:
               docker      tests/docker: images, Compose files and packages, where a Docker engine
                           answers; beside everything else, as it mostly waits
   ci          unit, simulation, system, benchmarks (benchmarks/compare --quick: wrong bytes only)
-  asan        unit, simulation, system without the tests marked slow
-  tsan        unit, those system tests that threads have a part in
+  asan, tsan  unit, simulation, system without the tests marked slow
   fuzz        fuzz: each fuzzer for some seconds
 
 Each step prints one line. A step that fails shows the end of its log; all logs are in build/logs.
@@ -45,11 +44,9 @@ LABELS = ("format", "tree", "docker", "unit", "simulation", "system", "fuzz", "b
 PLAN = {
     "ci": ("unit", "simulation", "system", "benchmarks"),
     "asan": ("unit", "simulation", "system"),
-    "tsan": ("unit", "system"),
+    "tsan": ("unit", "simulation", "system"),
     "fuzz": ("fuzz",),
 }
-# What threads have a part in: the server's several workers, signals, and their stop.
-THREADS = ["tests/system/test_exact.py", "tests/system/test_ends.py", "tests/system/test_signals.py"]
 QUICK = {"ci": ("unit", "simulation", "system")}
 OTHERS = {"dev": PLAN["ci"], "release": PLAN["ci"]}
 # Those besides muxsocks itself that take the least to bring.
@@ -294,9 +291,8 @@ def run_label(preset, label, arguments):
     if label in CTEST_LABELS:
         return run_ctest(preset, label, arguments.jobs)
     short = arguments.quick or preset in ("asan", "tsan")
-    files = THREADS if preset == "tsan" else ["tests/system"]
     # What a sanitizer says once is true.
-    return run_pytest(preset, label, *files, *side_by_side(),
+    return run_pytest(preset, label, "tests/system", *side_by_side(),
                       *(["-m", "not slow"] if short else []), again=preset not in ("asan", "tsan"))
 
 

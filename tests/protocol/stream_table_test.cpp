@@ -53,6 +53,27 @@ TEST_CASE("a stream table") {
     }
 }
 
+TEST_CASE("streams that stay do not slow down those that come and go") {
+    stream_table table;
+    std::vector<std::unique_ptr<stream>> staying;
+    std::uint32_t id = 1;
+    for (; staying.size() < 8'000; id += 2)
+        table.insert(*staying.emplace_back(make_stream(id)));
+    std::size_t most = 0;
+    std::size_t all = 0;
+    constexpr std::size_t coming = 70'000; // Several times what the table holds.
+    for (std::size_t i = 0; i < coming; ++i, id += 2) {
+        const auto passing = make_stream(id);
+        table.insert(*passing);
+        all += table.steps(id);
+        most = std::max(most, table.steps(id));
+        REQUIRE(table.find(id) == passing.get());
+        table.erase(*passing);
+    }
+    CHECK(most < 100);
+    CHECK(static_cast<double>(all) / coming < 3);
+}
+
 TEST_CASE("a stream table is as good as a map") {
     std::mt19937 random{test_seed()};
     stream_table table;
