@@ -78,23 +78,28 @@ def measured(goal: Goal, results: Results) -> float | None:
 
 
 def rows(results: Results) -> list[list[str]]:
-    """work, figure, against, must, aim, measured, verdict; only what was measured."""
+    """work, figure, against, must, aim, measured, verdict, for all works that were run."""
     table = []
+    done = {work.name for work, cells in results if OWN in cells}
     for goal in GOALS:
-        value = measured(goal, results)
-        if value is None:
+        if goal.work not in done:
             continue
         metric = METRICS[goal.metric]
         sign = ">=" if metric.more_is_better else "<="
+        unit = f" {metric.unit}" if goal.against is None and metric.unit not in ("times", "of 1") \
+            else ""
+        limits = [goal.work, metric.title, goal.against or "-", f"{sign} {goal.must:g}{unit}",
+                  f"{sign} {goal.aim:g}{unit}"]
+        value = measured(goal, results)
+        if value is None:
+            table.append([*limits, "-", "not measured"])
+            continue
 
         def reaches(limit: float, more: bool = metric.more_is_better, got: float = value) -> bool:
             return got >= limit if more else got <= limit
 
         verdict = "aim" if reaches(goal.aim) else "must" if reaches(goal.must) else "SHORT"
-        unit = f" {metric.unit}" if goal.against is None and metric.unit not in ("times", "of 1") \
-            else ""
-        table.append([goal.work, metric.title, goal.against or "-", f"{sign} {goal.must:g}{unit}",
-                      f"{sign} {goal.aim:g}{unit}", f"{value:.2f}{unit}", verdict])
+        table.append([*limits, f"{value:.2f}{unit}", verdict])
     return table
 
 

@@ -109,6 +109,8 @@ class target_connection final : public event_handler {
         } else {
             kind_ = kind::download;
             sender_.emplace(request_.seed, request_.length);
+            // A slow proxy may bring the stop together with the request.
+            if (!rest.empty() && !take_from_downloader(rest)) return false;
             state_.bulk.watch(socket_.get(), EPOLLIN | EPOLLOUT, *this);
         }
         return true; // from here on the bulk thread owns this object
@@ -168,8 +170,10 @@ class target_connection final : public event_handler {
     bool read_from_downloader() {
         const auto bytes = receive(state_.bulk.shared_buffer().first(64));
         if (!bytes) return true;
-        if (bytes->empty()) return false;
-        auto rest = std::span<const std::uint8_t>(*bytes);
+        return !bytes->empty() && take_from_downloader(*bytes);
+    }
+
+    bool take_from_downloader(std::span<const std::uint8_t> rest) {
         if (request_.length == 0 && !stop_seen_) {
             stop_seen_ = true;
             sender_->stop();
