@@ -54,11 +54,12 @@ int import(int argc, const char* const* argv) {
                   "--open-listener lets it listen beyond loopback for anyone (inside a container)");
         return exit_ok;
     }
-    const auto link = parse_share_link(read_config_file(link_file));
+    const auto name = config_origin::of_file(link_file).name;
+    const auto link = parse_share_link(read_link_file(link_file), name);
     const auto text = client_config_text(link, listen, open_listener);
     // What is written must load.
-    (void)parse_config(text, {link_file, {}}, {});
-    write_secret_file(out, text, force);
+    (void)parse_config(text, {name, {}}, {});
+    write_secret_file(out, text, force, "--out");
     std::printf("Written to %s; run  muxsocks-client -c %s\n", out.c_str(), out.c_str());
     return exit_ok;
 }
@@ -83,6 +84,8 @@ int doctor(int argc, const char* const* argv) {
         return exit_ok;
     }
     if (!link_file.empty()) line.link_file = link_file;
+    if (line.link_file && !line.config_path.empty())
+        throw usage_error("doctor takes a configuration file or --link-file, not both");
     return examine(load_config(line).settings, target);
 }
 

@@ -32,10 +32,10 @@ _muxsocks_server() {
     local run='--config --test --log-level --verbose --version --help'
     case ${COMP_WORDS[1]} in
     init)
-        words='--host --dir --cert --key --user --name --listen --client-listen --open-listener
+        words='--host --dir --cert --key --no-pin --user --name --listen --client-listen --open-listener
             --group --proxy-from --force --once --no-qr --help'
         ;;
-    user) words='--config --help' ;;
+    user) words='--config --host --no-pin --help' ;;
     *) words=$run ;;
     esac
     if [[ $current == -* ]]; then

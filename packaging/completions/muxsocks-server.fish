@@ -15,7 +15,8 @@ complete -c $program -n "$run" -s l -l log-level -x -a "error warning info debug
 complete -c $program -n "$run" -s v -l verbose -d "the same as --log-level debug"
 complete -c $program -n "$run" -s V -l version -d "print the version and exit"
 
-complete -c $program -n "$init" -l host -x -d "the server's public name or address"
+complete -c $program -n "__fish_seen_subcommand_from init user" -l host -x -d "the server's public name or address"
+complete -c $program -n "__fish_seen_subcommand_from init user" -l no-pin -d "clients trust the certificate's authority instead of this key"
 complete -c $program -n "$init" -l dir -r -a "(__fish_complete_directories)" -d "where the files go"
 complete -c $program -n "$init" -l cert -r -F -d "a certificate chain to use"
 complete -c $program -n "$init" -l key -r -F -d "its key"
@@ -27,7 +28,7 @@ complete -c $program -n "$init" -l open-listener -d "let the client listen beyon
 complete -c $program -n "$init" -l group -x -a "(__fish_complete_groups)" -d "a group that may read the server's files"
 complete -c $program -n "$init" -l proxy-from -x -d "a network whose load balancers speak PROXY protocol"
 complete -c $program -n "$init" -l force -d "replace files that exist"
-complete -c $program -n "$init" -l once -d "do nothing if server.json exists"
+complete -c $program -n "$init" -l once -d "change nothing if server.json exists"
 complete -c $program -n "$init" -l no-qr -d "no QR code"
 
 complete -c $program -n "__fish_seen_subcommand_from user" -a "add list remove"

@@ -1,6 +1,7 @@
 #include "protocol/link/self_signed.hpp"
 
 #include "protocol/link/tls_files.hpp"
+#include "protocol/link/tls_verify.hpp"
 
 #include <boost/asio/ip/address.hpp>
 
@@ -73,6 +74,7 @@ key_and_certificate make_self_signed(const std::string& host) {
         return PEM_write_bio_PrivateKey(out, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
     });
     made.certificate_pem = to_pem([&](BIO* out) { return PEM_write_bio_X509(out, x); });
+    made.pin = certificate_pin(x);
     return made;
 }
 

@@ -3,6 +3,8 @@
 /// \file
 /// A key and a certificate that signs itself: enough where clients pin the key.
 
+#include "protocol/link/crypto.hpp"
+
 #include <string>
 
 namespace muxsocks {
@@ -10,6 +12,7 @@ namespace muxsocks {
 struct key_and_certificate {
     std::string key_pem; ///< PKCS #8, not encrypted.
     std::string certificate_pem;
+    sha256_digest pin; ///< As clients have it in tls.pin_sha256.
 };
 
 /// A P-256 key and a certificate for `host` (a name or an IP address), good for ten years. Throws

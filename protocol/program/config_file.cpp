@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -25,22 +27,25 @@ struct file_closer {
     void operator()(std::FILE* file) const { std::fclose(file); }
 };
 
-[[noreturn]] void throw_unreadable(const std::string& name, int error) {
-    throw config_error("Cannot read the configuration \"" + name +
-                       "\": " + std::generic_category().message(error) + ".");
+[[noreturn]] void throw_unreadable(const char* what, const std::string& name, int error) {
+    // Inside a container nobody would guess whose rights are missing.
+    const std::string who =
+        error == EACCES ? " for uid " + std::to_string(::geteuid()) + ", as which this program runs"
+                        : "";
+    throw config_error(std::string("Cannot read the ") + what + " \"" + name +
+                       "\": " + std::generic_category().message(error) + who + ".");
 }
 
-std::string read_all(std::FILE* file, const std::string& name) {
+std::string read_all(std::FILE* file, const char* what, const std::string& name) {
     std::string text;
     std::string piece(64 * 1024, '\0');
     while (const std::size_t n = std::fread(piece.data(), 1, piece.size(), file)) {
         text.append(piece, 0, n);
         if (text.size() > config_bytes_max) {
-            throw config_error("\"" + name +
-                               "\" is longer than 16 MiB, so it is no configuration.");
+            throw config_error("\"" + name + "\" is longer than 16 MiB, so it is no " + what + ".");
         }
     }
-    if (std::ferror(file) != 0) throw_unreadable(name, errno);
+    if (std::ferror(file) != 0) throw_unreadable(what, name, errno);
     return text;
 }
 
@@ -184,12 +189,12 @@ config_origin config_origin::of_file(const std::filesystem::path& path) {
     return {path.string(), path.parent_path()};
 }
 
-std::string read_config_file(const std::filesystem::path& path) {
+std::string read_config_file(const std::filesystem::path& path, const char* what) {
     const std::string name = config_origin::of_file(path).name;
-    if (path == "-") return read_all(stdin, name);
+    if (path == "-") return read_all(stdin, what, name);
     const std::unique_ptr<std::FILE, file_closer> file(std::fopen(path.c_str(), "re"));
-    if (!file) throw_unreadable(name, errno);
-    return read_all(file.get(), name);
+    if (!file) throw_unreadable(what, name, errno);
+    return read_all(file.get(), what, name);
 }
 
 json parse_config_text(const std::string& text, const config_origin& origin) {

@@ -22,8 +22,10 @@ struct config_origin {
     [[nodiscard]] static config_origin of_file(const std::filesystem::path& path);
 };
 
-/// The whole text of the file ("-" reads standard input to its end). Throws config_error.
-[[nodiscard]] std::string read_config_file(const std::filesystem::path& path);
+/// The whole text of the file ("-" reads standard input to its end), which errors call `what`.
+/// Throws config_error.
+[[nodiscard]] std::string read_config_file(const std::filesystem::path& path,
+                                           const char* what = "configuration");
 
 /// JSON (RFC 8259) with // and /* */ comments. The top must be an object, and no object may have a
 /// key twice. Throws config_error.

@@ -1,6 +1,9 @@
 #include "protocol/program/share_link.hpp"
 
 #include "protocol/program/config_error.hpp"
+#include "protocol/program/config_file.hpp"
+#include "protocol/program/secret.hpp"
+#include "protocol/program/values.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -72,6 +75,11 @@ host_port parse_server(std::string_view text) {
     return server;
 }
 
+host_port server_of(const std::string& address) {
+    // A client.json without a valid address is none that a link could stand for.
+    return parse_host_port(address).value();
+}
+
 } // namespace
 
 std::string to_string(const share_link& link) {
@@ -121,6 +129,16 @@ share_link parse_share_link(std::string_view text) {
     return link;
 }
 
+std::string read_link_file(const std::string& path) { return read_config_file(path, "link file"); }
+
+share_link parse_share_link(std::string_view text, const std::string& where) {
+    try {
+        return parse_share_link(text);
+    } catch (const config_error& error) {
+        throw config_error(where + ": " + error.what());
+    }
+}
+
 std::string client_config_text(const share_link& link, const std::string& listen,
                                bool open_listener, const std::vector<host_port>& servers) {
     nlohmann::ordered_json out;
@@ -132,6 +150,25 @@ std::string client_config_text(const share_link& link, const std::string& listen
     out["auth"] = {{"user", link.user}, {"token", link.token}};
     if (!link.pins.empty()) out["tls"] = {{"pin_sha256", link.pins}};
     return out.dump(2) + "\n";
+}
+
+std::optional<client_of_link> read_client_config(const std::string& text) {
+    const auto config = nlohmann::json::parse(text, nullptr, false, true);
+    client_of_link found;
+    try {
+        if (config.contains("server")) found.servers.push_back(server_of(config.at("server")));
+        for (const auto& each : config.value("servers", nlohmann::json::array()))
+            found.servers.push_back(server_of(each.at("address")));
+        found.link.user = config.at("auth").at("user");
+        found.link.token = config.at("auth").at("token");
+        const auto tls = config.value("tls", nlohmann::json::object());
+        found.link.pins = tls.value("pin_sha256", std::vector<std::string>());
+    } catch (const std::exception&) {
+        return {};
+    }
+    if (found.servers.empty() || environment_reference(found.link.token)) return {};
+    found.link.server = found.servers.front();
+    return found;
 }
 
 } // namespace muxsocks

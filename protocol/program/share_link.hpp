@@ -9,6 +9,7 @@
 
 #include "protocol/program/settings.hpp"
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,10 +30,26 @@ struct share_link {
 /// White space around the link is left out.
 [[nodiscard]] share_link parse_share_link(std::string_view text);
 
+/// The text of a link's file, which "-" (standard input) is as well. Throws config_error.
+[[nodiscard]] std::string read_link_file(const std::string& path);
+
+/// The link in a text that came from `where` (a file, or "$MUXSOCKS_LINK"), which errors name.
+[[nodiscard]] share_link parse_share_link(std::string_view text, const std::string& where);
+
 /// The client.json that does what the link says, and no more; listens on `listen` if it is not
 /// empty, and uses `servers` in place of the link's one if there are any.
 [[nodiscard]] std::string client_config_text(const share_link& link, const std::string& listen = {},
                                              bool open_listener = false,
                                              const std::vector<host_port>& servers = {});
+
+/// What client_config_text has written, read back.
+struct client_of_link {
+    share_link link; ///< Without a name; its server is the first one.
+    std::vector<host_port> servers;
+};
+
+/// Nothing if the text is no client.json that a link could stand for: without user and token, or
+/// with a token that stands elsewhere.
+[[nodiscard]] std::optional<client_of_link> read_client_config(const std::string& text);
 
 } // namespace muxsocks

@@ -8,61 +8,151 @@
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 namespace muxsocks {
 namespace {
 
-[[noreturn]] void fail(const std::filesystem::path& path) {
-    throw std::runtime_error("cannot write \"" + path.string() + "\": " + std::strerror(errno));
+namespace fs = std::filesystem;
+
+/// Where a text waits until it is moved to its place. Nobody gets to see this name.
+std::string waiting_place(const fs::path& path) { return path.string() + ".new"; }
+
+[[noreturn]] void fail(const char* what, const fs::path& path, int error) {
+    throw std::runtime_error(std::string("cannot ") + what + " \"" + path.string() +
+                             "\": " + std::strerror(error));
 }
 
-void write_all(int descriptor, const std::string& text, const std::filesystem::path& path) {
-    for (std::size_t at = 0; at < text.size();) {
+struct access {
+    ::mode_t mode = 0600;
+    ::uid_t owner = static_cast<::uid_t>(-1);
+    ::gid_t group = static_cast<::gid_t>(-1);
+    /// Whether it is no failure that the file cannot be given away.
+    bool as_far_as_possible = false;
+};
+
+/// Writes and closes; returns errno, or 0.
+int write_all(int descriptor, const std::string& text) {
+    int error = 0;
+    for (std::size_t at = 0; at < text.size() && error == 0;) {
         const auto size = ::write(descriptor, text.data() + at, text.size() - at);
-        if (size < 0 && errno == EINTR) continue;
-        if (size < 0) {
-            const int error = errno;
-            ::close(descriptor);
-            ::unlink(path.c_str());
-            errno = error;
-            fail(path);
-        }
-        at += static_cast<std::size_t>(size);
+        if (size >= 0)
+            at += static_cast<std::size_t>(size);
+        else if (errno != EINTR)
+            error = errno;
     }
     (void)::fsync(descriptor);
-    ::close(descriptor);
+    if (::close(descriptor) != 0 && error == 0) error = errno;
+    return error;
+}
+
+void write_waiting(const fs::path& path, const std::string& text, const access& wanted) {
+    const auto place = waiting_place(path);
+    ::unlink(place.c_str());
+    const int descriptor =
+        ::open(place.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (descriptor < 0) fail("write", path, errno);
+    // The owner first: giving a file away may take mode bits from it.
+    int refused = ::fchown(descriptor, wanted.owner, wanted.group) == 0 ? 0 : errno;
+    if (::fchmod(descriptor, wanted.mode) != 0) refused = errno;
+    if (wanted.as_far_as_possible) refused = 0;
+    const int unwritten = write_all(descriptor, text);
+    if (refused == 0 && unwritten == 0) return;
+    ::unlink(place.c_str());
+    if (refused != 0) fail("let its group read", path, refused);
+    fail("write", path, unwritten);
+}
+
+void move_to_place(const fs::path& path) {
+    if (::rename(waiting_place(path).c_str(), path.c_str()) == 0) return;
+    const int error = errno;
+    ::unlink(waiting_place(path).c_str());
+    fail("write", path, error);
+}
+
+bool is_there(const fs::path& path) {
+    struct ::stat found {};
+    return ::lstat(path.c_str(), &found) == 0;
 }
 
 } // namespace
 
-void write_secret_file(const std::filesystem::path& path, const std::string& text, bool replace) {
-    struct ::stat old {};
-    const bool exists = ::stat(path.c_str(), &old) == 0;
-    if (exists && !replace)
+new_files::~new_files() {
+    for (const auto& [path, is_new] : files_)
+        ::unlink(waiting_place(path).c_str());
+    for (auto each = folders_.rbegin(); each != folders_.rend(); ++each)
+        ::rmdir(each->c_str());
+}
+
+void new_files::make_folder(const fs::path& folder) {
+    std::vector<fs::path> missing;
+    for (auto each = folder; !each.empty() && !is_there(each); each = each.parent_path())
+        missing.insert(missing.begin(), each);
+    for (const auto& each : missing) {
+        // "a/b/" has a last part without a name, which is "a/b" once more.
+        if (::mkdir(each.c_str(), 0777) != 0 && errno != EEXIST)
+            fail("make the folder", each, errno);
+        folders_.push_back(each);
+    }
+    std::error_code ignored;
+    if (!folder.empty() && !fs::is_directory(folder, ignored))
+        fail("make the folder", folder, ENOTDIR);
+}
+
+void new_files::add(const fs::path& path, const std::string& text, std::optional<::gid_t> group) {
+    access wanted;
+    wanted.as_far_as_possible =
+        !group; // Where a file system has no modes, 0600 was all to ask for.
+    if (group) {
+        wanted.mode = 0640;
+        wanted.group = *group;
+    }
+    std::error_code ignored;
+    if (fs::is_directory(path, ignored)) fail("write", path, EISDIR);
+    write_waiting(path, text, wanted);
+    files_.push_back({path, !is_there(path)});
+}
+
+void new_files::commit() {
+    const auto all = std::exchange(files_, {});
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        try {
+            move_to_place(all[i].path);
+        } catch (const std::runtime_error&) {
+            for (std::size_t j = 0; j < i; ++j)
+                if (all[j].is_new) ::unlink(all[j].path.c_str());
+            files_.assign(all.begin() + static_cast<std::ptrdiff_t>(i), all.end());
+            throw;
+        }
+    }
+    folders_.clear();
+}
+
+void write_secret_file(const fs::path& path, const std::string& text, bool replace,
+                       const char* elsewhere) {
+    if (!replace && is_there(path))
         throw std::runtime_error("\"" + path.string() +
-                                 "\" exists already: use --force to replace it, or another --dir");
-    const auto next = path.string() + ".new";
-    const auto mode = exists ? old.st_mode & 07777 : mode_t{0600};
-    const int descriptor =
-        ::open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (descriptor < 0) fail(next);
-    (void)::fchmod(descriptor, mode);
-    if (exists) (void)!::fchown(descriptor, old.st_uid, old.st_gid);
-    write_all(descriptor, text, next);
-    if (::rename(next.c_str(), path.c_str()) != 0) fail(path);
+                                 "\" exists already: use --force to replace it, or another " +
+                                 elsewhere);
+    new_files one;
+    one.add(path, text);
+    one.commit();
+}
+
+void rewrite_file(const fs::path& path, const std::string& text) {
+    // Where the name is a link, what it leads to is meant.
+    std::error_code error;
+    const auto place = fs::canonical(path, error);
+    struct ::stat old {};
+    if (error || ::stat(place.c_str(), &old) != 0) fail("write", path, errno);
+    write_waiting(place, text, {old.st_mode & 07777, old.st_uid, old.st_gid, true});
+    move_to_place(place);
 }
 
 ::gid_t group_id(const std::string& name) {
     const auto found = ::getgrnam(name.c_str());
     if (!found) throw std::runtime_error("there is no group \"" + name + "\" on this machine");
     return found->gr_gid;
-}
-
-void share_with_group(const std::filesystem::path& path, ::gid_t group) {
-    constexpr auto same_owner = static_cast<::uid_t>(-1);
-    if (::chown(path.c_str(), same_owner, group) != 0 || ::chmod(path.c_str(), 0640) != 0)
-        throw std::runtime_error("cannot let its group read \"" + path.string() +
-                                 "\": " + std::strerror(errno));
 }
 
 } // namespace muxsocks

@@ -1,24 +1,54 @@
 #pragma once
 
 /// \file
-/// Writing files that hold secrets: mode 0600 from the first moment, whole or not at all.
+/// Writing files that hold secrets: for their owner alone from the first moment, whole or not at
+/// all, and several of them all or none.
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <sys/types.h>
+#include <vector>
 
 namespace muxsocks {
 
-/// Writes a file next to its place and moves it there, so that a reader sees the old text or the
-/// new one. With `replace` false an existing file is refused. Throws std::runtime_error with a
-/// sentence that names file, cause and cure.
-void write_secret_file(const std::filesystem::path& path, const std::string& text, bool replace);
+/// Files that are written beside their places first and then moved there, so that a reader sees the
+/// old texts or the new ones. What is not committed is taken away again, and the folders that were
+/// made for it. Everything throws std::runtime_error with a sentence that names file and cause.
+class new_files {
+  public:
+    new_files() = default;
+    ~new_files();
+    new_files(const new_files&) = delete;
+    new_files& operator=(const new_files&) = delete;
+
+    /// Makes the folder, and those above it that are missing.
+    void make_folder(const std::filesystem::path& folder);
+    /// Mode 0600; 0640 for the group if there is one. An older file's mode counts for nothing.
+    void add(const std::filesystem::path& path, const std::string& text,
+             std::optional<::gid_t> group = {});
+    /// Moves all of them, in the order in which they were added, over what is there.
+    void commit();
+
+  private:
+    struct file {
+        std::filesystem::path path;
+        bool is_new;
+    };
+    std::vector<std::filesystem::path> folders_;
+    std::vector<file> files_;
+};
+
+/// One such file. With `replace` false an existing file is refused, and `elsewhere` named as the
+/// option that names another place.
+void write_secret_file(const std::filesystem::path& path, const std::string& text, bool replace,
+                       const char* elsewhere);
+
+/// Puts a new text in the place of a file that is there, and keeps its owner and mode, which
+/// somebody may have chosen for who reads it.
+void rewrite_file(const std::filesystem::path& path, const std::string& text);
 
 /// The group's number; throws std::runtime_error if this machine has no such group.
 [[nodiscard]] ::gid_t group_id(const std::string& name);
-
-/// Lets the members of the group read the file, and nobody else but its owner: mode 0640. Throws
-/// std::runtime_error if the file cannot be given to it.
-void share_with_group(const std::filesystem::path& path, ::gid_t group);
 
 } // namespace muxsocks

@@ -84,7 +84,35 @@ TEST_CASE("the client.json of a share link") {
     CHECK(written == nlohmann::json({{"server", "[2001:db8::1]:443"},
                                      {"auth", {{"user", "me"}, {"token", "tok\"en"}}},
                                      {"tls", {{"pin_sha256", {"AAA"}}}}}));
+    const auto back = read_client_config(client_config_text(link));
+    REQUIRE(back);
+    CHECK(back->servers == std::vector{link.server});
+    CHECK(back->link.server == link.server);
+    CHECK(back->link.user == link.user);
+    CHECK(back->link.token == link.token);
+    CHECK(back->link.pins == link.pins);
     const auto open = nlohmann::json::parse(client_config_text(link, ":1080", true));
     CHECK(open["listen"] == ":1080");
     CHECK(open["open_listener"] == true);
+}
+
+TEST_CASE("a client.json that no link can stand for") {
+    for (const auto text : {
+             "{",
+             "[]",
+             R"({"auth": {"user": "me", "token": "t"}})",
+             R"({"server": "a:1"})",
+             R"({"server": "a:1", "auth": {"user": "me", "token_file": "t"}})",
+             R"({"server": "a:1", "auth": {"user": "me", "token": "${TOKEN}"}})",
+             R"({"server": "a", "auth": {"user": "me", "token": "t"}})",
+         }) {
+        CAPTURE(text);
+        CHECK_FALSE(read_client_config(text));
+    }
+}
+
+TEST_CASE("where a wrong link stands is said") {
+    CHECK_THROWS_WITH(parse_share_link("", "$MUXSOCKS_LINK"), "$MUXSOCKS_LINK: the link is empty");
+    CHECK_THROWS_WITH(read_link_file("/nonexistent/link"),
+                      contains("Cannot read the link file \"/nonexistent/link\": No such file"));
 }

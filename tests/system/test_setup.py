@@ -145,7 +145,7 @@ def test_the_group_of_the_service_may_read_what_the_server_needs(folder):
         assert file.stat().st_gid == group.gr_gid
     ended = run("server", "init", "--host", "a", "--dir", folder / "y", "--group", "no-such-group")
     assert ended.returncode == FAILURE and "no-such-group" in ended.stderr
-    assert not list((folder / "y").iterdir()), "nothing was written"
+    assert not (folder / "y").exists(), "nothing was written"
 
 
 def test_a_token_of_init_stands_in_the_client_and_its_digest_in_the_server(folder):
@@ -176,6 +176,100 @@ def test_init_on_top_of_files_is_refused(folder):
     assert (folder / FILES[0]).read_text() != before[FILES[0]]
 
 
+def test_init_gives_nobody_else_the_new_key_whatever_the_mode_of_the_old_one(folder):
+    init(folder, "example.org")
+    for name in FILES:
+        (folder / name).chmod(0o644)
+    init(folder, "example.org", "--force")
+    for name in FILES:
+        assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600, name
+    (folder / "client.json").chmod(0o644)
+    link = folder / "link"
+    link.write_text(init(folder / "x", "example.org"))
+    ended = run("client", "import", link, "--out", folder / "client.json", "--force")
+    assert ended.returncode == 0, ended.stderr
+    assert stat.S_IMODE((folder / "client.json").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["--host", "h:70000"], "h:70000"),
+    (["--host", "two words"], "--host"),
+    (["--host", "https://example.org"], "--host"),
+    (["--host", "a", "--listen", "8443"], "--listen"),
+    (["--host", "a", "--proxy-from", "10.0.0.1/8"], "10.0.0.0/8"),
+    (["--host", "a", "--user", "a\nb"], "--user"),
+    (["--host", "a", "--user", "u" * 256], "--user"),
+    (["--host", "a", "--client-listen", "0.0.0.0:1080"], "--open-listener"),
+    (["--host", "a", "--client-listen", "everywhere"], "--client-listen"),
+    (["--host", "a", "--no-pin"], "--cert"),
+])
+def test_what_init_refuses_leaves_nothing_behind(folder, arguments, said):
+    ended = run("server", "init", "--dir", folder / "x/y", *arguments)
+    assert ended.returncode == USAGE and said in ended.stderr, ended.stderr
+    assert "Written" not in ended.stdout and not (folder / "x").exists()
+
+
+def test_init_refuses_a_certificate_and_a_key_that_do_not_belong_together(folder, keys):
+    ended = run("server", "init", "--host", "a", "--dir", folder / "x", "--cert", keys.cert, "--key",
+                folder / "none.pem")
+    assert ended.returncode == FAILURE and "none.pem" in ended.stderr
+    init(folder / "other", "a")
+    ended = run("server", "init", "--host", "a", "--dir", folder / "x", "--cert", keys.cert, "--key",
+                folder / "other/server-key.pem")
+    assert ended.returncode == FAILURE and "belong" in ended.stderr, ended.stderr
+    assert not (folder / "x").exists()
+
+
+def test_init_says_which_folder_or_file_cannot_be_written(folder):
+    (folder / "file").write_text("")
+    ended = run("server", "init", "--host", "a", "--dir", folder / "file/x")
+    assert ended.returncode == FAILURE and "file/x" in ended.stderr
+    assert "Not a directory" in ended.stderr and ".new" not in ended.stderr
+    (folder / "y/client.json").mkdir(parents=True)
+    ended = run("server", "init", "--host", "a", "--dir", folder / "y", "--force")
+    assert ended.returncode == FAILURE and "client.json" in ended.stderr
+    assert ".new" not in ended.stderr and "Is a directory" in ended.stderr
+    assert [file.name for file in (folder / "y").iterdir()] == ["client.json"]
+
+
+def on_a_terminal(command):
+    """script(1) gives it one."""
+    return subprocess.run(["script", "-qec", command, "/dev/null"], text=True, capture_output=True,
+                          stdin=subprocess.DEVNULL, timeout=seconds(20))
+
+
+def test_init_once_shows_the_link_again_on_a_terminal_only(folder):
+    link = init(folder / "x", "example.org", "--once")
+    before = {file: (folder / "x" / file).read_text() for file in FILES}
+    words = ["init", "--once", "--host", "example.org", "--dir", folder / "x"]
+    ended = run("server", *words)
+    assert ended.returncode == 0 and "muxsocks://" not in ended.stdout
+    ended = on_a_terminal(f"{programs.binary('muxsocks-server')} {' '.join(map(str, words))}")
+    assert ended.returncode == 0 and link in ended.stdout, ended.stdout
+    (folder / "x/client.json").unlink()
+    ended = run("server", *words)
+    assert ended.returncode == 0 and "user add" in ended.stdout
+    assert all((folder / "x" / file).read_text() == before[file] for file in FILES[1:])
+
+
+def test_init_once_for_another_host_says_what_to_do(folder):
+    init(folder / "x", "example.org", "--once")
+    ended = run("server", "init", "--once", "--host", "example.net", "--dir", folder / "x")
+    assert ended.returncode == FAILURE
+    assert "example.org:8443" in ended.stderr and "--force" in ended.stderr
+
+
+def test_init_once_explains_a_folder_that_is_half_made(folder):
+    init(folder / "x", "example.org", "--once")
+    (folder / "x/server.json").unlink()
+    words = ["--once", "--host", "example.org", "--dir", folder / "x"]
+    ended = run("server", "init", *words)
+    assert ended.returncode == FAILURE
+    assert "server-key.pem" in ended.stderr and "--force" in ended.stderr
+    assert run("server", "init", *words, "--force").returncode == 0
+    assert (folder / "x/server.json").exists()
+
+
 def test_init_with_a_certificate_of_ones_own(folder, keys):
     init(folder / "x", "example.org", "--cert", keys.cert, "--key", keys.key)
     assert sorted(file.name for file in (folder / "x").iterdir()) == ["client.json", "server.json"]
@@ -186,7 +280,21 @@ def test_init_with_a_certificate_of_ones_own(folder, keys):
     assert pins == ["sha256:" + keys.pin]
 
 
+def test_init_without_a_pin_is_for_certificates_whose_key_changes(folder, keys):
+    words = ["init", "--host", "example.org", "--cert", keys.cert, "--key", keys.key, "--dir"]
+    ended = run("server", *words, folder / "pinned")
+    assert "pinned to this key" in ended.stdout and "--reuse-key" in ended.stdout
+    ended = run("server", *words, folder / "x", "--no-pin")
+    assert ended.returncode == 0, ended.stderr
+    assert "pin=" not in ended.stdout and "pinned" not in ended.stdout
+    assert "tls" not in json.loads((folder / "x/client.json").read_text())
+    assert run("client", "-t", folder / "x/client.json").returncode == 0
+    added = user(folder / "x/server.json", "add", "ann")
+    assert "muxsocks://ann:" in added.stdout and "pin=" not in added.stdout
+
+
 @pytest.mark.parametrize("arguments", [[], ["--host", ""], ["--host", "a:0"], ["--host", "a:x"],
+                                       ["--host", "a", "--dir", ""],
                                        ["--host", "a", "--cert", "c"], ["--nonsense"]])
 def test_wrong_usage_of_init(folder, arguments):
     ended = run("server", "init", "--dir", folder / "x", *arguments)
@@ -195,10 +303,9 @@ def test_wrong_usage_of_init(folder, arguments):
 
 
 def test_init_shows_a_qr_code_on_a_terminal(folder):
-    """script(1) gives it one; half blocks, the same number in each line."""
-    command = f"{programs.binary('muxsocks-server')} init --host example.org --dir {folder}/x"
-    ended = subprocess.run(["script", "-qec", command, "/dev/null"], text=True, capture_output=True,
-                           stdin=subprocess.DEVNULL, timeout=seconds(20))
+    """Half blocks, the same number in each line."""
+    ended = on_a_terminal(f"{programs.binary('muxsocks-server')} init --host example.org --dir "
+                          f"{folder}/x")
     assert ended.returncode == 0, ended.stdout
     rows = [re.sub(r"\x1b\[[\d;]*m|[\r\n]", "", line) for line in ended.stdout.splitlines()
             if "\x1b[30;47m" in line]
@@ -214,6 +321,7 @@ def test_an_import_does_not_overwrite_and_does_not_leak(folder):
     out.write_text("mine")
     ended = run("client", "import", "--out", out, text=link)
     assert ended.returncode == FAILURE and "--force" in ended.stderr
+    assert "--out" in ended.stderr and "--dir" not in ended.stderr
     assert out.read_text() == "mine"
     assert run("client", "import", "--out", out, "--force", text=link).returncode == 0
     assert json.loads(out.read_text()) == json.loads((folder / "x/client.json").read_text())
@@ -254,6 +362,39 @@ def test_users_come_and_go(server_json, folder, started):
         client.wait_for_log(r"user was removed")
     finally:
         client.kill()
+
+
+def test_a_new_user_gets_a_share_link(server_json, folder):
+    port = json.loads(server_json.read_text())["listen"]
+    first = json.loads((folder / "client.json").read_text())
+    added = user(server_json, "add", "ann")
+    link, token = re.search(r"muxsocks://\S+", added.stdout).group(), added.stdout.split()[-1]
+    assert link.startswith(f"muxsocks://ann:{token}@127.0.0.1{port}?pin=sha256%3A")
+    assert "SIGHUP" in added.stdout and "systemctl reload" in added.stdout
+    imported = run("client", "import", "--out", folder / "ann.json", text=link)
+    assert imported.returncode == 0, imported.stderr
+    assert json.loads((folder / "ann.json").read_text())["tls"] == first["tls"]
+
+    (folder / "client.json").unlink()
+    added = user(server_json, "add", "bob")
+    assert "muxsocks://" not in added.stdout and "--host" in added.stdout
+    added = user(server_json, "add", "eve", "--host", "example.org")
+    link = re.search(r"muxsocks://eve:\S+@example.org:8443\?pin=\S+", added.stdout).group()
+    imported = run("client", "import", "--out", folder / "eve.json", text=link)
+    assert imported.returncode == 0, imported.stderr
+    assert json.loads((folder / "eve.json").read_text())["tls"] == first["tls"]
+    before = server_json.read_text()
+    assert user(server_json, "add", "joe", "--host", "a b").returncode == USAGE
+    assert user(server_json, "add", "a\nb").returncode == USAGE
+    assert server_json.read_text() == before
+
+
+def test_the_last_user_stays(server_json):
+    before = server_json.read_text()
+    ended = user(server_json, "remove", "me")
+    assert ended.returncode == FAILURE
+    assert "me is the last user; a server without users does not start" in ended.stderr
+    assert server_json.read_text() == before
 
 
 def test_users_that_cannot_be_edited(server_json):
