@@ -6,6 +6,7 @@
 #include "protocol/program/config_error.hpp"
 #include "protocol/program/log.hpp"
 #include "protocol/program/service_manager.hpp"
+#include "protocol/program/share_link.hpp"
 
 #include <boost/asio/signal_set.hpp>
 
@@ -224,7 +225,10 @@ void check(const command_line& line) {
         std::fprintf(stderr, "muxsocks-client: warning: %s\n", warning.c_str());
 }
 
-int run(const command_line& line) {
+int run(const command_line& given) {
+    auto line = given;
+    // A reload has nothing left to read there.
+    if (line.link_file == "-") line.link_text = read_link_file("-");
     auto loaded = load(line);
     log::open(loaded.settings.log);
     for (const auto& warning : loaded.warnings)

@@ -12,6 +12,6 @@ namespace muxsocks::client {
 void check(const command_line& line);
 
 /// Runs until SIGTERM or SIGINT; returns the exit code. Throws at start-up only.
-int run(const command_line& line);
+int run(const command_line& given);
 
 } // namespace muxsocks::client

@@ -1,6 +1,8 @@
 #include "client/config.hpp"
 
 #include "protocol/program/command_line.hpp"
+#include "protocol/program/config_error.hpp"
+#include "protocol/program/config_file.hpp"
 #include "protocol/program/config_reader.hpp"
 #include "protocol/program/secret.hpp"
 #include "protocol/program/settings_schema.hpp"
@@ -224,6 +226,18 @@ class checker {
     std::vector<std::string>& warnings_;
 };
 
+/// The share link to run from and where it stands, if it is a link at all. A token on a command
+/// line would show in ps, so a link comes from a file or the environment.
+std::optional<std::pair<std::string, std::string>> link_of(const command_line& line) {
+    if (line.link_file) {
+        const auto where = config_origin::of_file(*line.link_file).name;
+        return {{line.link_text ? *line.link_text : read_link_file(*line.link_file), where}};
+    }
+    const char* const variable = std::getenv("MUXSOCKS_LINK");
+    if (variable == nullptr || !line.config_path.empty() || line.server) return {};
+    return {{variable, "$MUXSOCKS_LINK"}};
+}
+
 loaded_config complete(loaded_config loaded, const std::string& name, const command_line& line) {
     apply(line, loaded.settings, loaded.warnings);
     expand_listen_addresses(loaded.settings.listen);
@@ -243,12 +257,9 @@ loaded_config parse_config(const std::string& text, const config_origin& origin,
 }
 
 loaded_config load_config(const command_line& line) {
-    // A token on a command line would show in ps, so a link comes from a file or the environment.
-    const char* const variable = std::getenv("MUXSOCKS_LINK");
-    if (line.link_file || (variable && line.config_path.empty() && !line.server)) {
-        const auto text = line.link_file ? read_config_file(*line.link_file) : variable;
-        return parse_config(client_config_text(parse_share_link(text)),
-                            {line.link_file ? *line.link_file : "$MUXSOCKS_LINK", {}}, line);
+    if (const auto link = link_of(line)) {
+        const auto& [text, where] = *link;
+        return parse_config(client_config_text(parse_share_link(text, where)), {where, {}}, line);
     }
     const std::optional<std::filesystem::path> path = find_config(program_role::client, line);
     if (!path) return complete({}, "command line", line);

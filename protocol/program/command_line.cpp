@@ -8,7 +8,9 @@
 #include <nlohmann/json.hpp>
 #include <openssl/crypto.h>
 
+#include <array>
 #include <cstdlib>
+#include <cstring>
 #include <sstream>
 #include <system_error>
 
@@ -18,21 +20,42 @@ namespace {
 
 namespace po = boost::program_options;
 
+struct command_text {
+    const char* word;
+    const char* what;
+};
+
 struct role_texts {
     std::string_view program;
     std::string_view what;
     const char* config_variable;
     const char* config_file;
+    std::array<command_text, 3> commands;
+    /// How a configuration is made.
+    const char* beginning;
 };
 
 const role_texts& texts_of(program_role role) {
-    static constexpr role_texts client{"muxsocks-client",
-                                       "A SOCKS5 proxy whose connections share one link to a "
-                                       "muxsocks-server.",
-                                       "MUXSOCKS_CLIENT_CONFIG", "client.json"};
-    static constexpr role_texts server{"muxsocks-server",
-                                       "Connects to targets for the clients of its users.",
-                                       "MUXSOCKS_SERVER_CONFIG", "server.json"};
+    static constexpr role_texts client{
+        "muxsocks-client",
+        "A SOCKS5 proxy whose connections share one link to a "
+        "muxsocks-server.",
+        "MUXSOCKS_CLIENT_CONFIG",
+        "client.json",
+        {{{"import", "make client.json from a share link"},
+          {"doctor", "find out what is wrong, and what to do"},
+          {"health", "ask the client that runs whether all is well"}}},
+        "make one from a share link with \"muxsocks-client import "
+        "LINK-FILE\", or run from the link with --link-file LINK-FILE"};
+    static constexpr role_texts server{
+        "muxsocks-server",
+        "Connects to targets for the clients of its users.",
+        "MUXSOCKS_SERVER_CONFIG",
+        "server.json",
+        {{{"init", "make key, token, server.json and client.json"},
+          {"user", "add, list or remove users"},
+          {"health", "ask the server that runs whether all is well"}}},
+        "make one with \"muxsocks-server init --host HOST\""};
     return role == program_role::client ? client : server;
 }
 
@@ -65,8 +88,9 @@ po::options_description visible_options(program_role role) {
         ("user", text("NAME"), "user name at the server")          //
         ("token-file", text("FILE"), "file with the user's token") //
         ("link-file", text("FILE"),
-         "file with a share link (- for standard input), or $MUXSOCKS_LINK") //
-        ("ca", text("FILE"), "PEM file of trusted certificates")             //
+         "file with a share link (- for standard input) to run from, instead of a configuration; "
+         "without it, and where neither -c nor --server is given: $MUXSOCKS_LINK") //
+        ("ca", text("FILE"), "PEM file of trusted certificates")                   //
         ("pin", texts("SHA256"), "digest of the server's public key; may be repeated");
     options.add(flags);
     return options;
@@ -74,6 +98,29 @@ po::options_description visible_options(program_role role) {
 
 [[noreturn]] void throw_usage(program_role role, const std::string& sentence) {
     throw usage_error(sentence + "; see " + std::string(texts_of(role).program) + " --help.");
+}
+
+/// The command that the word names, or null.
+const command_text* find_command(program_role role, const std::string& word) {
+    for (const auto& each : texts_of(role).commands)
+        if (word == each.word) return &each;
+    return nullptr;
+}
+
+[[noreturn]] void throw_not_first(program_role role, const std::string& word) {
+    throw_usage(role, "\"" + word + "\" is a command and must come first, as in \"" +
+                          std::string(texts_of(role).program) + " " + word + " ...\"");
+}
+
+/// A lone word is a file, or somebody meant a command.
+void check_word(program_role role, const std::string& word, const search_environment& environment) {
+    if (word == "-" || word.find_first_of("/.") != std::string::npos || environment.exists(word))
+        return;
+    if (find_command(role, word) != nullptr) throw_not_first(role, word);
+    std::string commands;
+    for (const auto& each : texts_of(role).commands)
+        commands += (commands.empty() ? "" : ", ") + std::string(each.word);
+    throw_usage(role, "\"" + word + "\" is neither a file nor a command (" + commands + ")");
 }
 
 po::variables_map parse_options(program_role role, int argc, const char* const* argv) {
@@ -90,6 +137,9 @@ po::variables_map parse_options(program_role role, int argc, const char* const* 
             po::command_line_parser(argc, argv).options(all).positional(words).style(style).run(),
             values);
     } catch (const po::error& error) {
+        // The options of a command that stands behind them are not known here.
+        for (int i = 1; i < argc; ++i)
+            if (find_command(role, argv[i]) != nullptr) throw_not_first(role, argv[i]);
         throw_usage(role, error.what());
     }
     return values;
@@ -125,15 +175,18 @@ std::optional<std::string> text_value(program_role role, const po::variables_map
     return text;
 }
 
-std::string config_path_of(program_role role, const po::variables_map& values) {
+std::string config_path_of(program_role role, const po::variables_map& values,
+                           const search_environment& environment) {
     std::string path = text_value(role, values, "config").value_or("");
     if (values.count("file") == 0) return path;
     const auto& words = values["file"].as<std::vector<std::string>>();
+    if (words.front().empty()) throw_usage(role, "The name of the configuration file is empty");
+    for (const auto& word : words)
+        check_word(role, word, environment);
     if (!path.empty() || words.size() > 1) {
         throw_usage(role,
                     "There is one configuration file, so \"" + words.back() + "\" is one too many");
     }
-    if (words.front().empty()) throw_usage(role, "The name of the configuration file is empty");
     return words.front();
 }
 
@@ -173,11 +226,12 @@ std::vector<std::filesystem::path> search_folders(const search_environment& envi
 
 std::string_view program_name(program_role role) noexcept { return texts_of(role).program; }
 
-command_line parse_command_line(program_role role, int argc, const char* const* argv) {
+command_line parse_command_line(program_role role, int argc, const char* const* argv,
+                                const search_environment& environment) {
     const po::variables_map values = parse_options(role, argc, argv);
     command_line line;
     line.action = action_of(values);
-    line.config_path = config_path_of(role, values);
+    line.config_path = config_path_of(role, values, environment);
     line.level = level_of(role, values);
     if (role == program_role::server) return line;
 
@@ -189,6 +243,9 @@ command_line parse_command_line(program_role role, int argc, const char* const* 
     line.token_file = text_value(role, values, "token-file");
 
     line.link_file = text_value(role, values, "link-file");
+    if (line.link_file && !line.config_path.empty())
+        throw_usage(role, "--link-file stands instead of a configuration file, so \"" +
+                              line.config_path + "\" is one too many");
     line.ca = text_value(role, values, "ca");
     line.pins = parse_values(role, values, "pin", kinds::digest());
     return line;
@@ -198,7 +255,12 @@ std::string help_text(program_role role) {
     const role_texts& texts = texts_of(role);
     std::ostringstream text;
     text << "Usage: " << texts.program << " [OPTION]... [FILE]\n"
-         << texts.what << "\n\n"
+         << "       " << texts.program << " COMMAND [OPTION]...\n"
+         << texts.what << "\n\nCommands:\n";
+    for (const auto& each : texts.commands)
+        text << "  " << each.word << std::string(8 - std::strlen(each.word), ' ') << each.what
+             << "\n";
+    text << "Each of them has a --help of its own.\n\n"
          << visible_options(role) << "\n"
          << "Signals: SIGTERM and SIGINT finish what runs and stop (a second one stops at once),\n"
          << "SIGHUP reads the configuration anew, SIGUSR1 logs statistics"
@@ -241,7 +303,7 @@ std::optional<std::filesystem::path> find_config(program_role role, const comman
     }
     throw config_error("There is no configuration: $" + std::string(texts.config_variable) +
                        " is not set, and none of these files is there: " + looked_at +
-                       "; name one with --config FILE.");
+                       "; name one with --config FILE, or " + texts.beginning + ".");
 }
 
 } // namespace muxsocks

@@ -3,7 +3,7 @@
 /// \file
 /// The command line of both programs, and where a configuration is looked for when it names none.
 ///
-/// Parsing touches no file. Help and version are texts here, printing them and the exit codes are
+/// Parsing reads no file. Help and version are texts here, printing them and the exit codes are
 /// main's business: 0; 1 for a failure at run time; 2 for a usage_error; 23 for a config_error.
 
 #include "protocol/program/settings.hpp"
@@ -48,12 +48,11 @@ struct command_line {
     std::optional<std::string> token_file;
     /// A share link stands in this file ("-" is standard input) instead of a configuration.
     std::optional<std::string> link_file;
+    /// What stood in it, where it can be read only once (standard input), for reloads.
+    std::optional<std::string> link_text;
     std::optional<std::string> ca;
     std::vector<sha256_digest> pins;
 };
-
-/// Throws usage_error. argv[0] is skipped.
-[[nodiscard]] command_line parse_command_line(program_role role, int argc, const char* const* argv);
 
 /// "muxsocks-client" or "muxsocks-server".
 [[nodiscard]] std::string_view program_name(program_role role) noexcept;
@@ -71,6 +70,12 @@ struct search_environment {
     /// The process's own.
     [[nodiscard]] static search_environment of_process();
 };
+
+/// Throws usage_error. argv[0] is skipped. A lone word that is no file's name is taken for a
+/// command that does not exist, or stands in the wrong place.
+[[nodiscard]] command_line
+parse_command_line(program_role role, int argc, const char* const* argv,
+                   const search_environment& environment = search_environment::of_process());
 
 /// The configuration file to read: what the command line names ("-" for standard input), else
 /// $MUXSOCKS_CLIENT_CONFIG or $MUXSOCKS_SERVER_CONFIG, else the first that is there of

@@ -61,6 +61,43 @@ TEST_CASE("the configuration file on the command line") {
     }
 }
 
+TEST_CASE("a lone word on the command line") {
+    const auto parse_beside = [](program_role role, std::vector<const char*> words,
+                                 std::set<std::string> files) {
+        words.insert(words.begin(), "program");
+        return parse_command_line(role, static_cast<int>(words.size()), words.data(),
+                                  pretend({}, std::move(files)));
+    };
+    SECTION("is a file if there is one of that name, or it looks like one") {
+        CHECK(parse_beside(program_role::server, {"config"}, {"config"}).config_path == "config");
+        CHECK(parse_beside(program_role::server, {"init"}, {"init"}).config_path == "init");
+        CHECK(parse_beside(program_role::server, {"none.json"}, {}).config_path == "none.json");
+        CHECK(parse_beside(program_role::server, {"a/none"}, {}).config_path == "a/none");
+    }
+    SECTION("is otherwise neither a file nor a command") {
+        CHECK_THROWS_WITH(parse_beside(program_role::server, {"start"}, {}),
+                          "\"start\" is neither a file nor a command (init, user, health); see "
+                          "muxsocks-server --help.");
+        CHECK_THROWS_WITH(parse_beside(program_role::client, {"start"}, {}),
+                          contains("import, doctor, health"));
+    }
+    SECTION("must come first if it is a command") {
+        for (const std::vector<const char*>& words :
+             {std::vector{"-c", "a.json", "doctor"}, std::vector{"a.json", "doctor"},
+              std::vector{"--target", "a:1", "doctor"}}) {
+            CHECK_THROWS_WITH(parse_beside(program_role::client, words, {}),
+                              contains("\"doctor\" is a command and must come first") &&
+                                  contains("muxsocks-client doctor"));
+        }
+    }
+}
+
+TEST_CASE("a share link stands instead of a configuration file") {
+    CHECK(client({"--link-file", "link"}).link_file == "link");
+    CHECK_THROWS_WITH(client({"--link-file", "link", "-c", "a.json"}), contains("\"a.json\""));
+    CHECK_THROWS_AS(client({"--link-file", "link", "a.json"}), usage_error);
+}
+
 TEST_CASE("what the command line asks for") {
     CHECK(server({}).action == action::run);
     CHECK(server({"-t"}).action == action::test);
@@ -132,6 +169,14 @@ TEST_CASE("the help and the version") {
         CHECK_THAT(help_text(program_role::server), contains("MUXSOCKS_SERVER_CONFIG"));
         CHECK_THAT(help_text(program_role::server), !contains("--token-file"));
     }
+    SECTION("name every command of the program") {
+        CHECK_THAT(help_text(program_role::server), contains("Commands:\n  init    make key") &&
+                                                        contains("\n  user    ") &&
+                                                        contains("\n  health  "));
+        CHECK_THAT(help_text(program_role::client), contains("Commands:\n  import  ") &&
+                                                        contains("\n  doctor  ") &&
+                                                        contains("\n  health  "));
+    }
     SECTION("name the program") {
         CHECK(version_text(program_role::server).find("muxsocks-server ") == 0);
         CHECK(help_text(program_role::client).find("Usage: muxsocks-client ") == 0);
@@ -184,5 +229,11 @@ TEST_CASE("a configuration is searched for") {
                           contains("$MUXSOCKS_CLIENT_CONFIG") &&
                               contains("./client.json, /h/.config/muxsocks/client.json, "
                                        "/etc/muxsocks/client.json"));
+    }
+    SECTION("and how to make one") {
+        CHECK_THROWS_WITH(find_config(program_role::client, {}, pretend({}, {})),
+                          contains("muxsocks-client import LINK-FILE") && contains("--link-file"));
+        CHECK_THROWS_WITH(find_config(program_role::server, {}, pretend({}, {})),
+                          contains("muxsocks-server init --host HOST"));
     }
 }

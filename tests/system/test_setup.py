@@ -4,6 +4,7 @@ import grp
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 
@@ -112,6 +113,39 @@ def test_the_link_alone_is_enough(internet, folder, run_inside):
     client = run_inside("client", "-c", folder / "imported.json", sign=muxsocks.LINK_UP)
     internet.talk()
     assert client.stop() == 0
+
+
+def test_a_link_from_standard_input_is_kept_for_a_reload(folder, started):
+    link = init(folder / "x", f"127.0.0.1:{programs.free_port()}")
+    file = folder / "link"
+    file.write_text(link)
+    with open(file) as text:
+        client = started([programs.binary("muxsocks-client"), "--link-file", "-", "--listen",
+                          f"127.0.0.1:{programs.free_port()}"], stdin=text)
+    client.wait_for_log("listening")
+    client.send(signal.SIGHUP)
+    assert "configuration reloaded" in client.wait_for_log(".*reload.*").group()
+    assert client.stop() == 0
+
+
+def test_what_is_wrong_with_a_link_is_said_where_it_stands(folder):
+    ended = run("client", "-t", env={**os.environ, "MUXSOCKS_LINK": ""}, cwd=folder)
+    assert ended.returncode == BAD_CONFIGURATION and "$MUXSOCKS_LINK" in ended.stderr
+    ended = run("client", "--link-file", folder / "none")
+    assert ended.returncode == BAD_CONFIGURATION and "link file" in ended.stderr
+    assert "the configuration" not in ended.stderr
+    ended = run("client", "--link-file", folder / "none", "-c", "a.json")
+    assert ended.returncode == USAGE and "a.json" in ended.stderr
+    unreadable = folder / "unreadable"
+    unreadable.write_text("muxsocks://")
+    unreadable.chmod(0)
+    uid = 10001 if os.getuid() == 0 else os.getuid()
+    words = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"] if uid == 10001 else []
+    folder.chmod(0o755)
+    ended = subprocess.run([*words, programs.binary("muxsocks-client"), "--link-file", "unreadable"],
+                           cwd=folder, capture_output=True, text=True, timeout=seconds(20))
+    assert ended.returncode == BAD_CONFIGURATION, ended.stderr
+    assert f"uid {uid}" in ended.stderr and "link file" in ended.stderr
 
 
 def test_a_link_with_another_pin_is_refused(folder, started, keys):

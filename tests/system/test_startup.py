@@ -217,6 +217,25 @@ def test_the_client_without_a_file(new_pair, folder, keys, target):
         client.kill()
 
 
+@pytest.mark.parametrize("role, command", [("server", "init --host HOST"),
+                                           ("client", "import LINK-FILE")])
+def test_without_a_configuration_it_is_said_how_to_make_one(folder, role, command):
+    environment = {name: value for name, value in os.environ.items() if "MUXSOCKS" not in name}
+    folder.mkdir(exist_ok=True)
+    ended = programs.run([programs.binary(f"muxsocks-{role}")], cwd=folder,
+                         env={**environment, "HOME": str(folder), "XDG_CONFIG_HOME": ""})
+    assert ended.returncode == BAD_CONFIGURATION
+    assert f"muxsocks-{role} {command}" in ended.stderr
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_word_that_is_no_file_is_no_command_either(folder, role):
+    ended = programs.run([programs.binary(f"muxsocks-{role}"), "start"], cwd="/")
+    assert ended.returncode == USAGE and "neither a file nor a command" in ended.stderr
+    ended = programs.run([programs.binary(f"muxsocks-{role}"), "-c", "a.json", "health"], cwd="/")
+    assert ended.returncode == USAGE and "must come first" in ended.stderr
+
+
 def test_default_listeners_are_the_two_loopback_addresses(folder, config):
     """Only checked, not started: the default port may be in use."""
     assert check("client", folder, config("client", listen=None)).returncode == 0
