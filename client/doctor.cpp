@@ -2,8 +2,11 @@
 
 #include "client/client.hpp"
 #include "client/link_supervisor.hpp"
+#include "protocol/error.hpp"
 #include "protocol/link/link_error.hpp"
 #include "protocol/program/command_line.hpp"
+#include "protocol/program/log.hpp"
+#include "protocol/program/values.hpp"
 #include "socks5/message.hpp"
 #include "socks5/reply_code.hpp"
 
@@ -40,6 +43,39 @@ socks5::request parse_target(const std::string& text) {
     return request;
 }
 
+constexpr const char* alike =
+    "is tls.enabled alike on both sides, and the port that of muxsocks-server? The server's log "
+    "says why it closed the connection";
+
+/// What to do when no TLS came about, or it ended with a certificate that was missed.
+const char* tls_cure(std::error_code why) {
+    if (why == link_errc::certificate_expired || why == link_errc::certificate_not_yet_valid)
+        return "check this machine's clock; if it is right, renew the certificate";
+    if (why == link_errc::certificate_refused || why == link_errc::certificate_missing)
+        return "the server's tls.client_ca asks for a certificate: set tls.cert and tls.key to one "
+               "that this authority has signed";
+    if (why == link_errc::peer_not_tls || why == link_errc::handshake_cut ||
+        why == link_errc::connection_cut)
+        return alike;
+    return "compare \"tls\" with the server's settings (pin, CA, names)";
+}
+
+/// What to do when TLS is up and no session came about.
+const char* session_cure(std::error_code why, const std::string& peer_text, bool tls) {
+    const auto binding = make_error_code(errc::binding_mismatch).message();
+    if (why == errc::binding_mismatch || peer_text.find(binding) != std::string::npos)
+        return "set tls.channel_binding alike on both sides; false only where a load balancer ends "
+               "TLS";
+    if (why == errc::authentication_failed || why == errc::bad_server_proof)
+        return "compare auth.user and auth.token with users[] of the server";
+    if (why == errc::version_mismatch || why == errc::v1_refused)
+        return "compare the versions of client and server";
+    if (!tls || why == errc::link_lost || why == errc::handshake_timeout ||
+        why == link_errc::connection_cut)
+        return alike;
+    return "the server's log says why it ended the session";
+}
+
 class examination final : session_driver::delegate, link::owner, stream_owner {
   public:
     examination(const link_recipe& recipe, const server_entry& server, socks5::request request)
@@ -50,7 +86,8 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
           thread_(budget_),
           resolver_(thread_.context(), thread_.clock(), {}),
           services_{thread_.context(), thread_.clock(), resolver_, 250ms, false},
-          limit_(thread_.clock(), [this] { fail("no answer within 10 s", hint_); }) {}
+          limit_(thread_.clock(),
+                 [this] { fail("no answer within " + format_duration(allowed_), hint_); }) {}
 
     bool run() {
         std::printf("%s\n", to_string(server_.address).c_str());
@@ -71,19 +108,34 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
     }
 
   private:
-    void begin(const char* step, const char* hint) {
+    void begin(const char* step, const char* hint, std::chrono::milliseconds allowed = 10s) {
         step_ = step;
         hint_ = hint;
         began_ = std::chrono::steady_clock::now();
-        limit_.expires_after(10s);
+        allowed_ = allowed;
+        limit_.expires_after(allowed);
     }
-    void pass(const std::string& what) {
-        const auto took =
-            std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began_);
-        std::printf("  ok    %-8s %8.1f ms  %s\n", step_, took.count(), what.c_str());
+    double since_begin() const {
+        return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began_)
+            .count();
+    }
+    static void print_pass(const char* step, double took, const std::string& what) {
+        std::printf("  ok    %-8s %8.1f ms  %s\n", step, took, what.c_str());
+    }
+    void pass(const std::string& what) { print_pass(step_, since_begin(), what); }
+    /// A step that may yet turn out to have failed: TLS 1.3 is up at the client before the server
+    /// has seen the client's certificate.
+    void pass_unless_refused(const std::string& what) {
+        took_ = since_begin();
+        unproven_ = what;
+    }
+    void prove() {
+        if (!unproven_.empty()) print_pass("TLS", took_, unproven_);
+        unproven_.clear();
     }
     void fail(const std::string& why, const std::string& hint) {
         if (over_) return;
+        prove();
         std::printf("  FAIL  %-8s %s\n        what to do: %s\n", step_, why.c_str(), hint.c_str());
         stop();
     }
@@ -113,7 +165,8 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
         if (error) return fail(error.message(), hint_);
         pass("connected");
         std::optional<tls_engine> engine;
-        begin("TLS", "compare \"tls\" with the server's settings (pin, CA, names)");
+        begin("TLS", "another program listens there, or the path drops large packets",
+              recipe_.settings.timeouts.handshake);
         if (recipe_.tls) {
             auto name = server_.server_name;
             if (name.empty()) name = recipe_.settings.tls.server_name;
@@ -125,8 +178,9 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
     }
 
     void on_link_up(link& from) override {
-        pass(from.engine() ? from.engine()->cipher() : "off (\"tls.enabled\" is false)");
-        begin("token", "compare auth.user and auth.token with users[] of the server");
+        pass_unless_refused(from.engine() ? from.engine()->cipher()
+                                          : "off (\"tls.enabled\" is false)");
+        begin("token", alike, recipe_.settings.timeouts.handshake);
         driver_ = new session_driver(
             thread_, make_session_settings(recipe_.settings, thread_, false), *this);
         driver_->start(std::exchange(link_, nullptr));
@@ -134,13 +188,11 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
 
     void on_link_down(link&, std::error_code error, const std::string& text) override {
         link_.reset();
-        const bool dates = error == link_errc::certificate_expired ||
-                           error == link_errc::certificate_not_yet_valid;
-        fail(text, dates ? "check this machine's clock; if it is right, renew the certificate"
-                         : std::string(hint_));
+        fail(text, tls_cure(error));
     }
 
     void on_established(session_driver& from) override {
+        prove();
         pass(from.core().user().empty() ? "no token asked for"
                                         : "authenticated as " + from.core().user());
         begin("request", "the server's log, at level debug, says why");
@@ -161,20 +213,47 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
         else if (good_)
             pass("connected to " + target);
         else
-            fail("the server refused " + target + ": " + std::string(socks5::to_text(rep)),
-                 rep == socks5::reply_code::not_allowed
-                     ? "the server's \"destinations\" deny it: allow it there if it should be"
-                     : "the target does not answer the server: try another --target");
+            fail_request(rep, target);
+        if (proof)
+            std::puts(
+                "  --    names    the server's own DNS was not tried: --target HOST:PORT asks "
+                "it for a name that exists");
         driver_->core().release(*std::exchange(asked_, nullptr));
         stop();
+    }
+
+    void fail_request(socks5::reply_code rep, const std::string& target) {
+        const std::string reason(socks5::to_text(rep));
+        const bool name = request_.dst.type == socks5::address::kind::domain;
+        if (rep == socks5::reply_code::not_allowed)
+            fail("the server refused " + target + ": " + reason,
+                 "the server's \"destinations\" deny it: allow it there if it should be");
+        else if (rep == socks5::reply_code::host_unreachable && name)
+            fail("the server could not connect to " + target + ": " + reason,
+                 "the server could not resolve or reach it: the server's log at debug says which; "
+                 "check the server's dns");
+        else
+            fail("the server could not connect to " + target + ": " + reason,
+                 "the target does not answer the server: try another --target");
     }
 
     void on_stream_reset(std::error_code why) override {
         driver_->core().release(*std::exchange(asked_, nullptr));
         fail(why.message(), hint_);
     }
-    void on_closed(session_driver&, std::error_code, const std::string& text) override {
-        fail(text, hint_);
+    void on_closed(session_driver& from, std::error_code why, const std::string& text) override {
+        fail_session(from, why, text);
+    }
+    void fail_session(session_driver& from, std::error_code why, const std::string& text) {
+        const auto& said = from.core().peer_text();
+        const auto all = said.empty() ? text : text + ": " + log::escape(said);
+        if (unproven_.empty()) return fail(all, "the server's log says why it ended the session");
+        if (why == link_errc::certificate_refused) {
+            unproven_.clear();
+            step_ = "TLS";
+            return fail(all, tls_cure(why));
+        }
+        fail(all, session_cure(why, said, recipe_.tls.has_value()));
     }
 
     // Not reached in so short a life, or of no interest.
@@ -185,11 +264,11 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
     void on_parked() override {}
     void on_opened(session_driver& from, stream& opened) override { from.core().release(opened); }
     void on_goaway(session_driver& from) override {
-        fail("the server takes no new streams: " + from.core().peer_text(),
+        fail("the server takes no new streams: " + log::escape(from.core().peer_text()),
              "it is stopping: try again later");
     }
-    void on_detached(session_driver&, std::error_code, const std::string& text) override {
-        fail(text, hint_);
+    void on_detached(session_driver& from, std::error_code why, const std::string& text) override {
+        fail_session(from, why, text);
     }
     void on_resumed(session_driver&) override {}
     void on_resume_failed(session_driver&, const resume_fail_frame&, link_ptr) override {}
@@ -209,8 +288,12 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
     driver_ptr driver_;
     stream* asked_ = nullptr;
     std::string addresses_;
+    /// What TLS said of itself while that is not proven, and the time it took.
+    std::string unproven_;
+    double took_ = 0;
     const char* step_ = "";
     const char* hint_ = "";
+    std::chrono::milliseconds allowed_{};
     std::chrono::steady_clock::time_point began_;
     bool good_ = false;
     bool over_ = false;

@@ -310,7 +310,11 @@ void link_supervisor::on_closed(session_driver& from, std::error_code why,
     if (retired_) return watcher_.on_link_failed(*this);
     if (why == errc::link_lost || failures_ == 0) log::debug("session with {} is over", name_);
     const auto& said = from.core().peer_text();
-    on_dial_failed(said.empty() ? text : text + ": " + log::escape(said));
+    // What a TLS server answers to a plain link is noise, or nothing at all.
+    const bool unheard = !recipe_->tls && said.empty() && !spoke_v2_ &&
+                         why != errc::authentication_failed && why != errc::closed_locally;
+    const std::string doubt = unheard ? "; is tls.enabled false on the server, too?" : "";
+    on_dial_failed((said.empty() ? text : text + ": " + log::escape(said)) + doubt);
 }
 
 } // namespace muxsocks::client

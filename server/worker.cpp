@@ -13,12 +13,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
-resolver_options dns_options(const dns_settings& settings) {
+resolver_options dns_options(const dns_settings& settings, dns_watch& watch) {
     resolver_options options;
     for (const auto& server : settings.servers)
         options.servers.emplace_back(asio::ip::make_address(server.host), server.port);
     options.timeout = settings.timeout;
     options.prefer_ipv4 = settings.prefer == ip_preference::ipv4;
+    options.on_dns_result = [&watch](std::error_code error) { watch.on_result(error); };
     return options;
 }
 
@@ -29,7 +30,7 @@ worker::worker(shared_state& shared)
       recipe_(shared.current),
       thread_(shared.budget),
       resolver_(std::make_unique<resolver>(thread_.context(), thread_.clock(),
-                                           dns_options(recipe_->settings.dns))),
+                                           dns_options(recipe_->settings.dns, shared_.dns))),
       dialer_(std::make_unique<dialer>(
           dial_services{thread_.context(), thread_.clock(), *resolver_, 250ms,
                         recipe_->settings.dns.prefer == ip_preference::ipv4},

@@ -8,6 +8,7 @@
 #include "protocol/link/resolver.hpp"
 #include "protocol/program/listen.hpp"
 #include "server/admission.hpp"
+#include "server/dns_watch.hpp"
 #include "server/recipe.hpp"
 #include "server/session_registry.hpp"
 #include "server/target_connection.hpp"
@@ -27,11 +28,13 @@ struct shared_state {
     shared_state(std::shared_ptr<const recipe> first, std::size_t memory_total)
         : admission_of_links(std::make_shared<admission>(first->settings.limits)),
           registry(first->settings.resume),
+          dns(first->settings.dns),
           budget(memory_total),
           current(std::move(first)) {}
 
     std::shared_ptr<admission> admission_of_links;
     session_registry registry;
+    dns_watch dns;
     memory_budget budget;
     std::atomic<bool> draining{false};
     /// For new workers; each worker has its own pointer afterwards.

@@ -229,6 +229,7 @@ void resolver::finish(const std::shared_ptr<lookup>& one, std::error_code error,
                       std::span<const asio::ip::address> addresses) {
     lookups_.erase(one->id);
     if (one->partly_answered || !addresses.empty()) error = {};
+    if (options_.on_dns_result && !one->candidates.empty()) options_.on_dns_result(error);
     handler done = std::move(one->done);
     one->end();
     done(error, addresses, true);

@@ -23,6 +23,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -45,6 +46,9 @@ struct resolver_options {
     std::string hosts_path = "/etc/hosts";
     /// Instead of the system's search domains; with `servers` there are none but these.
     std::optional<search_list> search{};
+    /// Told how each lookup ended for which DNS was asked and that was not cancelled: no error if
+    /// there were addresses, else one of resolve_errc. It must not touch the resolver.
+    std::function<void(std::error_code error)> on_dns_result{};
 };
 
 class resolver {

@@ -60,8 +60,10 @@ def test_all_is_well(examine, target):
     found = examine()
     assert found.passed == STEPS and found.failed is None and found.code == 0, found.text
     assert all(time < 10_000 for time in found.times)
+    assert "--target" in re.search(r"^  --    names .*$", found.text, re.M).group()
     found = examine(target=target(servers.echo).address)
     assert found.passed == STEPS and found.code == 0, found.text
+    assert " names " not in found.text
 
 
 def test_a_name_that_does_not_resolve(examine):
@@ -83,6 +85,17 @@ def test_a_port_that_does_not_speak_tls(examine, target):
     failed_at(found, "TLS", "not TLS", "tls")
 
 
+def wait_for_the_end(connection):
+    while connection.recv(65536):
+        pass
+
+
+def test_a_port_that_does_not_answer(examine, target):
+    found = examine(client={"server": target(wait_for_the_end).address,
+                            "timeouts": {"handshake": "500ms"}}, start=False)
+    failed_at(found, "TLS", "no answer within 500ms", "another program.*large packets")
+
+
 def test_a_wrong_pin(examine, keys):
     found = examine(client={"tls": {"ca": None, "pin_sha256": [keys.other_pin]}})
     failed_at(found, "TLS", "does not match the pin", "pin")
@@ -98,16 +111,60 @@ def test_a_wrong_token(examine):
     failed_at(found, "token", "authentication failed", "auth.token.*users")
 
 
+def test_channel_binding_that_differs(examine):
+    for role in ("server", "client"):
+        found = examine(**{role: {"tls": {"channel_binding": False}}})
+        failed_at(found, "token", "channel", "tls.channel_binding alike")
+
+
+def test_a_certificate_that_the_server_wants_and_the_client_has_not(examine, keys):
+    found = examine(server={"tls": {"client_ca": str(keys.ca)}})
+    failed_at(found, "TLS", "certificate", "tls.cert and tls.key.*|tls.client_ca")
+
+
+def test_a_server_without_tls(examine):
+    found = examine(server={"tls": {"enabled": False}})
+    failed_at(found, "TLS", "TLS", "tls.enabled alike")
+
+
+def test_a_client_without_tls(examine):
+    found = examine(client={"tls": {"enabled": False}})
+    failed_at(found, "token", ".", "tls.enabled alike")
+
+
+def test_a_running_client_without_tls_says_what_may_be_wrong(new_pair):
+    proxy = new_pair(client={"tls": {"enabled": False}})
+    proxy.start_server()
+    proxy.start_client(wait_for_link=False)
+    proxy.client.wait_for_log(r"link to .* failed: .*is tls.enabled false on the server, too\?")
+
+
+def test_names_that_the_server_cannot_look_up(examine):
+    server = None
+
+    def keep(proxy):
+        nonlocal server
+        server = proxy.server
+
+    dead = f"127.0.0.1:{programs.free_port()}"
+    found = examine(server={"dns": {"servers": [dead], "timeout": "1s"}}, before=keep,
+                    target="example.org:443")
+    failed_at(found, "request", "could not connect to example.org:443", "log at debug.*dns")
+    line = server.wait_for_log(r".*a name could not be looked up.*").group()
+    assert "warning" in line and dead in line and "dns.servers" in line, line
+    assert "example.org" not in line
+
+
 def test_a_destination_that_the_server_denies(examine, target):
     echo = target(servers.echo)
     found = examine(server={"destinations": {"allow_private": False}}, target=echo.address)
-    failed_at(found, "request", "not allowed", "destinations")
+    failed_at(found, "request", "server refused.*not allowed", "destinations")
     assert echo.accepted == 0
 
 
 def test_a_target_that_does_not_answer(examine):
     found = examine(target=f"127.0.0.1:{programs.free_port()}")
-    failed_at(found, "request", "refused", "target")
+    failed_at(found, "request", "could not connect to .*refused", "target")
 
 
 @pytest.mark.parametrize("shift, why", [("+366d", "expired"), ("-366d", "not valid before")])
@@ -134,6 +191,8 @@ def test_several_servers_are_all_examined(examine, keys):
 
 
 @pytest.mark.parametrize("words, said", [(["--target", "nowhere"], "example.org:443"),
+                                         (["--target", "a:70000"], "example.org:443"),
+                                         (["--link-file", "-"], "not both"),
                                          (["--nonsense"], "nonsense")])
 def test_wrong_usage(folder, keys, words, said):
     path = muxsocks.write_config(folder, "client",
