@@ -12,6 +12,8 @@ from support import deadline
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
+# Of the images that the tests build, whatever is checked out.
+REVISION = "under-test"
 LONG = os.environ.get("MUXSOCKS_LONG") == "1"
 
 
@@ -94,7 +96,8 @@ def build_programs(suite, builder="0"):
     """Both images on a suite, as {role: name}; the base image is made if need be."""
     base = make_base(suite)
     return {role: build(f"muxsocks-{role}:test-{suite}-{builder}", ROOT, ROOT / "docker/Dockerfile",
-                        "--target", role, "--build-arg", f"BASE={base}", builder=builder)
+                        "--target", role, "--build-arg", f"BASE={base}", "--build-arg", f"REVISION={REVISION}",
+                        builder=builder)
             for role in ("server", "client")}
 
 
@@ -152,10 +155,15 @@ class Project:
     def subnet(self, network):
         return inspect(f"{self.name}_{network}", "{{(index .IPAM.Config 0).Subnet}}")
 
+    def config_volume(self):
+        """The volume of /etc/muxsocks, of which each set-up has one of its own."""
+        return inspect(self.container("init"), '{{range .Mounts}}{{if eq .Destination '
+                                               '"/etc/muxsocks"}}{{.Name}}{{end}}{{end}}')
+
     def change_server(self, image, changes, services):
         """Lays changes over server.json in the volume, and has the servers reload it."""
         mounted = ["run", "--rm", "-i", "--entrypoint", "sh", "-v",
-                   f"{self.name}_config:/etc/muxsocks", image, "-c"]
+                   f"{self.config_volume()}:/etc/muxsocks", image, "-c"]
         settings = json.loads(docker(*mounted, "cat /etc/muxsocks/server.json"))
         docker(*mounted, "cat > /etc/muxsocks/server.json", text=json.dumps({**settings, **changes}))
         for service in services:

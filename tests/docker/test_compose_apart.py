@@ -66,4 +66,21 @@ def test_compose_takes_the_file(version, files):
     if version not in engine.compose_commands():
         pytest.skip(f"no Compose {version} here")
     one = engine.Project(version, files, {"HOST": "server.example.org"})
-    assert "image: muxsocks-server" in one("config")
+    config = one("config")
+    assert "image: muxsocks-server" in config
+    assert "REVISION: unknown" in config
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_each_set_up_has_a_volume_of_its_own(version):
+    """Whoever tries one after the other does not find the configuration of another one."""
+    if version not in engine.compose_commands():
+        pytest.skip(f"no Compose {version} here")
+
+    def volumes(*files):
+        config = engine.Project(version, files, {"HOST": "server.example.org"})("config")
+        return set(re.findall(r"source: ([\w-]*config)$|([\w-]*config):/etc/muxsocks", config, re.M))
+
+    found = [volumes(*files) for files in ([BASE], [BASE, CLIENT], [SCALE], [SCALE, SCALE_LIST])]
+    # The parts of an overlay that is not started keep that of the file below it.
+    assert len({tuple(sorted(each)) for each in found}) == len(found), found

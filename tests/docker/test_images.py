@@ -66,6 +66,6 @@ def test_an_image_says_what_it_is(built, role):
     assert labels["version"] == VERSION
     assert labels["licenses"] == "MIT"
     assert labels["base.name"] == base
-    assert labels["description"] and labels["revision"]
+    assert labels["description"] and labels["revision"] == engine.REVISION
     assert config["Healthcheck"]["Test"] == ["CMD", f"muxsocks-{role}", "health"]
     assert f"{8443 if role == 'server' else 1080}/tcp" in config["ExposedPorts"]

@@ -44,7 +44,7 @@ class Client:
     def __init__(self, project, image):
         network = f"{project.name}_link"
         self.container = docker("run", "-d", "--read-only", "--cap-drop=ALL", "--network", network,
-                                "-v", f"{project.name}_config:/etc/muxsocks:ro", image)
+                                "-v", f"{project.config_volume()}:/etc/muxsocks:ro", image)
         self.address = engine.address(self.container, network)
         self.proxy = (self.address, 1080)
 
