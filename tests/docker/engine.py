@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -17,15 +18,16 @@ REVISION = "under-test"
 LONG = os.environ.get("MUXSOCKS_LONG") == "1"
 
 
-def run(arguments, timeout=60, check=True, text=None, **options):
-    """Runs a command; its standard output without the last newline. A failure shows both outputs."""
+def run(arguments, timeout=60, check=True, text=None, both=False, **options):
+    """Runs a command; its standard output without the last newline, with `both` standard error
+    after it. A failure shows both outputs."""
     stdin = {"stdin": subprocess.DEVNULL} if text is None else {"input": text}
     ended = subprocess.run([str(each) for each in arguments], capture_output=True, text=True,
                            timeout=deadline.seconds(timeout), check=False, **stdin, **options)
     if check and ended.returncode != 0:
         raise AssertionError(f"{' '.join(map(str, arguments))}: exit code {ended.returncode}\n"
                              f"{ended.stdout[-3000:]}\n{ended.stderr[-6000:]}")
-    return ended.stdout.rstrip("\n")
+    return (ended.stdout + (ended.stderr if both else "")).rstrip("\n")
 
 
 def docker(*arguments, **options):
@@ -85,20 +87,39 @@ def make_base(suite):
     return name
 
 
+def _build(name, folder, dockerfile, options, builder):
+    """Builds an image; what its steps printed, which is nothing for those that were cached."""
+    # BuildKit writes it to standard error.
+    return docker("build", "-f", dockerfile, "-t", name, *options, folder, timeout=1200,
+                  env={**os.environ, "DOCKER_BUILDKIT": builder, "BUILDKIT_PROGRESS": "plain"},
+                  both=True)
+
+
 def build(name, folder, dockerfile, *options, builder="0"):
     """Builds an image with the legacy builder, or with BuildKit (builder="1")."""
-    docker("build", "-f", dockerfile, "-t", name, *options, folder, timeout=1200,
-           env={**os.environ, "DOCKER_BUILDKIT": builder})
+    _build(name, folder, dockerfile, options, builder)
     return name
 
 
+def compiler_warnings(printed):
+    """The compiler's and the linker's warnings; those of dpkg and its kind are not ours."""
+    without_colours = re.sub(r"\x1b\[[\d;]*[mK]", "", printed)
+    return re.findall(r"^.*(?::\d+|\b(?:cc1plus|g\+\+|c\+\+|ld|lto\S*)): warning: .*$",
+                      without_colours, re.MULTILINE)
+
+
 def build_programs(suite, builder="0"):
-    """Both images on a suite, as {role: name}; the base image is made if need be."""
+    """Both images on a suite, as {role: name}; the base image is made if need be. A suite's own
+    compiler has to be content."""
     base = make_base(suite)
-    return {role: build(f"muxsocks-{role}:test-{suite}-{builder}", ROOT, ROOT / "docker/Dockerfile",
-                        "--target", role, "--build-arg", f"BASE={base}", "--build-arg", f"REVISION={REVISION}",
-                        builder=builder)
-            for role in ("server", "client")}
+    images = {}
+    for role in ("server", "client"):
+        images[role] = f"muxsocks-{role}:test-{suite}-{builder}"
+        printed = _build(images[role], ROOT, ROOT / "docker/Dockerfile",
+                         ["--target", role, "--build-arg", f"BASE={base}", "--build-arg",
+                          f"REVISION={REVISION}"], builder)
+        assert compiler_warnings(printed) == []
+    return images
 
 
 # Compose
