@@ -30,6 +30,15 @@ bool becomes_writable(tcp_socket& socket, int milliseconds) {
 
 } // namespace
 
+bool has_ipv6() {
+    asio::io_context context;
+    tcp_acceptor acceptor(context.get_executor());
+    boost::system::error_code error;
+    acceptor.open(asio::ip::tcp::v6(), error);
+    if (!error) acceptor.bind({asio::ip::address_v6::loopback(), 0}, error);
+    return !error;
+}
+
 listener::listener(asio::io_context& context, std::string_view address, std::uint16_t port)
     : acceptor_(bound(context, address, port)) {
     acceptor_.listen(1024);

@@ -31,6 +31,9 @@ inline void run_ready(asio::io_context& context) {
     context.poll();
 }
 
+/// Whether this host has the address ::1. Without, a test that needs it warns that it is skipped.
+bool has_ipv6();
+
 /// Listens and accepts everything until it is destroyed.
 class listener {
   public:

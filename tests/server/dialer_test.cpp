@@ -107,15 +107,21 @@ TEST_CASE_METHOD(fixture, "a dial that succeeds") {
         CHECK(result.reason.empty());
         CHECK(dials->active() == 0);
     }
-    SECTION("may go to a name, an address as text or IPv6") {
-        listener v6(context, "::1");
+    SECTION("may go to a name or an address as text") {
         listener by_name(context, "127.0.0.2");
         CHECK_FALSE(result_of("localhost", target.port()).error());
         CHECK_FALSE(result_of("127.1", target.port()).error());
         CHECK_FALSE(result_of("local", by_name.port()).error());
-        const outcome dialled = result_of("::1", v6.port());
-        CHECK_FALSE(dialled.error());
-        CHECK(dialled.result->local.address() == asio::ip::make_address("::1"));
+    }
+    SECTION("may go to IPv6") {
+        if (has_ipv6()) {
+            listener v6(context, "::1");
+            const outcome dialled = result_of("::1", v6.port());
+            CHECK_FALSE(dialled.error());
+            CHECK(dialled.result->local.address() == asio::ip::make_address("::1"));
+        } else {
+            WARN("skipped: no IPv6 here");
+        }
     }
 }
 

@@ -18,6 +18,11 @@ if programs.sanitizer():
     deadline.slowness = 8.0
 
 
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("ipv6") and not programs.has_ipv6():
+        pytest.skip("no IPv6 here")
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Where a test's programs put their files."""

@@ -45,6 +45,7 @@ def test_curl_by_a_name_that_only_the_server_knows(pair, website, named):
     assert site.requests == [("GET", "/file", f"www.muxsocks.test:{site.port}")]
 
 
+@pytest.mark.ipv6
 def test_curl_over_ipv6_on_both_sides(new_pair, website):
     site = website(host="::1")
     digest = random_file(site.folder / "file", MEGABYTE)
@@ -161,12 +162,14 @@ def test_one_connection_after_the_other(pair, website):
     assert ended.stdout == "small" * 10
 
 
-def test_the_client_listens_on_several_addresses(new_pair, website):
+@pytest.mark.parametrize("other", ["127.0.0.2", pytest.param("::1", marks=pytest.mark.ipv6)])
+def test_the_client_listens_on_several_addresses(new_pair, website, other):
     site = website()
     (site.folder / "small").write_bytes(b"small")
-    first, second = programs.free_port(), programs.free_port("::1")
-    new_pair(client={"listen": [f"127.0.0.1:{first}", f"[::1]:{second}"]}).start()
-    for address in (("127.0.0.1", first), ("::1", second)):
+    first, second = programs.free_port(), programs.free_port(other)
+    bracketed = f"[{other}]" if ":" in other else other
+    new_pair(client={"listen": [f"127.0.0.1:{first}", f"{bracketed}:{second}"]}).start()
+    for address in (("127.0.0.1", first), (other, second)):
         connection = socks.connect(address, "127.0.0.1", site.port)
         connection.sendall(b"GET /small HTTP/1.0\r\n\r\n")
         assert servers.read_all(connection).endswith(b"small")

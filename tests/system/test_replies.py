@@ -33,6 +33,7 @@ def walled_pair(new_pair, namespace, dns):
 ], ids=["no route", "unreachable", "time-out", "no IPv6 route"])
 def test_networks_that_do_not_answer(walled_pair, namespace, host, rep):
     if ":" in host:
+        namespace.need_ipv6()
         walled_pair.server_settings["destinations"]["allow"].append("2001:db8::/32")
         walled_pair.server.stop()
         walled_pair.start_server(prefix=namespace.prefix)
@@ -43,10 +44,9 @@ def test_networks_that_do_not_answer(walled_pair, namespace, host, rep):
     assert reply.rep == rep
 
 
-def test_refused(pair):
-    proxy = pair()
-    assert socks.rep_for(proxy.socks, "127.0.0.1", programs.free_port()) == socks.CONNECTION_REFUSED
-    assert socks.rep_for(proxy.socks, "::1", programs.free_port("::1")) == socks.CONNECTION_REFUSED
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=pytest.mark.ipv6)])
+def test_refused(pair, host):
+    assert socks.rep_for(pair().socks, host, programs.free_port(host)) == socks.CONNECTION_REFUSED
 
 
 @pytest.mark.parametrize("cmd", [socks.BIND, 0, 4, 255])
@@ -107,6 +107,7 @@ def test_a_slow_name_holds_up_nobody(pair, target, dns):
 
 def test_the_better_address_family_does_not_hold_up_the_other(walled_pair, namespace, dns):
     """RFC 8305: an IPv6 address that swallows, an IPv4 address that works."""
+    namespace.need_ipv6()
     namespace.ip("address add 2001:db8::1/64 dev nowhere nodad")
     walled_pair.server.stop()
     walled_pair.server_settings["destinations"]["allow"].append("2001:db8::/32")
@@ -127,17 +128,15 @@ def test_the_better_address_family_does_not_hold_up_the_other(walled_pair, names
     inner_dns.stop()
 
 
-def test_bnd_is_the_address_that_the_target_sees(pair, target):
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=pytest.mark.ipv6)])
+def test_bnd_is_the_address_that_the_target_sees(pair, target, host):
     peers = []
-    server = target(lambda connection: peers.append(connection.getpeername()[:2]))
-    six = target(lambda connection: peers.append(connection.getpeername()[:2]), host="::1")
-    proxy = pair()
-    for host, port in (("127.0.0.1", server.port), ("::1", six.port)):
-        connection, reply = socks.ask(proxy.socks, host, port)
-        assert reply.rep == socks.SUCCEEDED
-        wait_until(lambda: peers, 5, "the target to see the connection")
-        assert (reply.bnd_addr, reply.bnd_port) == peers.pop()
-        connection.close()
+    server = target(lambda connection: peers.append(connection.getpeername()[:2]), host=host)
+    connection, reply = socks.ask(pair().socks, host, server.port)
+    assert reply.rep == socks.SUCCEEDED
+    wait_until(lambda: peers, 5, "the target to see the connection")
+    assert (reply.bnd_addr, reply.bnd_port) == peers.pop()
+    connection.close()
 
 
 def test_one_round_trip_of_the_link(pair, target):

@@ -80,12 +80,24 @@ def run_inside(internet, folder, started):
 
 
 def test_what_init_writes_works_unchanged(internet, folder, run_inside):
+    internet.here.need_ipv6()
     init(folder / "x", "127.0.0.1:8443")
     server = run_inside("server", "-c", folder / "x/server.json", sign="listening for links")
     client = run_inside("client", "-c", folder / "x/client.json", sign=muxsocks.LINK_UP)
     internet.talk()
     internet.talk("::1")
     assert client.stop() == 0 and server.stop() == 0
+
+
+def test_a_client_without_ipv6_listens_on_the_rest_of_its_default(internet, folder, run_inside):
+    internet.here.give_up_ipv6()
+    init(folder / "x", "127.0.0.1:8443")
+    run_inside("server", "-c", folder / "x/server.json", sign="listening for links")
+    client = run_inside("client", "-c", folder / "x/client.json", sign=muxsocks.LINK_UP)
+    internet.talk()
+    line, = re.findall(r".*\[::1\].*", client.log())
+    assert " info " in line and "not listening on [::1]:1080" in line
+    assert client.stop() == 0
 
 
 def test_the_link_alone_is_enough(internet, folder, run_inside):

@@ -6,8 +6,11 @@ import ctypes
 import os
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
+
+from . import programs
 
 CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -38,6 +41,23 @@ class Namespace:
         self.ip(f"link set {name} arp off up")
         self.ip(f"link set {name}-end arp off up")
         self.ip(f"address add {address} dev {name}")
+
+    def set(self, name, value):
+        """Sets one of the kernel's variables; skips the test where containers may not."""
+        try:
+            with self.inside():
+                Path("/proc/sys", name).write_text(value)
+        except OSError as failed:
+            pytest.skip(f"{name} cannot be set here: {failed.strerror}")
+
+    def need_ipv6(self):
+        with self.inside():
+            if not programs.has_ipv6():
+                pytest.skip("no IPv6 here")
+
+    def give_up_ipv6(self):
+        """As Docker's networks are by default: the kernel knows IPv6, but no interface has it."""
+        self.set("net/ipv6/conf/all/disable_ipv6", "1")
 
     @contextlib.contextmanager
     def inside(self):

@@ -68,6 +68,16 @@ def free_port(host="127.0.0.1", kind=socket.SOCK_STREAM):
     raise RuntimeError("no free port")
 
 
+def has_ipv6():
+    """Whether this host, or this thread's network namespace, has the address ::1."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
 class Program:
     """One child process with its output in files.
 
