@@ -56,6 +56,18 @@ int rank_of(int error, bool at_once) {
 
 std::error_code system_error(int error) { return {error, std::system_category()}; }
 
+/// Whether this host has no address from which `peer` could be reached: so where the kernel knows
+/// IPv6 but no interface has it, as in Docker's networks. TCP's connect() says EADDRNOTAVAIL for
+/// that and for a lack of ports; UDP's, which sends nothing, says EAGAIN for the latter.
+bool lacks_source_address(const asio::ip::tcp::endpoint& peer) {
+    const int probe = ::socket(peer.protocol().family(), SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (probe < 0) return false;
+    const bool lacks = ::connect(probe, peer.data(), static_cast<socklen_t>(peer.size())) != 0 &&
+                       errno == EADDRNOTAVAIL;
+    ::close(probe);
+    return lacks;
+}
+
 /// Whether ICMP errors are kept with their type, which tells an expired TTL from an unreachable
 /// host. Only while connecting: later it would turn every passing ICMP error into the connection's
 /// end (ip(7), IP_RECVERR).
@@ -199,8 +211,11 @@ bool happy_eyeballs::begin_attempt(const asio::ip::tcp::endpoint& peer) {
         ::connect(descriptor, peer.data(), static_cast<socklen_t>(peer.size())) == 0 ||
         errno == EINPROGRESS;
     if (!begun) {
-        note_failure(system_error(errno), rank_of(errno, true));
+        const int reason = errno;
         ::close(descriptor);
+        const int error =
+            reason == EADDRNOTAVAIL && lacks_source_address(peer) ? ENETUNREACH : reason;
+        note_failure(system_error(error), rank_of(error, true));
         return false;
     }
     tcp_socket socket(services_.context.get_executor());

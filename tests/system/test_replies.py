@@ -44,6 +44,35 @@ def test_networks_that_do_not_answer(walled_pair, namespace, host, rep):
     assert reply.rep == rep
 
 
+def test_without_ipv6_its_network_is_unreachable(new_pair, namespace):
+    namespace.give_up_ipv6()
+    proxy = new_pair(server={"destinations": {"allow": ["2001:db8::/32"]}})
+    proxy.start_server(prefix=namespace.prefix)
+    proxy.start_client(prefix=namespace.prefix)
+    with namespace.inside():
+        assert socks.rep_for(proxy.socks, "2001:db8::5", 80) == socks.NETWORK_UNREACHABLE
+
+
+def test_a_lack_of_local_ports_is_no_fact_about_the_network(walled_pair, namespace):
+    walled_pair.server.stop()
+    walled_pair.server_settings["destinations"]["allow"].append("127.0.0.1")
+    walled_pair.start_server(prefix=namespace.prefix)
+    walled_pair.wait_for_link(2)
+    with namespace.inside():
+        server = servers.TargetServer(servers.hold)
+        connections = [socks.open_connection(walled_pair.socks) for _ in range(3)]
+    namespace.set("net/ipv4/ip_local_port_range", "40000 40001")
+    replies = []
+    for connection in connections:
+        socks.negotiate(connection)
+        connection.sendall(socks.request_bytes("127.0.0.1", server.port))
+        replies.append(socks.read_reply(connection).rep)
+    assert replies == [socks.SUCCEEDED] * 2 + [socks.GENERAL_FAILURE]
+    for connection in connections:
+        connection.close()
+    server.stop()
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=pytest.mark.ipv6)])
 def test_refused(pair, host):
     assert socks.rep_for(pair().socks, host, programs.free_port(host)) == socks.CONNECTION_REFUSED
