@@ -227,7 +227,6 @@ class session {
     std::error_code error() const { return error_; }
     const std::string& peer_text() const { return peer_text_; }
 
-    void set_max_streams(std::uint32_t streams) { settings_.max_streams = streams; }
     void set_keepalive(const keepalive_timing& settings) { keepalive_.set(settings); }
 
     /// Test only: what resumption must not do without.

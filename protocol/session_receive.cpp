@@ -11,7 +11,8 @@ namespace {
 constexpr std::size_t ack_after_bytes = 128 * 1024;
 constexpr duration ack_after = std::chrono::milliseconds(20);
 constexpr std::uint64_t tiny_credit = 1024;
-constexpr std::size_t refusals_max = 1'000;
+/// Refusals that may wait, however few streams the peer was told it may have.
+constexpr std::size_t refusals_min = 1'000;
 constexpr std::size_t v1_backlog = 64;
 
 } // namespace
@@ -104,7 +105,7 @@ stream* session::find_or_fault(std::uint32_t stream_id) {
     if (s) return s;
     if (version_ == 1) {
         // As the base protocol has it: whatever names no stream is answered with RST.
-        if (refusals_.size() < refusals_max) refusals_.push_back(stream_id);
+        if (refusals_.size() < refusals_min) refusals_.push_back(stream_id);
         return nullptr;
     }
     // Streams that have closed stay silent for ever; those never opened are a fault.
@@ -142,7 +143,10 @@ bool session::v1_backlog_full() const {
 
 void session::refuse_syn(std::uint32_t stream_id) {
     ++statistics_.refused;
-    if (refusals_.size() >= refusals_max) return fail(errc::flood_of_refusals);
+    // A peer that keeps to what it was told opens no more than that before it hears of a refusal,
+    // whatever lower limit its user has.
+    if (refusals_.size() >= std::max<std::size_t>(refusals_min, settings_.max_streams))
+        return fail(errc::flood_of_refusals);
     refusals_.push_back(stream_id);
     blocked_ = false; // There is room on top for RST.
 }

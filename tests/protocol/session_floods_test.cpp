@@ -128,6 +128,30 @@ TEST_CASE("a client that goes on opening while a thousand refusals wait") {
     }
 }
 
+TEST_CASE("a client whose user may have fewer streams than it was told") {
+    auto settings = lone_session::settings_of(role::server);
+    settings.max_streams = 3000;
+    const auto key = settings.find_user("laptop")->key;
+    settings.find_user = [key](std::string_view) { return user_access{key, 2}; };
+    lone_session s(settings);
+    s.establish();
+    std::string burst;
+    for (std::uint32_t id = 1; id < 6000; id += 2)
+        burst += syn(id) + " ";
+    SECTION("is refused the others, however many come at once") {
+        s.feed(burst);
+        CHECK(s.told() == lines{"opened 1", "opened 3"});
+        CHECK(s.stream_frames().size() == 2998);
+        CHECK_FALSE(s.core.closed());
+    }
+    SECTION("loses its session for more than it was told while refusals wait") {
+        s.feed(burst + syn(6001) + " " + syn(6003));
+        CHECK_FALSE(s.core.closed());
+        s.feed(syn(6005));
+        CHECK(flooded(s, errc::flood_of_refusals));
+    }
+}
+
 TEST_CASE("empty frames") {
     const auto side = GENERATE(role::client, role::server);
     lone_session s(side);

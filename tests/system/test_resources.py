@@ -1,7 +1,9 @@
 """Nothing leaks, and running out of something harms only those who ask for more of it."""
 
 import concurrent.futures
+import contextlib
 import random
+import resource
 import socket
 import threading
 import time
@@ -247,6 +249,40 @@ def test_streams_of_a_user(pair, target):
         connection.close()
     wait_until(lambda: socks.rep_for(proxy.socks, "127.0.0.1", server.port) == socks.SUCCEEDED, 5,
                "a stream to be free")
+
+
+@contextlib.contextmanager
+def more_files(count):
+    """This process may have so many files open."""
+    before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most < count:
+        pytest.skip(f"no more than {most} open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before, count), most))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
+
+
+def test_a_burst_above_a_users_streams(new_pair, target):
+    """What waits for the link goes out at once. A client knows no user's limit; those above it are
+    refused, and the session goes on."""
+    server = target(servers.hold)
+    users = [{"name": "alice", "token": "correct-horse-battery-staple-0123456789", "max_streams": 100}]
+    proxy = new_pair(server={"users": users}, client={"timeouts": {"wait": "30s"}})
+    proxy.start_client(wait_for_link=False)
+    connections = []
+    with more_files(2000):
+        for _ in range(1500):
+            connections.append(socks.open_connection(proxy.socks))
+            socks.negotiate(connections[-1])
+            connections[-1].sendall(socks.request_bytes("127.0.0.1", server.port))
+        proxy.start_server()
+        reps = [socks.read_reply(each).rep for each in connections]
+        assert (reps.count(socks.SUCCEEDED), reps.count(socks.GENERAL_FAILURE)) == (100, 1400)
+        for each in connections:
+            each.close()
+        wait_until(lambda: socks.rep_for(proxy.socks, "127.0.0.1", server.port) == socks.SUCCEEDED,
+                   5, "a stream to be free")
+    assert len(proxy.client.lines("link to .* is up")) == 1, proxy.client.last_words()
 
 
 def test_sleeping_programs_use_no_processor(pair):
