@@ -19,7 +19,10 @@ session::session(session_settings settings, instant now)
       keepalive_(settings_.keepalive),
       flood_(settings_.flood),
       now_(now),
-      stream_limit_(settings_.max_streams) {}
+      stream_limit_(settings_.max_streams) {
+    settings_.initial_window = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(settings_.initial_window, settings_.stream_window_max));
+}
 
 session::~session() {
     while (all_) {

@@ -36,7 +36,7 @@ struct session_settings {
     chunk_pool* pool = nullptr;      ///< Must be set; outlives the session.
     memory_budget* budget = nullptr; ///< Of the process; null: none.
 
-    std::uint32_t initial_window = 256 * 1024;
+    std::uint32_t initial_window = 256 * 1024; ///< No more than stream_window_max is used of it.
     std::uint64_t stream_window_max = 64 * 1024 * 1024;
     std::size_t session_memory = 256 * 1024 * 1024;
     std::uint32_t max_streams = 16'384; ///< Server: announced in HELLO.

@@ -237,6 +237,18 @@ TEST_CASE("a window of 1000 bytes that may grow to 4000") {
     }
 }
 
+TEST_CASE("a window begins no larger than it may ever be") {
+    lone_session s(with_window(1000, 600));
+    s.establish();
+    s.feed(syn(1));
+    s.opened(1).reading = false;
+    s.feed(data(1, 600));
+    CHECK(s.opened(1).s->recv.window() == 600);
+    s.told();
+    s.feed(data(1, 1));
+    CHECK(s.told() == lines{reset_for(errc::stream_flow_control)});
+}
+
 TEST_CASE("a session over its bound of memory sheds") {
     auto settings = with_window(1 << 20, 1 << 20);
     settings.session_memory = 250'000;
