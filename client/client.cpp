@@ -2,6 +2,7 @@
 
 #include "client/trouble_watch.hpp"
 #include "client/worker.hpp"
+#include "protocol/link/stalled_search.hpp"
 #include "protocol/program/certificate_watch.hpp"
 #include "protocol/program/config_error.hpp"
 #include "protocol/program/log.hpp"
@@ -40,8 +41,11 @@ class program {
           recipe_(make_recipe(std::move(settings))),
           budget_(recipe_->settings.memory.total) {
         const auto threads = recipe_->settings.threads;
-        for (std::uint32_t i = 0; i < threads; ++i)
+        budget_.on_full([this] { return stalled_.begin(); });
+        for (std::uint32_t i = 0; i < threads; ++i) {
             workers_.push_back(std::make_unique<worker>(budget_, recipe_, links_each()));
+            stalled_.enlist(workers_.back()->thread());
+        }
         for (const auto& each : workers_)
             each->listen(threads > 1);
         signals_.emplace(workers_.front()->context().get_executor());
@@ -207,6 +211,7 @@ class program {
     file_states first_look_;
     std::shared_ptr<const link_recipe> recipe_;
     memory_budget budget_;
+    stalled_search stalled_;
     std::vector<std::unique_ptr<worker>> workers_;
     std::optional<asio::basic_signal_set<executor>> signals_;
     std::unique_ptr<trouble_watch> trouble_;

@@ -25,6 +25,7 @@ class worker {
     /// listen on the same port (SO_REUSEPORT).
     void listen(bool shared);
     asio::io_context& context() { return thread_.context(); }
+    link_thread& thread() { return thread_; }
     deadlines& clock() { return thread_.clock(); }
 
     // The rest runs in the worker's own thread.

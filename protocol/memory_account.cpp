@@ -23,7 +23,7 @@ bool memory_account::charge(std::size_t bytes) {
 bool memory_account::charge_or_relieve(std::size_t bytes) {
     if (charge(bytes)) return true;
     const bool own_bound = bytes > limit_ || charged_ > limit_ - bytes;
-    if (own_bound || !budget_ || !budget_->relieve()) return false;
+    if (own_bound || !budget_ || !budget_->relieve(bytes)) return false;
     charge_anyway(bytes);
     return true;
 }

@@ -28,9 +28,16 @@ class memory_budget {
     void set_limit(std::size_t limit) { limit_.store(limit, std::memory_order_relaxed); }
 
     /// `relief` says whether memory that somebody else can do without is being given back, so that
-    /// the bound may be passed until it is. Any thread calls it; set it before there are accounts.
+    /// the bound may be passed until it is, by an eighth and `overshoot` at most. Any thread calls
+    /// it; set it before there are accounts.
     void on_full(std::function<bool()> relief) { relief_ = std::move(relief); }
-    bool relieve() const { return relief_ && relief_(); }
+    /// Asks for relief; whether `bytes` may be taken meanwhile.
+    bool relieve(std::size_t bytes) const {
+        return relief_ && relief_() && used() + bytes <= limit() + limit() / 8 + overshoot;
+    }
+
+    /// Twice what one link receives at a time.
+    static constexpr std::size_t overshoot = 512 * 1024;
 
   private:
     std::function<bool()> relief_;

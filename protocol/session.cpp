@@ -9,6 +9,8 @@ namespace muxsocks {
 namespace {
 
 constexpr std::size_t v1_unread_max = 4 * 1024 * 1024; ///< A stream; above it reading pauses.
+/// Without a byte taken; over a bound of memory such streams go first.
+constexpr duration stalled_after = std::chrono::seconds(5);
 
 } // namespace
 
@@ -185,7 +187,7 @@ std::size_t session::peek(const stream& s, std::span<bytes_view> views) const {
     return used;
 }
 
-void session::consume(stream& s, std::size_t bytes) {
+void session::consume(stream& s, std::size_t bytes, instant now) {
     if (bytes == 0) return;
     assert(bytes <= s.unread_bytes());
     const auto queued = std::min(bytes, s.unread.size());
@@ -203,7 +205,7 @@ void session::consume(stream& s, std::size_t bytes) {
     }
     if (s.view_bytes == 0) s.first_view = s.last_view = -1;
     s.recv.on_consumed(bytes);
-    s.moved = now_;
+    s.moved = std::max(now, now_);
     if (s.closed || s.fin_received || version_ == 1) {
         recharge(s);
         return;
@@ -318,24 +320,37 @@ void session::recharge(stream& s) {
 }
 
 void session::make_room_for(stream& newcomer) {
-    // Shed the stream with most unread bytes among those unmoved for 5 s; else the one with most.
+    auto victim = most_unread(now_ - stalled_after);
+    if (!victim) victim = most_unread();
+    shed(victim ? *victim : newcomer);
+}
+
+stream* session::most_unread(instant moved_before) const {
     stream* most = nullptr;
-    stream* most_stalled = nullptr;
-    const auto stalled_before = now_ - std::chrono::seconds(5);
     for (auto s = all_; s; s = s->all_next) {
-        if (s->unread.empty()) continue;
+        if (s->unread.empty() || s->moved > moved_before) continue;
         if (!most || s->unread.size() > most->unread.size()) most = s;
-        if (s->moved <= stalled_before &&
-            (!most_stalled || s->unread.size() > most_stalled->unread.size()))
-            most_stalled = s;
     }
-    const auto victim = most_stalled ? most_stalled : most;
+    return most;
+}
+
+void session::shed(stream& s) {
     ++statistics_.shed;
-    auto& shed = victim ? *victim : newcomer;
-    drop_unread(shed);
-    shed.end = errc::stream_shed;
-    if (!shed.closed && !shed.rst_wanted) reset(shed, reset_code::shed);
-    if (!shed.released) emit(event::kind::reset, &shed, errc::stream_shed);
+    drop_unread(s);
+    s.end = errc::stream_shed;
+    if (!s.closed && !s.rst_wanted) reset(s, reset_code::shed);
+    if (!s.released) emit(event::kind::reset, &s, errc::stream_shed);
+}
+
+std::size_t session::most_stalled(instant now) const {
+    if (account_.charged() == 0) return 0;
+    const auto s = most_unread(now - stalled_after);
+    return s ? s->unread.size() : 0;
+}
+
+void session::shed_most_stalled(instant now) {
+    now_ = now;
+    if (const auto s = most_unread(now - stalled_after)) shed(*s);
 }
 
 void session::drop_unread(stream& s) {

@@ -160,8 +160,15 @@ class session {
 
     /// Unread bytes, oldest first; returns the views filled. Valid until consume() or end_batch().
     std::size_t peek(const stream& s, std::span<bytes_view> views) const;
-    /// The local socket has taken the oldest `bytes`.
-    void consume(stream& s, std::size_t bytes);
+    /// The local socket has taken the oldest `bytes`. `now` may be later than all that the session
+    /// has heard from its link, and counts only if it is.
+    void consume(stream& s, std::size_t bytes, instant now);
+
+    /// The unread bytes of the stream that holds most of those that have not moved for 5 seconds;
+    /// 0 without one.
+    std::size_t most_stalled(instant now) const;
+    /// Resets that stream: its memory is needed.
+    void shed_most_stalled(instant now);
 
     /// Calls `function(stream&)` for every stream that has an owner. It may reset and release them.
     template <typename Function>
@@ -264,6 +271,8 @@ class session {
     void fault(stream& s, reset_code code, errc why);
     void recharge(stream& s);
     void make_room_for(stream& newcomer);
+    stream* most_unread(instant moved_before = instant::max()) const;
+    void shed(stream& s);
     void drop_unread(stream& s);
     void end_v1_pause(stream& s);
 

@@ -1,5 +1,6 @@
 #include "server/server.hpp"
 
+#include "protocol/link/stalled_search.hpp"
 #include "protocol/program/certificate_watch.hpp"
 #include "protocol/program/config_error.hpp"
 #include "protocol/program/log.hpp"
@@ -50,8 +51,10 @@ class program {
         const auto& serving = shared_.current->settings;
         shared_.budget.set_limit(serving.memory.total);
         shared_.budget.on_full([this] { return free_memory(); });
-        for (std::uint32_t i = 0; i < serving.threads; ++i)
+        for (std::uint32_t i = 0; i < serving.threads; ++i) {
             workers_.push_back(std::make_unique<worker>(shared_));
+            stalled_.enlist(workers_.back()->thread());
+        }
         for (const auto& address : serving.listen)
             bind(address);
         if (listeners_.empty())
@@ -102,11 +105,15 @@ class program {
     }
 
     /// Any thread: whether a session that waits for its client is going, to make room for those
-    /// that have theirs. One at a time, since each may be enough.
+    /// that have theirs, or else a stream that nobody reads. One at a time, since each may be
+    /// enough.
     bool free_memory() {
-        if (freeing_.exchange(true)) return true;
+        if (stalled_.under_way() || freeing_.exchange(true)) return true;
         const auto victim = shared_.registry.give_up_oldest();
-        if (!victim) return freeing_ = false;
+        if (!victim) {
+            freeing_ = false;
+            return stalled_.begin();
+        }
         worker::evict(*victim, "given up for sessions that have a link (memory.total is reached)",
                       [this] { freeing_ = false; });
         return true;
@@ -318,6 +325,7 @@ class program {
     service_manager manager_;
     file_states first_look_;
     shared_state shared_;
+    stalled_search stalled_;
     std::vector<std::unique_ptr<worker>> workers_;
     std::vector<std::unique_ptr<listener>> listeners_;
     std::optional<asio::basic_signal_set<executor>> signals_;

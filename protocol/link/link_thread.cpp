@@ -1,5 +1,6 @@
 #include "protocol/link/link_thread.hpp"
 
+#include <algorithm>
 #include <cstdlib> // __GLIBC__
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -13,6 +14,25 @@ namespace {
 constexpr std::size_t uses_worth_a_search = 64;
 
 } // namespace
+
+std::size_t link_thread::most_stalled() const {
+    std::size_t most = 0;
+    for (const auto& each : holders_)
+        most = std::max(most, each.most_stalled());
+    return most;
+}
+
+void link_thread::shed_most_stalled() {
+    memory_holder* victim = nullptr;
+    std::size_t most = 0;
+    for (auto& each : holders_) {
+        const auto bytes = each.most_stalled();
+        if (bytes <= most) continue;
+        most = bytes;
+        victim = &each;
+    }
+    if (victim) victim->shed_most_stalled();
+}
 
 void link_thread::check_idle() {
     if (std::exchange(uses_seen_, uses_) != uses_) return idle_check_.expires_after(idle_time);

@@ -11,12 +11,26 @@
 #include "protocol/link/output_buffer.hpp"
 #include "protocol/memory_account.hpp"
 
+#include <boost/intrusive/list.hpp>
+
 #include <chrono>
 #include <memory>
 #include <utility>
 #include <vector>
 
 namespace muxsocks {
+
+/// A session, for who looks for memory.
+class memory_holder : public boost::intrusive::list_base_hook<
+                          boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+  public:
+    /// Unread bytes of the stream that holds most of those that have not moved for 5 seconds.
+    virtual std::size_t most_stalled() const = 0;
+    virtual void shed_most_stalled() = 0; ///< Resets that stream.
+
+  protected:
+    ~memory_holder() = default;
+};
 
 class link_thread {
   public:
@@ -32,6 +46,12 @@ class link_thread {
     deadlines& clock() { return clock_; }
     chunk_pool& chunks() { return chunks_; }
     memory_budget& budget() { return budget_; }
+
+    /// It leaves when it is destroyed.
+    void enlist(memory_holder& one) { holders_.push_back(one); }
+    /// Of all holders of this thread.
+    std::size_t most_stalled() const;
+    void shed_most_stalled();
 
     /// Good until the handler that asked returns; every link of the thread uses the same.
     bytes_span ciphertext() { return scratch(ciphertext_, ciphertext_size); }
@@ -64,6 +84,7 @@ class link_thread {
     void check_idle();
 
     memory_budget& budget_;
+    boost::intrusive::list<memory_holder, boost::intrusive::constant_time_size<false>> holders_;
     // The pools are declared first: what handlers still hold when the context goes comes back here.
     chunk_pool chunks_;
     std::unique_ptr<std::uint8_t[]> ciphertext_;

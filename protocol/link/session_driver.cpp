@@ -22,7 +22,9 @@ session_driver::session_driver(link_thread& thread, session_settings settings, d
       binds_(settings.channel_binding),
       session_(std::move(settings), now()),
       deadline_(thread.clock(), [this] { on_deadline(); }),
-      last_words_(thread.clock(), [this] { on_session_closed(session_.error()); }) {}
+      last_words_(thread.clock(), [this] { on_session_closed(session_.error()); }) {
+    thread_.enlist(*this);
+}
 
 session_driver::~session_driver() {
     if (link_) link_->abort();
@@ -140,9 +142,15 @@ stream& session_driver::open(bytes_view request, stream_owner& served_by) {
 }
 
 void session_driver::consume(stream& s, std::size_t bytes) {
-    session_.consume(s, bytes);
+    session_.consume(s, bytes, now());
     if (link_ && !link_->reading() && !session_.reading_paused()) link_->set_reading(true);
     if (session_.wants_turn()) wake();
+}
+
+void session_driver::shed_most_stalled() {
+    const driver_ptr self(this);
+    session_.shed_most_stalled(now());
+    settle();
 }
 
 // ---- Turns

@@ -10,7 +10,9 @@
 
 namespace muxsocks {
 
-class session_driver final : public ref_counted<session_driver>, private link::owner {
+class session_driver final : public ref_counted<session_driver>,
+                             private link::owner,
+                             private memory_holder {
   public:
     class delegate {
       public:
@@ -84,6 +86,9 @@ class session_driver final : public ref_counted<session_driver>, private link::o
     std::size_t on_link_bytes(link& from, bytes_view bytes) override;
     void on_link_writable(link& from) override;
     void on_link_down(link& from, std::error_code error, const std::string& text) override;
+
+    std::size_t most_stalled() const override { return session_.most_stalled(now()); }
+    void shed_most_stalled() override;
 
     std::size_t on_resume_bytes(bytes_view bytes);
     void adopt(link_ptr next);

@@ -119,7 +119,7 @@ class player {
         std::size_t size = 0;
         for (std::size_t i = 0; i < count; ++i)
             size += views[i].size();
-        session_.consume(s, size - size / 3);
+        session_.consume(s, size - size / 3, now_);
     }
     void release(stream* s) {
         const auto found = std::find(streams_.begin(), streams_.end(), s);

@@ -387,7 +387,7 @@ void lone_session::take(owner& o, std::size_t size) {
             o.received.append(part.begin(), part.end());
             taken += part.size();
         }
-        core.consume(*o.s, taken);
+        core.consume(*o.s, taken, now);
         size -= taken;
     }
     if (!o.s->at_end() || o.ended) return;

@@ -62,6 +62,14 @@ TEST_CASE("the relief of the budget") {
         CHECK_FALSE(a.charge_or_relieve(70'000));
         CHECK(asked == 0);
     }
+    SECTION("lets the bound be passed by an eighth and 512 KiB at most, and is still asked") {
+        memory_account b(1'000'000, &budget);
+        CHECK_FALSE(b.charge_or_relieve(100'000 / 8 + 512 * 1024 + 20'001));
+        CHECK(asked == 1);
+        CHECK(b.charge_or_relieve(500'000));
+        CHECK_FALSE(b.charge_or_relieve(50'000));
+        CHECK(asked == 3);
+    }
     SECTION("may have none to give") {
         helps = false;
         CHECK_FALSE(a.charge_or_relieve(20'000));

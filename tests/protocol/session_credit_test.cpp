@@ -249,6 +249,41 @@ TEST_CASE("a window begins no larger than it may ever be") {
     CHECK(s.told() == lines{reset_for(errc::stream_flow_control)});
 }
 
+TEST_CASE("a session whose memory others need") {
+    lone_session s(with_window(1 << 20, 1 << 20));
+    s.establish();
+    s.feed(syn(1) + " " + syn(3) + " " + syn(5));
+    for (const auto id : {1U, 3U, 5U})
+        s.opened(id).reading = false;
+    s.feed(bulk(1, 40'000));
+    s.feed(bulk(3, 60'000));
+    s.feed(bulk(5, 60'000));
+    s.feed(bulk(5, 20'000));
+    s.told();
+    s.stream_frames();
+    SECTION("has none to give while its streams have stood still for less than 5 seconds") {
+        CHECK(s.core.most_stalled(s.now + 4s) == 0);
+        s.core.shed_most_stalled(s.now + 4s);
+        CHECK(s.told().empty());
+    }
+    SECTION("gives up the stream with most unread bytes of those that stand still") {
+        s.pass(4s);
+        s.take(s.opened(5), 1);
+        s.pass(2s);
+        CHECK(s.core.most_stalled(s.now) == 60'000);
+        s.core.shed_most_stalled(s.now);
+        CHECK(s.told() == lines{reset_for(errc::stream_shed, 3)});
+        CHECK(s.stream_frames() == lines{"00 00 00 03 20 00 04 00 00 00 05"});
+        CHECK(s.core.most_stalled(s.now) == 40'000);
+    }
+    SECTION("gives nothing when all is read") {
+        for (const auto id : {1U, 3U, 5U})
+            s.take(s.opened(id), 100'000);
+        s.pass(6s);
+        CHECK(s.core.most_stalled(s.now) == 0);
+    }
+}
+
 TEST_CASE("a session over its bound of memory sheds") {
     auto settings = with_window(1 << 20, 1 << 20);
     settings.session_memory = 250'000;

@@ -101,7 +101,7 @@ bool player::take(part& p) {
         bytes += portion.size();
         left -= portion.size();
     }
-    core->consume(*p.s, bytes);
+    core->consume(*p.s, bytes, now_);
     if (!p.what && p.taken == request_size) on_head(p);
     if (!p.over() && p.s->at_end() && !p.end_seen) {
         on_end(p);

@@ -74,7 +74,7 @@ void recording_user::take(conversation& c) {
             c.received.append(view.begin(), view.end());
             bytes += view.size();
         }
-        core->consume(*c.s, bytes);
+        core->consume(*c.s, bytes, {});
     }
     c.ended = c.s->at_end();
 }

@@ -285,6 +285,111 @@ def test_a_burst_above_a_users_streams(new_pair, target):
     assert len(proxy.client.lines("link to .* is up")) == 1, proxy.client.last_words()
 
 
+class Hoard:
+    """Streams whose bytes nobody takes, until they hold most of `memory.total` (8 MiB) in the
+    program that receives them, and have not moved for 5 seconds."""
+
+    def __init__(self, program, open_one, fill):
+        self.connections = [open_one() for _ in range(24)]
+        fill(self.connections)
+        while program.statistics()["held"] < 7.5 * MEBIBYTE:
+            assert len(self.connections) < 60, program.statistics()
+            self.connections.append(open_one())
+            fill(self.connections[-1:])
+        began = time.monotonic()
+        while time.monotonic() - began < 5.5:
+            time.sleep(0.1)
+
+
+def slow_sink(connection):
+    """Reads 3 MB/s at most."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    count = 0
+    while data := connection.recv(65536):
+        count += len(data)
+        time.sleep(0.02)
+    connection.sendall(b"%d" % count)
+
+
+SHORT_OF_MEMORY = {"memory": {"total": "8MiB", "stream_window": "256KiB"}, "threads": 2}
+
+
+@pytest.mark.slow
+def test_who_hoards_the_servers_memory_pays_for_it(pair, new_pair, target):
+    """And nobody else does: uploads of another user that go on slowly are not touched."""
+    idle, slow = target(servers.hold), target(slow_sink)
+    idle.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    bob = {"name": "bob", "token": "another-token-of-sufficient-length-0123"}
+    alice = {"name": "alice", "token": "correct-horse-battery-staple-0123456789"}
+    first = pair(server={**SHORT_OF_MEMORY, "users": [alice, bob]})
+    second = new_pair(client={"server": first.server.address,
+                              "auth": {"user": bob["name"], "token": bob["token"]}})
+    second.start_client()
+
+    def fill(uploads):
+        for each in uploads:
+            each.settimeout(0.2)
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    each.send(bytes(1 << 16))
+
+    hoard = Hoard(first.server,
+                  lambda: socks.connect(first.socks, "127.0.0.1", idle.port), fill)
+    assert idle.ends == []
+
+    def upload(_):
+        connection = socks.connect(second.socks, "127.0.0.1", slow.port)
+        connection.settimeout(seconds(60))
+        connection.sendall(bytes(4 * MEBIBYTE))
+        connection.shutdown(socket.SHUT_WR)
+        return servers.read_all(connection, seconds(60))
+
+    with concurrent.futures.ThreadPoolExecutor(3) as workers:
+        assert list(workers.map(upload, range(3))) == [b"%d" % (4 * MEBIBYTE)] * 3
+    wait_until(lambda: idle.ends, 5, "the hoarder to lose a stream")
+    assert set(idle.ends) == {"ECONNRESET"} and len(idle.ends) < len(hoard.connections)
+    assert first.server.statistics()["links"] == 2
+    for each in hoard.connections:
+        servers.reset(each)
+
+
+@pytest.mark.slow
+def test_who_hoards_the_clients_memory_pays_for_it(pair, target):
+    """Downloads on another link that are read slowly are not touched."""
+    endless = target(servers.source)
+    file = target(lambda connection: connection.sendall(bytes(4 * MEBIBYTE)))
+    proxy = pair(client={**SHORT_OF_MEMORY, "links": 2})
+
+    def connect_with_little_room(port):
+        connection = socks.open_connection(proxy.socks)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        socks.negotiate(connection)
+        connection.sendall(socks.request_bytes("127.0.0.1", port))
+        assert socks.read_reply(connection).rep == socks.SUCCEEDED
+        return connection
+
+    hoard = Hoard(proxy.client, lambda: connect_with_little_room(endless.port),
+                  lambda _: time.sleep(0.3))
+    # New streams go to new links, while the old ones keep their streams.
+    proxy.client.reload({**proxy.client.config, "keepalive": {"interval": "14s"}})
+    proxy.wait_for_link(4)
+
+    def download(_):
+        connection = connect_with_little_room(file.port)
+        count = 0
+        while data := connection.recv(65536):
+            count += len(data)
+            time.sleep(0.02)
+        return count
+
+    with concurrent.futures.ThreadPoolExecutor(3) as workers:
+        assert list(workers.map(download, range(3))) == [4 * MEBIBYTE] * 3
+    wait_until(lambda: len(endless.ends) > 0, 5, "the hoarder to lose a stream")
+    assert len(endless.ends) < len(hoard.connections)
+    for each in hoard.connections:
+        servers.reset(each)
+
+
 def test_sleeping_programs_use_no_processor(pair):
     proxy = pair(client={"links": 2})
     before = [each.cpu_seconds() for each in proxy.programs]
