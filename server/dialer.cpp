@@ -3,6 +3,7 @@
 #include "protocol/link/connect_error.hpp"
 #include "socks5/reply_code.hpp"
 
+#include <boost/asio/post.hpp>
 #include <boost/intrusive/list.hpp>
 #include <boost/intrusive/set.hpp>
 
@@ -97,8 +98,29 @@ class dialer::operation final : public happy_eyeballs,
 };
 
 struct dialer::state {
-    state(const dial_services& with, const dial_limits& within, own_addresses known)
-        : services(with), limits(within), own(std::move(known)) {}
+    state(const dial_services& with, const dial_limits& within, own_addresses known,
+          std::shared_ptr<dial_places> shared)
+        : services(with),
+          limits(within),
+          own(std::move(known)),
+          places(shared ? std::move(shared) : std::make_shared<dial_places>(within.dials_max)) {
+        turn.on_place = [&context = services.context, guard = std::weak_ptr<state*>(self),
+                         of = places] {
+            asio::post(context, [guard, of] {
+                if (const auto alive = guard.lock())
+                    (*alive)->on_place();
+                else
+                    of->give();
+            });
+        };
+    }
+    ~state() {
+        places->leave_line(turn);
+        for (; active > 0; --active)
+            places->give();
+    }
+    state(const state&) = delete;
+    state& operator=(const state&) = delete;
 
     struct by_id {
         using type = dial_id;
@@ -107,8 +129,11 @@ struct dialer::state {
     using table = boost::intrusive::set<operation, boost::intrusive::key_of_value<by_id>>;
     using queue = boost::intrusive::list<operation>;
 
+    /// On a place that it has.
     void begin(operation& one);
-    void begin_waiting();
+    /// A place is there for whoever waits.
+    void on_place();
+    void give_place();
     void leave_queue(operation& one);
     /// The place is given to the next one, though the lookup goes on.
     void linger(operation& one);
@@ -117,6 +142,9 @@ struct dialer::state {
     dial_services services;
     dial_limits limits;
     own_addresses own;
+    std::shared_ptr<dial_places> places;
+    dial_places::waiter turn; ///< In line while dials wait, or a place is on its way.
+    std::shared_ptr<state*> self = std::make_shared<state*>(this); ///< For posted handlers.
     table operations;
     queue waiting;
     std::size_t active = 0;
@@ -163,12 +191,17 @@ void dialer::state::begin(operation& one) {
     one.begin();
 }
 
-void dialer::state::begin_waiting() {
-    while (active < limits.dials_max && !waiting.empty()) {
+void dialer::state::on_place() {
+    do {
+        if (waiting.empty()) return give_place();
         operation& next = waiting.front();
         waiting.pop_front();
         begin(next);
-    }
+    } while (!waiting.empty() && places->take_or_wait(turn));
+}
+
+void dialer::state::give_place() {
+    if (places->give(&turn)) on_place();
 }
 
 void dialer::state::leave_queue(operation& one) {
@@ -182,20 +215,22 @@ void dialer::state::linger(operation& one) {
     one.now = operation::phase::lingering;
     ++lingering;
     --active;
-    begin_waiting();
+    give_place();
 }
 
 void dialer::state::on_ended(operation& one) {
     const std::shared_ptr<operation> alive = std::move(one.self);
     operations.erase(operations.iterator_to(one));
     if (one.now == operation::phase::waiting) leave_queue(one);
-    if (one.now == operation::phase::running) --active;
     if (one.now == operation::phase::lingering) --lingering;
-    begin_waiting();
+    if (one.now != operation::phase::running) return;
+    --active;
+    give_place();
 }
 
-dialer::dialer(const dial_services& services, const dial_limits& limits, own_addresses own)
-    : state_(std::make_unique<state>(services, limits, std::move(own))) {}
+dialer::dialer(const dial_services& services, const dial_limits& limits, own_addresses own,
+               std::shared_ptr<dial_places> places)
+    : state_(std::make_unique<state>(services, limits, std::move(own), std::move(places))) {}
 
 dialer::~dialer() {
     state_->waiting.clear();
@@ -231,7 +266,7 @@ dialer::dial_id dialer::enter(std::shared_ptr<operation> one) {
     entered.self = std::move(one);
     state_->operations.insert(state_->operations.end(), entered);
     entered.expires_at(deadline::clock::now() + state_->limits.timeout);
-    if (state_->active < state_->limits.dials_max && state_->waiting.empty()) {
+    if (state_->waiting.empty() && state_->places->take_or_wait(state_->turn)) {
         state_->begin(entered);
     } else {
         state_->waiting.push_back(entered);

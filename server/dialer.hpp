@@ -5,12 +5,14 @@
 /// addresses, and the limit of dials at once. Every address is judged by the policy and then
 /// dialled as it was judged; nothing is looked up twice.
 ///
-/// One dialer a thread. The connected socket and the reply to the client are others' business.
+/// One dialer a thread; they may share the places for dials. The connected socket and the reply to
+/// the client are others' business.
 
 #include "protocol/link/asio.hpp"
 #include "protocol/link/happy_eyeballs.hpp"
 #include "protocol/link/unique_function.hpp"
 #include "server/dial_error.hpp"
+#include "server/dial_places.hpp"
 #include "server/own_addresses.hpp"
 #include "server/target_policy.hpp"
 
@@ -51,9 +53,10 @@ class dialer {
     /// Called through the executor, never before dial() has returned. May destroy the dialer.
     using handler = unique_function<void(dial_result)>;
 
-    /// The parts of `services` must outlive the dialer.
+    /// The parts of `services` must outlive the dialer. Without `places` it has
+    /// `limits.dials_max` of its own.
     explicit dialer(const dial_services& services, const dial_limits& limits = {},
-                    own_addresses own = {});
+                    own_addresses own = {}, std::shared_ptr<dial_places> places = {});
     /// Cancels all dials.
     ~dialer();
     dialer(const dialer&) = delete;

@@ -34,7 +34,8 @@ worker::worker(shared_state& shared)
       dialer_(std::make_unique<dialer>(
           dial_services{thread_.context(), thread_.clock(), *resolver_, 250ms,
                         recipe_->settings.dns.prefer == ip_preference::ipv4},
-          dial_limits{recipe_->settings.limits.dials, recipe_->settings.timeouts.connect})),
+          dial_limits{recipe_->settings.limits.dials, recipe_->settings.timeouts.connect},
+          own_addresses(), shared_.places)),
       relay_timeouts_{recipe_->settings.timeouts.idle, recipe_->settings.timeouts.half_closed},
       services_{*dialer_, recipe_->settings.timeouts.request, relay_timeouts_} {
     shared_.registry.enlist(*this);

@@ -2,8 +2,8 @@
 
 /// \file
 /// One thread of the server: links that have not said whose they are, sessions, and their targets.
-/// Threads share the recipe (immutable), the admission of links, the registry of sessions, and the
-/// memory budget; nothing of it on the data path.
+/// Threads share the recipe (immutable), the admission of links, the registry of sessions, the
+/// places for dials, and the memory budget; nothing of it on the data path.
 
 #include "protocol/link/resolver.hpp"
 #include "protocol/program/listen.hpp"
@@ -29,12 +29,14 @@ struct shared_state {
         : admission_of_links(std::make_shared<admission>(first->settings.limits)),
           registry(first->settings.resume),
           dns(first->settings.dns),
+          places(std::make_shared<dial_places>(first->settings.limits.dials)),
           budget(memory_total),
           current(std::move(first)) {}
 
     std::shared_ptr<admission> admission_of_links;
     session_registry registry;
     dns_watch dns;
+    std::shared_ptr<dial_places> places;
     memory_budget budget;
     std::atomic<bool> draining{false};
     /// For new workers; each worker has its own pointer afterwards.

@@ -288,6 +288,51 @@ TEST_CASE_METHOD(fixture, "a dial's time") {
     }
 }
 
+TEST_CASE_METHOD(fixture, "dialers of two threads that share their places") {
+    const auto places = std::make_shared<dial_places>(2);
+    const own_addresses none(std::vector<asio::ip::address>{});
+    dials.emplace(services, dial_limits{}, none, places);
+    std::optional<dialer> other(std::in_place, services, dial_limits{}, none, places);
+    black_hole silent(context, "127.0.0.1");
+    listener target(context, "127.0.0.2");
+    std::deque<outcome> blocking(2);
+    std::vector<dialer::dial_id> blocking_ids;
+    for (outcome& one : blocking)
+        blocking_ids.push_back(dial("127.0.0.1", silent.port(), one));
+    outcome of_other;
+    outcome of_first;
+    other->dial("127.0.0.2", target.port(), loopback, into(of_other));
+    dial("127.0.0.2", target.port(), of_first);
+
+    SECTION("have no more dials under way than places") {
+        run_until(
+            context, [] { return false; }, 30ms);
+        CHECK(dials->active() + other->active() == 2);
+        CHECK(other->waiting() == 1);
+        CHECK(target.accepted().empty());
+    }
+    SECTION("get the places that the other one gives back, in the order in which they waited") {
+        dials->cancel(blocking_ids[0]);
+        CHECK(run_until(context, [&] { return of_other.calls > 0; }));
+        CHECK_FALSE(of_other.error());
+        CHECK(run_until(context, [&] { return of_first.calls > 0; }));
+        CHECK_FALSE(of_first.error());
+        CHECK(other->active() == 0);
+        CHECK(dials->active() == 1);
+    }
+    SECTION("pass a place on that comes too late") {
+        dials->cancel(blocking_ids[0]);
+        other.reset(); // The place is on its way to it.
+        CHECK(run_until(context, [&] { return of_first.calls > 0; }));
+        CHECK(of_other.calls == 0);
+    }
+    SECTION("give their places back when they are gone") {
+        dials.reset();
+        CHECK(run_until(context, [&] { return of_other.calls > 0; }));
+        CHECK_FALSE(of_other.error());
+    }
+}
+
 TEST_CASE_METHOD(fixture, "a dial that is cancelled") {
     listener target(context, "127.0.0.1");
     outcome dialled;

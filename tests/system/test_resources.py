@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import random
 import resource
+import signal
 import socket
 import threading
 import time
@@ -388,6 +389,48 @@ def test_who_hoards_the_clients_memory_pays_for_it(pair, target):
     assert len(endless.ends) < len(hoard.connections)
     for each in hoard.connections:
         servers.reset(each)
+
+
+@contextlib.contextmanager
+def unanswering():
+    """A port of this host at which connects stay without an answer: its queue is full."""
+    with contextlib.ExitStack() as sockets:
+        full = sockets.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(3):
+            filler = sockets.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        yield full.getsockname()[1]
+
+
+def test_dials_of_all_threads_together(pair, new_pair, target):
+    """The place that one thread gives back goes to the dial that waits in the other."""
+    server = target(servers.echo)
+    first = pair(server={"limits": {"dials": 1}, "threads": 2})
+    second = new_pair(client={"server": first.server.address})  # goes to the thread with less to do
+    second.start_client()
+    with unanswering() as port:
+        blocking = socks.open_connection(first.socks)
+        socks.negotiate(blocking)
+        blocking.sendall(socks.request_bytes("127.0.0.1", port))
+
+        def dialling():
+            first.server.send(signal.SIGUSR1)
+            return first.server.lines("1 dials under way")
+
+        wait_until(dialling, 5, first.server.last_words)
+        waiting = socks.open_connection(second.socks)
+        socks.negotiate(waiting)
+        waiting.sendall(socks.request_bytes("127.0.0.1", server.port))
+        waiting.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            waiting.recv(1)
+        assert server.accepted == 0
+        blocking.close()
+        assert socks.read_reply(waiting).rep == socks.SUCCEEDED
+        waiting.close()
 
 
 def test_sleeping_programs_use_no_processor(pair):
