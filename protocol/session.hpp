@@ -115,7 +115,9 @@ class session {
     enum class resume_status : std::uint8_t { need_more, resumed, failed, fault };
     struct resume_answer {
         resume_status status = resume_status::need_more;
-        std::size_t used = 0; ///< Bytes of the answer; what follows goes to on_bytes().
+        /// Bytes of the answer and of what is ignored in front of it, which may be some while more
+        /// is needed. What follows the answer goes to on_bytes().
+        std::size_t used = 0;
         resume_fail_frame failure;
         std::error_code error;
     };

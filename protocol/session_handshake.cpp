@@ -160,15 +160,23 @@ session::resume_answer session::on_resume_answer(bytes_view bytes, instant now) 
         return result;
     };
     if (state_ == state::closed) return faulty(errc::closed_locally);
-    if (bytes.size() < frame_header_size) return result;
-    const auto header = decode_header(bytes.data());
-    if (header == frame_header{0, flag::rst, 0}) return faulty(errc::link_lost);
-    if (const auto error = check_header(header, 2)) return faulty(static_cast<errc>(error.value()));
-    if (header.flags != flag::ctrl || header.stream_id != 0)
-        return faulty(errc::control_out_of_order);
-    if (bytes.size() < frame_header_size + header.length) return result;
-    const auto payload = bytes.subspan(frame_header_size, header.length);
-    result.used = frame_header_size + header.length;
+    bytes_view payload;
+    do {
+        const auto rest = bytes.subspan(result.used);
+        if (rest.size() < frame_header_size) return result;
+        const auto header = decode_header(rest.data());
+        if (header == frame_header{0, flag::rst, 0}) return faulty(errc::link_lost);
+        if (const auto error = check_header(header, 2))
+            return faulty(static_cast<errc>(error.value()));
+        if (header.flags != flag::ctrl) return faulty(errc::control_out_of_order);
+        // An extension may be anywhere; the answer is on stream 0.
+        if (rest.size() == frame_header_size) return result;
+        const bool ignored = rest[frame_header_size] >= control_ignorable_from;
+        if (!ignored && header.stream_id != 0) return faulty(errc::control_out_of_order);
+        if (rest.size() < frame_header_size + header.length) return result;
+        payload = rest.subspan(frame_header_size, header.length);
+        result.used += frame_header_size + header.length;
+    } while (payload[0] >= control_ignorable_from);
     if (payload[0] == static_cast<std::uint8_t>(control_type::resume_fail)) {
         const auto failure = decode_resume_fail(payload);
         if (!failure) return faulty(errc::bad_control_frame);

@@ -108,7 +108,7 @@ std::size_t session_driver::on_resume_bytes(bytes_view bytes) {
     const auto answer = session_.on_resume_answer(bytes, now());
     switch (answer.status) {
     case session::resume_status::need_more:
-        return 0;
+        return answer.used;
     case session::resume_status::resumed:
         adopt(std::exchange(resuming_, nullptr));
         return answer.used + feed(bytes.subspan(answer.used));

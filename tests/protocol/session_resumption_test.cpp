@@ -112,6 +112,21 @@ TEST_CASE("a client resumes its session") {
         s.feed(data('i')); // Frame 8.
         CHECK(client.o->received == "bcdefghi");
     }
+    SECTION("with control frames of unknown types from 0x80 on in front of the answer") {
+        const auto unknown = hex("00 00 00 00 40 00 01 80 00 00 00 09 40 00 03 ff 01 02");
+        auto answer = unknown;
+        const auto ok = hex(resume_ok);
+        answer.insert(answer.end(), ok.begin(), ok.end());
+        for (std::size_t size = 0; size < answer.size(); ++size) {
+            const auto result = s.core.on_resume_answer(bytes_view(answer).first(size), s.now);
+            CHECK(result.status == session::resume_status::need_more);
+            CHECK(result.used == (size < 8 ? 0 : size < unknown.size() ? 8 : unknown.size()));
+        }
+        const auto result = s.core.on_resume_answer(answer, s.now);
+        CHECK(result.status == session::resume_status::resumed);
+        CHECK(result.used == answer.size());
+        CHECK(s.sent() == lines{start});
+    }
     SECTION("and drops what it has processed already") {
         CHECK(s.core.on_resume_answer(hex(resume_ok), s.now).status ==
               session::resume_status::resumed);
@@ -127,10 +142,11 @@ TEST_CASE("a client resumes its session") {
         CHECK_FALSE(s.core.closed());
     }
     SECTION("not with anything else for an answer") {
-        const auto wrong = GENERATE(as<std::string>(), "00 00 00 00 20 00 00",
-                                    "00 00 00 00 08 00 08 00 00 00 00 00 00 00 01",
-                                    "00 00 00 00 40 00 01 01", "00 00 00 01 40 00 01 22",
-                                    "00 00 00 00 40 00 02 22 00", "00 00 00 00 05 00 00");
+        const auto wrong =
+            GENERATE(as<std::string>(), "00 00 00 00 20 00 00",
+                     "00 00 00 00 08 00 08 00 00 00 00 00 00 00 01", "00 00 00 00 40 00 01 01",
+                     "00 00 00 01 40 00 01 22", "00 00 00 00 40 00 01 7f",
+                     "00 00 00 00 40 00 02 22 00", "00 00 00 00 05 00 00");
         CHECK(s.core.on_resume_answer(hex(wrong), s.now).status == session::resume_status::fault);
         CHECK_FALSE(s.core.closed());
     }

@@ -108,6 +108,8 @@ bool world::hear_answer(client_side& c) {
     const auto result = core.on_resume_answer(c.answer, now_);
     switch (result.status) {
     case session::resume_status::need_more:
+        c.answer.erase(c.answer.begin(),
+                       c.answer.begin() + static_cast<std::ptrdiff_t>(result.used));
         if (!l.down.at_end()) return fresh || sent > 0;
         c.asking = nullptr;
         c.dial_at = now_ + milliseconds(random_.below(200));
