@@ -68,8 +68,9 @@ void session::end_batch() {
         recharge(s);
         if (version_ == 1 && !s.closed && s.unread.size() > v1_unread_max) {
             if (v1_over_.empty()) v1_paused_since_ = now_;
-            if (std::find(v1_over_.begin(), v1_over_.end(), &s) == v1_over_.end())
-                v1_over_.push_back(&s);
+            const auto known = [&s](const v1_overflow& each) { return each.subject == &s; };
+            if (std::none_of(v1_over_.begin(), v1_over_.end(), known))
+                v1_over_.push_back({&s, s.recv.consumed()});
         }
     }
     touched_.clear();
@@ -364,7 +365,8 @@ void session::drop_unread(stream& s) {
 }
 
 void session::end_v1_pause(stream& s) {
-    if (std::erase(v1_over_, &s) > 0 && v1_over_.empty()) keepalive_.forgive(now_);
+    const auto its = [&s](const v1_overflow& each) { return each.subject == &s; };
+    if (std::erase_if(v1_over_, its) > 0 && v1_over_.empty()) keepalive_.forgive(now_);
 }
 
 void session::sweep_windows() {
@@ -435,9 +437,14 @@ void session::time_out_discarded() {
 }
 
 void session::time_out_v1_pause() {
+    // What moves, however slowly, is read on for; with more behind it the next pause begins.
     const auto over = v1_over_;
-    for (const auto s : over)
-        fault(*s, reset_code::shed, errc::stream_shed);
+    for (const auto& each : over) {
+        if (each.subject->recv.consumed() > each.consumed)
+            end_v1_pause(*each.subject);
+        else
+            fault(*each.subject, reset_code::shed, errc::stream_shed);
+    }
 }
 
 void session::probe() {

@@ -250,6 +250,10 @@ class session {
         bytes_view bytes;
         std::int32_t next;
     };
+    struct v1_overflow {
+        stream* subject;
+        std::uint64_t consumed; ///< When the pause began: whether it has moved since.
+    };
 
     // session_receive.cpp
     bool begins_v1(const frame_header& first) const;
@@ -384,7 +388,7 @@ class session {
     std::deque<std::pair<instant, std::uint32_t>> discarding_;
     std::vector<stream*> grown_; ///< Streams whose window is above the initial one.
     instant sweep_at_{};
-    std::vector<stream*> v1_over_; ///< Version 1: over their buffer; reading is paused.
+    std::vector<v1_overflow> v1_over_; ///< Version 1: over their buffer; reading is paused.
     instant v1_paused_since_{};
 
     // The batch of received bytes.

@@ -163,7 +163,33 @@ TEST_CASE("4 MiB of a version 1 client that nobody reads") {
         s.take(o, 65 * 65'535 - 200'000);
         CHECK(o.received == std::string(65 * 65'535, 'x'));
     }
-    SECTION("for 5 seconds at most; then that stream is reset") {
+    SECTION("for 5 seconds at most; then a stream that moves, however slowly, is read on for") {
+        for (int i = 0; i < 5; ++i) {
+            CHECK(s.core.reading_paused());
+            s.pass(2s);
+            s.take(o, 1'000);
+            s.pass(3s);
+            CHECK_FALSE(s.core.reading_paused());
+            s.feed(much);
+        }
+        CHECK(s.told() == lines{"established", "opened 1", "opened 3"});
+        // Once it has stood still for a whole pause, it is reset.
+        s.pass(5s);
+        CHECK(s.told() == lines{"reset 1: " + message(errc::stream_shed)});
+    }
+    SECTION("for 5 seconds at most; then that stream alone is reset") {
+        auto& slow = s.opened(3);
+        slow.reading = false;
+        const auto more = frame_bytes(3, 0x04, std::string(65'535, 'x'));
+        for (int i = 0; i < 65; ++i)
+            s.feed(more);
+        s.take(slow, 1);
+        s.told();
+        s.pass(5s);
+        CHECK_FALSE(s.core.reading_paused());
+        CHECK(s.told() == lines{"reset 1: " + message(errc::stream_shed)});
+    }
+    SECTION("for 5 seconds at most; then a stream that does not move is reset") {
         s.pass(4'999ms);
         CHECK(s.core.reading_paused());
         s.told();
