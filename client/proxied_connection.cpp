@@ -44,6 +44,19 @@ void client_relay::on_first_bytes(bytes_view bytes) {
     opening_.reset();
 }
 
+bool client_relay::on_stream_end() {
+    if (rep_ == no_reply || rep_ == static_cast<std::uint8_t>(socks5::reply_code::succeeded))
+        return false;
+    // A refusal is the end of the connection, whether or not the application closes it.
+    const boost::intrusive_ptr<client_relay> self(this);
+    driver_->core().finish(*stream_);
+    boost::system::error_code ignored;
+    socket_.cancel(ignored);
+    close_lingering(driver_->thread().clock(), std::move(socket_), {});
+    end({});
+    return true;
+}
+
 bool client_relay::on_reset_before_bytes(std::error_code why) {
     auto opening = std::move(opening_);
     if (!opening) return false;
@@ -82,7 +95,7 @@ void client_relay::on_wait_over() {
 }
 
 void client_relay::on_ended(std::error_code why) {
-    if (!log::enabled(log_level::debug) || rep_ == 0xff) return;
+    if (!log::enabled(log_level::debug) || rep_ == no_reply) return;
     const auto seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
     log::debug("stream {} to {} ended: REP {:#04x}, {} bytes up, {} bytes down, {:.3f} s, {}", id_,

@@ -48,6 +48,7 @@ class client_relay final : public relay {
   private:
     void on_first_bytes(bytes_view bytes) override;
     bool early_end_cancels() const override { return true; }
+    bool on_stream_end() override;
     bool on_reset_before_bytes(std::error_code why) override;
     void on_ended(std::error_code why) override;
     /// Whether another session may have the request, after this one's stream has ended.
@@ -65,7 +66,8 @@ class client_relay final : public relay {
     request_sink& sink_;
     std::string destination_;
     std::uint32_t id_ = 0;
-    std::uint8_t rep_ = 0xff;
+    static constexpr std::uint8_t no_reply = 0xff;
+    std::uint8_t rep_ = no_reply; ///< REP of the reply that has passed through.
     std::chrono::steady_clock::time_point began_;
 };
 

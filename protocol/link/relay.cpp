@@ -165,7 +165,7 @@ void relay::deliver() {
         driver_->consume(*stream_, static_cast<std::size_t>(size));
         if (static_cast<std::size_t>(size) < wanted) return wait_writable();
     }
-    if (stream_ && stream_->at_end() && !stream_ended_) {
+    if (stream_ && stream_->at_end() && !stream_ended_ && !on_stream_end()) {
         stream_ended_ = true;
         boost::system::error_code ignored;
         socket_.shutdown(tcp_socket::shutdown_send, ignored);

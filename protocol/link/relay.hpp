@@ -38,6 +38,9 @@ class relay : public ref_counted<relay>, public stream_owner {
     /// The local socket has an end of file before any byte of the stream has come. Returns whether
     /// that cancels the stream.
     virtual bool early_end_cancels() const { return false; }
+    /// All of the stream has been written and its end is about to go to the socket. Returns whether
+    /// the class has dealt with the socket itself, and ended the relay.
+    virtual bool on_stream_end() { return false; }
     /// The stream has ended by RST before anything was delivered; the socket is about to be reset.
     /// Returns whether the class has dealt with the socket itself.
     virtual bool on_reset_before_bytes(std::error_code) { return false; }

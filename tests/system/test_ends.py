@@ -2,10 +2,11 @@
 
 import socket
 import threading
+import time
 
 import pytest
 
-from support import servers, socks
+from support import programs, servers, socks
 from support.deadline import seconds, wait_until
 
 
@@ -36,6 +37,29 @@ def test_the_applications_fin_leaves_the_other_direction_open(pair, target):
         connection.sendall(b"question")
         connection.shutdown(socket.SHUT_WR)
         assert servers.read_all(connection) == b"noitseuq" + bytes(500_000)
+
+
+def test_a_refusal_ends_the_connection_of_an_application_that_does_not(pair):
+    """Behind the reply comes the end, never a reset; the stream and its descriptors are free at once
+    and after the two seconds that last words may take."""
+    nobody = programs.free_port()
+    proxy = pair()
+    before = [each.sockets() for each in proxy.programs]
+    for early in (b"", b"and at once " * 1000):
+        connection = socks.open_connection(proxy.socks)
+        socks.negotiate(connection)
+        connection.sendall(socks.request_bytes("127.0.0.1", nobody) + early)
+        assert socks.read_reply(connection).rep == socks.CONNECTION_REFUSED
+        assert servers.read_all(connection, seconds(5)) == b""
+        began = time.monotonic()
+        for each in proxy.programs:
+            wait_until(lambda: each.statistics()["streams"] == 0, 1, f"{each.role}'s stream to end")
+        wait_until(lambda: [each.sockets() for each in proxy.programs] == before, 3,
+                   "the descriptors to be given back")
+        assert time.monotonic() - began < seconds(3)
+        assert connection.recv(1) == b""  # still no reset
+        connection.close()
+    assert not proxy.server.lines("given up|reset")
 
 
 def test_the_targets_reset_reaches_the_application(pair, target):
