@@ -280,8 +280,16 @@ void link_supervisor::on_resumed(session_driver&) {
 void link_supervisor::on_resume_failed(session_driver& from, const resume_fail_frame& failure,
                                        link_ptr with) {
     step_limit_.cancel();
-    if (failure.code == resume_failure::try_later ||
-        (failure.code == resume_failure::superseded && from.current_link())) {
+    if (from.current_link()) {
+        // Another server may have answered than the one that has the session. Had that one given
+        // it up, it would have closed the old link, too, and that will be seen.
+        log::info("link to {}: what answered cannot resume the session (code {}); the link that "
+                  "stands goes on",
+                  name_, static_cast<unsigned>(failure.code));
+        with->close();
+        return schedule_dial();
+    }
+    if (failure.code == resume_failure::try_later) {
         with->close();
         return on_dial_failed("the server cannot resume the session now");
     }

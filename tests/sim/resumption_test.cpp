@@ -90,6 +90,34 @@ TEST_CASE("a RESUME of somebody else") {
     }
 }
 
+TEST_CASE("a RESUME that is refused while the old link stands") {
+    const std::array<std::uint8_t, 32> exporter{4, 5, 6};
+    two_sessions both;
+    both.establish();
+    auto& asked = both.client_user.open("request");
+    const auto code = GENERATE(resume_failure::unknown_session, resume_failure::position_lost,
+                               resume_failure::superseded, resume_failure::try_later);
+    both.client.core.make_resume(exporter, both.now);
+    const auto answer = control_frame(encode(resume_fail_frame{code, 0}));
+    CHECK(both.client.core.on_resume_answer(answer, both.now).status ==
+          session::resume_status::failed);
+
+    SECTION("disturbs neither the session nor the link") {
+        both.client_user.send(asked, " goes on", true);
+        REQUIRE(both.run_until([&] {
+            return !both.server_user.streams.empty() && both.server_user.streams[0].ended;
+        }));
+        CHECK(both.server_user.streams[0].received == "request goes on");
+    }
+    SECTION("does not stand in the way of the next one") {
+        both.cut();
+        REQUIRE(both.resume());
+        REQUIRE(both.run_until([&] { return both.server_user.streams.size() == 1; }));
+        CHECK(both.server_user.streams[0].received == "request");
+    }
+    CHECK_FALSE(asked.reset);
+}
+
 TEST_CASE("small turns on a long way hold little memory") {
     // 1,000 turns a second at a round trip of 200 ms, in both directions.
     two_sessions both;

@@ -32,6 +32,7 @@ struct tally {
     std::uint64_t resumes = 0;
     std::uint64_t hand_overs = 0;
     std::uint64_t seamless = 0;
+    std::uint64_t elsewhere = 0;
     std::uint64_t duplicates = 0;
 
     void add(const session_statistics& of) {
@@ -77,6 +78,7 @@ inline constexpr tally_row tally_rows[] = {
     {"resumes", &tally::resumes, true},
     {"hand-overs begun while the old link stood", &tally::hand_overs, true},
     {"of these, without the client ever being detached", &tally::seamless, true},
+    {"RESUMEs that another server refused while the old link stood", &tally::elsewhere, true},
     {"duplicate frames dropped", &tally::duplicates, true},
 };
 

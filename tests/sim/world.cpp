@@ -135,7 +135,7 @@ void world::mishap() {
         auto& c = clients_[random_.below(clients_.size())];
         if (c.end.core.resumable() && c.end.core.attached() && !c.asking) {
             --hand_overs_left_;
-            ask(c);
+            ask(c, random_.chance(1, 4));
         }
     }
     if (plan_.go_away && !gone_away_ && random_.chance(1, 300)) {

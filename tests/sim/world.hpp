@@ -35,7 +35,8 @@ class world {
         std::vector<std::uint8_t> resume; ///< RESUME, as far as the pipe has not taken it.
         client_side* from = nullptr;
         instant accepted_until{};
-        bool accepted = false; ///< Whether its first frame has been read.
+        bool elsewhere = false; ///< Whether it leads to a server that has no sessions.
+        bool accepted = false;  ///< Whether its first frame has been read.
     };
     struct client_side {
         client_side(const session_settings& settings, std::uint64_t seed, instant now)
@@ -93,7 +94,7 @@ class world {
     bool mind_link(link& l);
     void accept_hello(link& l);
     void accept_resume(link& l);
-    void ask(client_side& c);
+    void ask(client_side& c, bool elsewhere = false);
     bool hear_answer(client_side& c);
     void close_by_client(link& l);
     void close_by_server(link& l);

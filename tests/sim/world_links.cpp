@@ -46,8 +46,9 @@ world::link& world::dial(client_side& from) {
     return l;
 }
 
-void world::ask(client_side& c) {
+void world::ask(client_side& c, bool elsewhere) {
     auto& l = dial(c);
+    l.elsewhere = elsewhere;
     c.asking = &l;
     c.handing_over = c.end.core.attached();
     c.asking_until = now_ + seconds(5);
@@ -129,9 +130,15 @@ bool world::hear_answer(client_side& c) {
     case session::resume_status::failed:
         require(result.failure.code == resume_failure::unknown_session,
                 "a RESUME failed for another reason than that the session is over");
-        require(!c.peer || c.peer->end.core.closed(), "the server does not know a session it has");
         close_by_client(l);
         c.asking = nullptr;
+        if (core.attached()) {
+            // The old link goes on; if the server has given the session up, its end will be seen.
+            if (l.elsewhere) ++tally_.elsewhere;
+            return true;
+        }
+        require(l.elsewhere || !c.peer || c.peer->end.core.closed(),
+                "the server does not know a session it has");
         core.close(close_code::normal, errc::resume_refused, "");
         c.end.settle();
         return true;
@@ -202,7 +209,7 @@ void world::accept_resume(link& l) {
     require(frame.has_value(), "a RESUME cannot be decoded");
     std::optional<resume_fail_frame> failure = resume_fail_frame{};
     for (auto& s : servers_) {
-        if (s.end.core.id() != frame->id || !s.end.core.resumable()) continue;
+        if (l.elsewhere || s.end.core.id() != frame->id || !s.end.core.resumable()) continue;
         failure = s.end.core.on_resume(*frame, l.exporter, now_);
         if (failure) break;
         // The client learns of the end of its old link before the answer, or not at all.

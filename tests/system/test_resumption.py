@@ -295,6 +295,63 @@ def test_dialling_anew_on_request(talking):
         proxy.talk.say()
 
 
+@pytest.fixture
+def talking_to_one_of_two(talking, new_pair, target):
+    """A conversation with one of two servers that know nothing of each other; the way to them is a
+    balancer that sends the next link to the other one."""
+
+    def start(**options):
+        proxy = talking(**options)
+        other = new_pair(server=options.get("server"))
+        proxy.other = other.start_server()
+        proxy.relay.do(f"target {proxy.other.address}")
+        return proxy
+
+    return start
+
+
+STANDS = "the link that stands goes on"
+
+
+def test_a_doubted_link_goes_on_when_another_server_answers(talking_to_one_of_two):
+    proxy = talking_to_one_of_two()
+    for number in range(1, 4):
+        proxy.client.send(signal.SIGUSR2)
+        proxy.client.wait_for_log(STANDS, count=number)
+        proxy.talk.say()
+    wait_until(lambda: proxy.relay.stats()["live"] == 1, 10, proxy.relay.stats)
+    assert proxy.relay.stats()["accepted"] == 4  # one dial for each doubt
+    proxy.relay.do(f"target {proxy.server.address}")
+    proxy.client.send(signal.SIGUSR2)
+    proxy.client.wait_for_log(LINK_BACK)
+    proxy.talk.say()
+    assert not proxy.client.lines("streams are reset")
+    assert proxy.echo.accepted == 1
+
+
+@pytest.mark.parametrize("end", ["cut", "swallow on"])
+def test_a_doubted_link_that_is_dead_is_given_up_when_another_server_answers(talking_to_one_of_two,
+                                                                             end):
+    """Its end is seen, or keepalive finds out; then the session is over and the next one is good."""
+    proxy = talking_to_one_of_two(client=QUICK_KEEPALIVE)
+    proxy.relay.do(end)
+    proxy.client.send(signal.SIGUSR2)
+    with pytest.raises(ConnectionResetError):
+        servers.read_all(proxy.talk.connection, seconds(10))
+    assert socks.rep_for(proxy.socks, "127.0.0.1", proxy.echo.port) == socks.SUCCEEDED
+    assert "does not know the session any more: 1 streams are reset" in proxy.client.log()
+
+
+def test_a_server_that_gives_the_session_up_ends_the_old_link(talking):
+    """The other half of the rule: when the right server refuses RESUME, the old link's end comes."""
+    proxy = talking()
+    users = [{"name": "alice", "token": "another-token-of-sufficient-length-0123"}]
+    proxy.server.reload({**proxy.server.config, "users": users})
+    proxy.client.send(signal.SIGUSR2)
+    with pytest.raises(ConnectionResetError):
+        servers.read_all(proxy.talk.connection, seconds(10))
+
+
 def test_a_dial_that_hangs_is_begun_anew_on_request(talking, target):
     """Also while the link stands: the dial under way may have begun on a network that is gone."""
     proxy = talking(client={"timeouts": {"handshake": "60s"}})
