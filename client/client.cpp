@@ -30,6 +30,11 @@ file_states look_at_certificates(const config& settings) {
     return look_at({settings.tls.ca, settings.tls.cert, settings.tls.key});
 }
 
+/// How many of `links` the worker of this number holds.
+std::uint32_t share_of(std::uint32_t links, std::uint32_t number, std::uint32_t workers) {
+    return links / workers + (number < links % workers ? 1 : 0);
+}
+
 /// What is left to do when streams had their time to end.
 constexpr std::chrono::seconds stop_margin{5};
 
@@ -40,10 +45,12 @@ class program {
           first_look_(look_at_certificates(settings)),
           recipe_(make_recipe(std::move(settings))),
           budget_(recipe_->settings.memory.total) {
-        const auto threads = recipe_->settings.threads;
+        // A thread without a link would have nothing to do.
+        const auto threads = std::min(recipe_->settings.threads, recipe_->settings.links);
         budget_.on_full([this] { return stalled_.begin(); });
         for (std::uint32_t i = 0; i < threads; ++i) {
-            workers_.push_back(std::make_unique<worker>(budget_, recipe_, links_each()));
+            workers_.push_back(std::make_unique<worker>(
+                budget_, recipe_, share_of(recipe_->settings.links, i, threads)));
             stalled_.enlist(workers_.back()->thread());
         }
         for (const auto& each : workers_)
@@ -80,12 +87,6 @@ class program {
     }
 
   private:
-    /// Each worker holds its share of the links, and at least one.
-    std::uint32_t links_each() const {
-        const auto& settings = recipe_->settings;
-        return std::max(1U, (settings.links + settings.threads - 1) / settings.threads);
-    }
-
     static void run_worker(worker& one) {
         asio::post(one.context(), [&one] { one.start(); });
         const auto work = asio::make_work_guard(one.context());
@@ -158,6 +159,11 @@ class program {
                              recipe_->settings.threads);
                 loaded.settings.threads = recipe_->settings.threads;
             }
+            if (loaded.settings.links < workers_.size())
+                log::warning("\"links\" is below the number of threads, which cannot change while "
+                             "the client runs: there are {} links to each server until it is "
+                             "started anew",
+                             workers_.size());
             auto seen = look_at_certificates(loaded.settings);
             const auto next = make_recipe(std::move(loaded.settings));
             log::open(next->settings.log);
@@ -180,9 +186,15 @@ class program {
     void use(const std::shared_ptr<const link_recipe>& next, file_states seen) {
         recipe_ = next;
         watch_certificates(std::move(seen));
-        const auto links = links_each();
         const bool shared = workers_.size() > 1;
-        on_all([next, links, shared](worker& each) { each.reload(next, links, shared); });
+        const auto threads = static_cast<std::uint32_t>(workers_.size());
+        // Each thread listens, so each needs a link.
+        const auto links = std::max(next->settings.links, threads);
+        for (std::uint32_t i = 0; i < threads; ++i)
+            asio::post(workers_[i]->context(),
+                       [next, shared, share = share_of(links, i, threads), at = workers_[i].get()] {
+                           at->reload(next, share, shared);
+                       });
     }
 
     // ---- Certificates

@@ -139,7 +139,7 @@ void bind_config(config_section& root, config& config) {
         "Whether the server may be a version 1 peer, which has no authentication and no flow "
         "control.");
     root.field("threads", config.threads, kinds::number(1, 256),
-               "Threads to spread the links over.");
+               "Threads to spread the links over, and no more than there are `links`.");
     bind_log(root, config.log);
 }
 
