@@ -6,6 +6,7 @@
 #include "protocol/program/certificate_watch.hpp"
 #include "protocol/program/config_error.hpp"
 #include "protocol/program/log.hpp"
+#include "protocol/program/resources.hpp"
 #include "protocol/program/service_manager.hpp"
 #include "protocol/program/share_link.hpp"
 
@@ -40,8 +41,9 @@ constexpr std::chrono::seconds stop_margin{5};
 
 class program {
   public:
-    program(const command_line& line, config settings)
+    program(const command_line& line, config settings, std::uint64_t file_limit)
         : line_(line),
+          files_(file_limit),
           first_look_(look_at_certificates(settings)),
           recipe_(make_recipe(std::move(settings))),
           budget_(recipe_->settings.memory.total) {
@@ -50,7 +52,7 @@ class program {
         budget_.on_full([this] { return stalled_.begin(); });
         for (std::uint32_t i = 0; i < threads; ++i) {
             workers_.push_back(std::make_unique<worker>(
-                budget_, recipe_, share_of(recipe_->settings.links, i, threads)));
+                budget_, recipe_, share_of(recipe_->settings.links, i, threads), files_));
             stalled_.enlist(workers_.back()->thread());
         }
         for (const auto& each : workers_)
@@ -219,6 +221,7 @@ class program {
     }
 
     command_line line_;
+    file_limit_check files_;
     service_manager manager_;
     file_states first_look_;
     std::shared_ptr<const link_recipe> recipe_;
@@ -242,7 +245,7 @@ void check(const command_line& line) {
         std::fprintf(stderr, "muxsocks-client: warning: %s\n", warning.c_str());
 }
 
-int run(const command_line& given) {
+int run(const command_line& given, std::uint64_t file_limit) {
     auto line = given;
     // A reload has nothing left to read there.
     if (line.link_file == "-") line.link_text = read_link_file("-");
@@ -250,7 +253,7 @@ int run(const command_line& given) {
     log::open(loaded.settings.log);
     for (const auto& warning : loaded.warnings)
         log::warning("{}", warning);
-    program running(line, std::move(loaded.settings));
+    program running(line, std::move(loaded.settings), file_limit);
     return running.run();
 }
 

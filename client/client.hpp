@@ -5,13 +5,16 @@
 
 #include "protocol/program/command_line.hpp"
 
+#include <cstdint>
+
 namespace muxsocks::client {
 
 /// Reads the configuration and everything it names. Throws config_error with a sentence; warnings
 /// go to standard error.
 void check(const command_line& line);
 
-/// Runs until SIGTERM or SIGINT; returns the exit code. Throws at start-up only.
-int run(const command_line& given);
+/// Runs until SIGTERM or SIGINT; returns the exit code. Throws at start-up only. `file_limit`: how
+/// many files this process may open.
+int run(const command_line& given, std::uint64_t file_limit);
 
 } // namespace muxsocks::client

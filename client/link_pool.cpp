@@ -24,10 +24,12 @@ instant now() { return std::chrono::steady_clock::now(); }
 } // namespace
 
 link_pool::link_pool(link_thread& thread, const dial_services& services,
-                     std::shared_ptr<const link_recipe> recipe, std::uint32_t links)
+                     std::shared_ptr<const link_recipe> recipe, std::uint32_t links,
+                     file_limit_check& files)
     : thread_(thread),
       services_(services),
       recipe_(std::move(recipe)),
+      files_(files),
       tick_(thread.clock(), [this] { on_tick(); }) {
     make_slots(links);
 }
@@ -162,6 +164,7 @@ void link_pool::wake_links() {
 
 void link_pool::on_link_available(link_supervisor& from) {
     if (draining_) return;
+    check_files(from);
     // A better server is back: the worse ones take no new streams.
     if (const auto back = slot_of(from)) {
         if (back->successor.get() == &from) retire(*back);
@@ -173,6 +176,18 @@ void link_pool::on_link_available(link_supervisor& from) {
     asio::post(thread_.context(), [this, alive = std::weak_ptr<int>(alive_)] {
         if (!alive.expired()) serve_waiting();
     });
+}
+
+void link_pool::check_files(const link_supervisor& up) {
+    const auto& core = up.driver()->core();
+    if (core.version() == 1) return; // It announces no limit.
+    const auto& settings = recipe_->settings;
+    const auto servers =
+        std::count_if(settings.servers.begin(), settings.servers.end(),
+                      [&](const auto& each) { return each.priority == up.server().priority; });
+    const auto links = static_cast<std::uint64_t>(servers) * settings.links;
+    if (const auto warning = files_.check(links * core.peer_max_streams()))
+        log::warning("{}", *warning);
 }
 
 void link_pool::on_link_retiring(link_supervisor& from) {

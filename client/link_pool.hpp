@@ -7,6 +7,7 @@
 
 #include "client/link_supervisor.hpp"
 #include "client/proxied_connection.hpp"
+#include "protocol/program/resources.hpp"
 
 #include <list>
 #include <memory>
@@ -17,7 +18,8 @@ namespace muxsocks::client {
 class link_pool final : public request_sink, public link_supervisor::watcher {
   public:
     link_pool(link_thread& thread, const dial_services& services,
-              std::shared_ptr<const link_recipe> recipe, std::uint32_t links);
+              std::shared_ptr<const link_recipe> recipe, std::uint32_t links,
+              file_limit_check& files);
     ~link_pool();
 
     void start();
@@ -64,11 +66,13 @@ class link_pool final : public request_sink, public link_supervisor::watcher {
     /// Shortens the pauses before dials: a request waits, or the network is another one.
     void hurry_all();
     void retire(slot& from);
+    void check_files(const link_supervisor& up);
     void on_tick();
 
     link_thread& thread_;
     dial_services services_;
     std::shared_ptr<const link_recipe> recipe_;
+    file_limit_check& files_;
     relay_timeouts relay_timeouts_;
     std::vector<slot> slots_; ///< By priority.
     std::list<std::unique_ptr<link_supervisor>> retiring_;

@@ -12,7 +12,7 @@
 
 int main(int argc, char** argv) {
     using namespace muxsocks;
-    prepare_process();
+    const auto file_limit = prepare_process();
     try {
         if (const auto code = client::run_subcommand(argc, argv)) return *code;
         const auto line = parse_command_line(program_role::client, argc, argv);
@@ -28,7 +28,7 @@ int main(int argc, char** argv) {
             std::puts("the configuration is good");
             return exit_ok;
         case command_line::action_type::run:
-            return client::run(line);
+            return client::run(line, file_limit);
         }
     } catch (const usage_error& error) {
         std::fprintf(stderr, "muxsocks-client: %s\n", error.what());

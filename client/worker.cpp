@@ -20,13 +20,13 @@ std::shared_ptr<const socks5::credentials> make_credentials(const config& settin
 } // namespace
 
 worker::worker(memory_budget& budget, std::shared_ptr<const link_recipe> recipe,
-               std::uint32_t links)
+               std::uint32_t links, file_limit_check& files)
     : thread_(budget),
       resolver_(thread_.context(), thread_.clock(), {}),
       services_{thread_.context(), thread_.clock(), resolver_, 250ms, false},
       recipe_(std::move(recipe)),
       credentials_(make_credentials(recipe_->settings)),
-      pool_(thread_, services_, recipe_, links),
+      pool_(thread_, services_, recipe_, links, files),
       drain_check_(thread_.clock(), [this] { check_drained(); }) {}
 
 worker::~worker() { stop(); }

@@ -2,7 +2,7 @@
 
 /// \file
 /// One thread of the client: its listeners, its links, and the streams between them. Nothing is
-/// shared with other workers but configuration and the memory budget.
+/// shared with other workers but configuration, the memory budget and the limit of files.
 
 #include "client/link_pool.hpp"
 #include "client/socks_connection.hpp"
@@ -16,7 +16,8 @@ namespace muxsocks::client {
 class worker {
   public:
     /// `links`: how many this worker holds to each server.
-    worker(memory_budget& budget, std::shared_ptr<const link_recipe> recipe, std::uint32_t links);
+    worker(memory_budget& budget, std::shared_ptr<const link_recipe> recipe, std::uint32_t links,
+           file_limit_check& files);
     ~worker();
     worker(const worker&) = delete;
     worker& operator=(const worker&) = delete;

@@ -226,6 +226,8 @@ class session {
     std::uint32_t resume_timeout_ms() const { return settings_.resume_timeout_ms; }
     std::size_t stream_count() const { return table_.size(); }
     std::size_t opening_count() const { return opening_count_; }
+    /// How many streams the peer takes at once.
+    std::uint32_t peer_max_streams() const { return peer_max_streams_; }
     duration rtt() const { return keepalive_.rtt(); }
     instant last_heard() const { return keepalive_.last_heard(); }
     /// Since when counted frames are unacknowledged; none while all are.

@@ -104,6 +104,12 @@ std::optional<std::string> file_limit_warning(std::uint64_t limit, std::uint64_t
            "; raise the hard limit (LimitNOFILE= of systemd, \"ulimit -Hn\").";
 }
 
+std::optional<std::string> file_limit_check::check(std::uint64_t streams) {
+    auto warning = file_limit_warning(limit_, streams);
+    if (!warning || said_.exchange(true)) return std::nullopt;
+    return warning;
+}
+
 std::uint64_t usable_memory(const fs::path& root) {
     std::uint64_t memory = host_memory(root).value_or(memory_fallback);
     std::ifstream groups(root / "proc/self/cgroup");

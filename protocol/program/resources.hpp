@@ -4,6 +4,7 @@
 /// What the system lets this process use (memory, cores, open files), and what a process sets up
 /// about itself before it does anything else.
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -23,6 +24,19 @@ std::uint64_t raise_file_limit();
 /// each) beside some hundred files for everything else; nothing if they do.
 [[nodiscard]] std::optional<std::string> file_limit_warning(std::uint64_t limit,
                                                             std::uint64_t streams);
+
+/// Says so once if the limit does not carry what is allowed, for a program that learns only while
+/// it runs how many streams that is. Any thread.
+class file_limit_check {
+  public:
+    explicit file_limit_check(std::uint64_t limit) : limit_(limit) {}
+    /// The sentence, the first time that there is one.
+    [[nodiscard]] std::optional<std::string> check(std::uint64_t streams);
+
+  private:
+    std::uint64_t limit_;
+    std::atomic<bool> said_{false};
+};
 
 /// Bytes of memory that this process may use: the host's, or the limit of its cgroup (version 1 or
 /// 2, the lowest of the chain) where that is less. `root` is "/" but for tests, which lay /proc and

@@ -83,6 +83,12 @@ TEST_CASE("the limit of open files") {
         CHECK_THAT(file_limit_warning(1024, 16'384).value(),
                    contains("1024 files") && contains("16384 streams") && contains("16512"));
     }
+    SECTION("is worth it once") {
+        file_limit_check once(1024);
+        CHECK_FALSE(once.check(896));
+        CHECK(once.check(897) == file_limit_warning(1024, 897));
+        CHECK_FALSE(once.check(897));
+    }
     ::setrlimit(RLIMIT_NOFILE, &before);
 }
 

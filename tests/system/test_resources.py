@@ -195,6 +195,22 @@ def test_a_client_without_descriptors_neither_spins_nor_dies(new_pair, target):
     talk.close()
 
 
+def test_a_client_warns_once_that_its_files_do_not_carry_the_streams(new_pair):
+    """As many as the server announces, on each link."""
+    proxy = new_pair(server={"limits": {"streams": 500}}, client={"links": 2}, relay=[])
+    proxy.start_server()
+    proxy.start_client(prefix=["prlimit", "--nofile=1127:1127"])
+    proxy.wait_for_link(2)
+    proxy.client.wait_for_log("may open 1127 files, but 1000 streams at once need 1128")
+    proxy.relay.do("cut")
+    proxy.client.wait_for_log("link to .* is back", count=2)
+    assert len(proxy.client.lines("may open")) == 1
+    proxy.client.stop()
+    proxy.start_client(prefix=["prlimit", "--nofile=1128:1128"])
+    proxy.wait_for_link(2)
+    assert not proxy.client.lines("may open")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif("undefined" in programs.sanitizer(),
                     reason="UBSan asks with pipe() whether an object's memory can be read, which "
