@@ -62,7 +62,10 @@ class program {
             signals_->add(signal);
         auto& first = *workers_.front();
         trouble_ = std::make_unique<trouble_watch>(
-            first.context(), first.clock(), [this](const char* reason) { suspect_all(reason); });
+            first.context(), first.clock(),
+            [this](const char* reason, std::chrono::nanoseconds slept) {
+                suspect_all(reason, slept);
+            });
         std::vector<asio::io_context*> contexts;
         for (const auto& each : workers_)
             contexts.push_back(&each->context());
@@ -122,8 +125,8 @@ class program {
         }
     }
 
-    void suspect_all(const char* reason) {
-        on_all([reason](worker& each) { each.suspect_all(reason); });
+    void suspect_all(const char* reason, std::chrono::nanoseconds slept = {}) {
+        on_all([reason, slept](worker& each) { each.suspect_all(reason, slept); });
     }
 
     void drain() {

@@ -257,11 +257,11 @@ void link_pool::on_tick() {
     wake_links();
 }
 
-void link_pool::suspect_all(const char* reason) {
+void link_pool::suspect_all(const char* reason, std::chrono::nanoseconds slept) {
     for (auto& each : slots_)
-        each.supervisor->suspect(reason);
+        each.supervisor->suspect(reason, slept);
     for (auto& each : retiring_)
-        each->suspect(reason);
+        each->suspect(reason, slept);
 }
 
 void link_pool::reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t links) {

@@ -25,7 +25,7 @@ class link_pool final : public request_sink, public link_supervisor::watcher {
     void start();
     void submit(pending_request request) override;
     /// The network has changed or the machine has slept: every link is doubted.
-    void suspect_all(const char* reason);
+    void suspect_all(const char* reason, std::chrono::nanoseconds slept);
     /// Changes to what a reload brought: links whose settings are the same are not disturbed.
     void reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t links);
     /// No new streams; `idle()` once those that run have ended.

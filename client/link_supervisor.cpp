@@ -152,8 +152,10 @@ void link_supervisor::hurry() {
     pause_.expires_after(std::chrono::milliseconds(jitter(random_)));
 }
 
-void link_supervisor::suspect(const char* reason) {
+void link_supervisor::suspect(const char* reason, std::chrono::nanoseconds slept) {
     if (driver_ && driver_->current_link()) {
+        if (driver_->core().last_heard() > doubted_at_) slept_ = {};
+        slept_ += slept;
         abandon_dial();
         return doubt(reason);
     }
@@ -164,8 +166,15 @@ void link_supervisor::suspect(const char* reason) {
 
 void link_supervisor::doubt(const char* reason) {
     log::info("link to {}: {}; checking it and dialling another one", name_, reason);
+    doubted_at_ = std::chrono::steady_clock::now();
     driver_->probe();
     if (driver_->core().resumable()) dial();
+}
+
+bool link_supervisor::slept_too_long() const {
+    const auto& core = driver_->core();
+    return core.last_heard() < doubted_at_ &&
+           slept_ > std::chrono::milliseconds(core.resume_timeout_ms());
 }
 
 bool link_supervisor::abandon_dial() {
@@ -280,7 +289,8 @@ void link_supervisor::on_resumed(session_driver&) {
 void link_supervisor::on_resume_failed(session_driver& from, const resume_fail_frame& failure,
                                        link_ptr with) {
     step_limit_.cancel();
-    if (from.current_link()) {
+    const bool for_good = failure.code == resume_failure::unknown_session && slept_too_long();
+    if (from.current_link() && !for_good) {
         // Another server may have answered than the one that has the session. Had that one given
         // it up, it would have closed the old link, too, and that will be seen.
         log::info("link to {}: what answered cannot resume the session (code {}); the link that "

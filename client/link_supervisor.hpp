@@ -44,8 +44,8 @@ class link_supervisor : private session_driver::delegate, private link::owner {
     void hurry();
     /// The link may be dead: probes it and dials a second one beside it. A dial under way may be in
     /// vain (it began on the network that was) and is begun anew; a pause before one ends. After a
-    /// resumption nothing has changed for the streams.
-    void suspect(const char* reason);
+    /// resumption nothing has changed for the streams. `slept`: for how long the machine has.
+    void suspect(const char* reason, std::chrono::nanoseconds slept);
     /// Looks for silence on a link that owes us acknowledgements, and gives up a session that has
     /// been without a link for too long. Call it about once a second.
     void check();
@@ -93,6 +93,8 @@ class link_supervisor : private session_driver::delegate, private link::owner {
 
     void dial();
     void doubt(const char* reason);
+    /// Whether the server has certainly given the session up, though the link stands.
+    bool slept_too_long() const;
     /// Whether there was a dial to give up, from the name's look-up to the answer to RESUME.
     bool abandon_dial();
     void on_connected(std::error_code error, tcp_socket socket);
@@ -119,6 +121,8 @@ class link_supervisor : private session_driver::delegate, private link::owner {
     std::chrono::milliseconds back_off_{250};
     std::chrono::steady_clock::time_point since_{};
     std::optional<std::chrono::steady_clock::time_point> detached_since_;
+    std::chrono::steady_clock::time_point doubted_at_{}; ///< When the link was last doubted.
+    std::chrono::nanoseconds slept_{0}; ///< By the machine, since the link was last heard.
     unsigned failures_ = 0;
     bool spoke_v2_ = false;
     bool retired_ = false;

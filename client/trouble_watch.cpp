@@ -84,7 +84,7 @@ std::string describe_network() {
 } // namespace
 
 trouble_watch::trouble_watch(asio::io_context& context, deadlines& clock,
-                             std::function<void(const char*)> on_trouble)
+                             trouble_handler on_trouble)
     : on_trouble_(std::move(on_trouble)),
       netlink_(context.get_executor()),
       settle_(clock, [this] { on_settled(); }),
@@ -141,14 +141,14 @@ void trouble_watch::on_settled() {
     auto now = describe_network();
     if (now == network_) return;
     network_ = std::move(now);
-    on_trouble_("the network has changed");
+    on_trouble_("the network has changed", {});
 }
 
 void trouble_watch::on_tick() {
     tick_.expires_after(watch_interval);
     const auto slept = time_asleep();
     const auto more = slept - std::exchange(slept_, slept);
-    if (more >= sleep_noticed) on_trouble_("the machine has slept");
+    if (more >= sleep_noticed) on_trouble_("the machine has slept", more);
 }
 
 } // namespace muxsocks::client

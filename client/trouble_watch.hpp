@@ -10,6 +10,7 @@
 
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 
+#include <chrono>
 #include <functional>
 #include <string>
 
@@ -17,9 +18,10 @@ namespace muxsocks::client {
 
 class trouble_watch {
   public:
-    /// `on_trouble` gets a reason for the log; it is called from the context's thread.
-    trouble_watch(asio::io_context& context, deadlines& clock,
-                  std::function<void(const char* reason)> on_trouble);
+    /// `on_trouble` gets a reason for the log, and how long the machine has slept, else zero; it is
+    /// called from the context's thread.
+    using trouble_handler = std::function<void(const char* reason, std::chrono::nanoseconds slept)>;
+    trouble_watch(asio::io_context& context, deadlines& clock, trouble_handler on_trouble);
     trouble_watch(const trouble_watch&) = delete;
     trouble_watch& operator=(const trouble_watch&) = delete;
 
@@ -33,7 +35,7 @@ class trouble_watch {
     void on_settled();
     void on_tick();
 
-    std::function<void(const char*)> on_trouble_;
+    trouble_handler on_trouble_;
     asio::posix::basic_stream_descriptor<executor> netlink_;
     deadline settle_; ///< A change comes as a burst of messages: judged when it has settled.
     deadline tick_;

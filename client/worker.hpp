@@ -32,7 +32,9 @@ class worker {
     // The rest runs in the worker's own thread.
     void start();
     void reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t links, bool shared);
-    void suspect_all(const char* reason) { pool_.suspect_all(reason); }
+    void suspect_all(const char* reason, std::chrono::nanoseconds slept) {
+        pool_.suspect_all(reason, slept);
+    }
     /// Stops listening; `drained` is called when the last stream has ended or the time is over.
     void drain(std::function<void()> drained);
     void stop();

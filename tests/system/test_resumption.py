@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from support import programs, servers, socks
+from support import muxsocks, programs, servers, socks
 from support.deadline import seconds, wait_until
 from support.exact import transfers
 
@@ -205,6 +205,31 @@ def test_a_sleeping_machine_notices_when_it_wakes_up(talking, new_pair, target, 
     began = time.monotonic()
     talk.say()
     assert time.monotonic() - began < seconds(3)
+    talk.close()
+
+
+def test_a_machine_that_slept_too_long_does_not_wait_for_its_old_link(new_pair, target, folder):
+    """The server has given the session up meanwhile, and what it said about that did not arrive: the
+    next session begins long before keepalive would find out."""
+    if programs.sanitizer():
+        pytest.skip("a sanitizer's own library must come first")
+    clock = folder / "boot-clock"
+    clock.write_text("0")
+    proxy = new_pair(server={**QUICK_KEEPALIVE, "resume": {"timeout": "500ms"}}, relay=[])
+    proxy.start_server()
+    proxy.start_client(env={"LD_PRELOAD": programs.binary("libmuxsocks-boot-clock.so"),
+                            "MUXSOCKS_BOOT_CLOCK": str(clock)})
+    talk = Conversation(proxy, target(servers.echo))
+    talk.say()
+    proxy.relay.do("swallow on")
+    proxy.server.wait_for_log("link from .* closed: the link was lost")
+    assert not proxy.client.lines(muxsocks.LINK_DOWN)
+    clock.write_text("600000")
+    began = time.monotonic()
+    with pytest.raises(ConnectionResetError):
+        servers.read_all(talk.connection, seconds(10))
+    proxy.wait_for_link(2)
+    assert time.monotonic() - began < seconds(2.5)
     talk.close()
 
 
