@@ -60,7 +60,7 @@ void receive_batch(benchmark::State& state) {
     for (auto _ : state) {
         pair.now += between_batches;
         pair.server.on_bytes(batch, pair.now);
-        take_events(pair.server);
+        take_events(pair.server, pair.now);
         while (pair.server.wants_turn())
             lay_turn(pair.server, pair.now, keep, [](const read_slot&) {});
     }

@@ -68,9 +68,9 @@ void session_pair::exchange() {
         const auto up = lay_turn(client, now, keep, nothing);
         client_frames_ += counted_frames(up);
         server.on_bytes(up, now);
-        take_events(server, accept);
+        take_events(server, now, accept);
         client.on_bytes(lay_turn(server, now, keep, nothing), now);
-        take_events(client);
+        take_events(client, now);
     }
 }
 

@@ -37,7 +37,7 @@ class session_pair {
 /// Hands out the events of received bytes, and consumes what became readable; `on_opened(stream&)`
 /// takes up new streams.
 template <typename Opened>
-void take_events(session& to, Opened on_opened) {
+void take_events(session& to, instant now, Opened on_opened) {
     std::array<bytes_view, 16> views;
     while (const auto what = to.next_event()) {
         if (what->type == event::kind::opened) on_opened(*what->subject);
@@ -47,13 +47,13 @@ void take_events(session& to, Opened on_opened) {
             std::size_t bytes = 0;
             for (const auto view : std::span(views).first(used))
                 bytes += view.size();
-            to.consume(s, bytes);
+            to.consume(s, bytes, now);
         }
     }
     to.end_batch();
 }
-inline void take_events(session& to) {
-    take_events(to, [](stream&) {});
+inline void take_events(session& to, instant now) {
+    take_events(to, now, [](stream&) {});
 }
 
 /// One turn; `read(slot)` answers each slot with on_read().

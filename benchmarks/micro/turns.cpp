@@ -51,7 +51,7 @@ class sender {
         ack[frame_header_size] = static_cast<std::uint8_t>(control_type::ack);
         store_u64(ack.data() + frame_header_size + 1, laid_);
         pair_.client.on_bytes(ack, pair_.now);
-        take_events(pair_.client);
+        take_events(pair_.client, pair_.now);
     }
 
     session_pair pair_;
