@@ -108,6 +108,11 @@ def compiler_warnings(printed):
                       without_colours, re.MULTILINE)
 
 
+def has_buildkit():
+    ended = subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False)
+    return ended.returncode == 0
+
+
 def build_programs(suite, builder="0"):
     """Both images on a suite, as {role: name}; the base image is made if need be. A suite's own
     compiler has to be content."""
