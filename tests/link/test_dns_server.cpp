@@ -137,13 +137,16 @@ void dns_server::answer(const bytes& message, bool udp, Send send) {
         found == script_.end() ? dns_reply{.code = rcode::no_name} : found->second;
     if (reply.silent) return;
     const bytes encoded = encode(message, asked, reply, udp);
-    if (reply.delay.count() == 0) {
+    const auto now = std::chrono::steady_clock::now();
+    const auto known_at =
+        known_at_.try_emplace({asked.name, asked.type}, now + reply.delay).first->second;
+    if (known_at <= now) {
         send(encoded);
         return;
     }
     pending_.emplace_front(context_);
     const auto place = pending_.begin();
-    place->timer.expires_after(reply.delay);
+    place->timer.expires_at(known_at);
     place->timer.async_wait(
         [this, alive = alive_, place, send, encoded](const boost::system::error_code&) {
             if (*alive == nullptr) return;

@@ -25,6 +25,8 @@ enum class rcode : std::uint8_t { ok = 0, format = 1, failure = 2, no_name = 3, 
 struct dns_reply {
     std::vector<std::string> addresses{};
     rcode code = rcode::ok;
+    /// From the first question on: until the server has found out, as one that asks others. (c-ares
+    /// asks again meanwhile, and from version 1.34 on takes no answer to a question before.)
     std::chrono::milliseconds delay{0};
     /// Whether it is never sent.
     bool silent = false;
@@ -90,6 +92,7 @@ class dns_server {
     std::array<std::uint8_t, 1500> datagram_{};
     std::map<std::pair<std::string, record>, dns_reply> script_;
     std::map<std::pair<std::string, record>, int> asked_;
+    std::map<std::pair<std::string, record>, std::chrono::steady_clock::time_point> known_at_;
     int total_ = 0;
     int over_tcp_ = 0;
     std::list<pending> pending_;
