@@ -25,7 +25,8 @@ namespace muxsocks {
 struct link_options {
     std::string congestion;                         ///< TCP_CONGESTION; empty: the system's.
     std::chrono::milliseconds user_timeout{35'000}; ///< TCP_USER_TIMEOUT.
-    unsigned notsent_lowat = 128 * 1024;            ///< TCP_NOTSENT_LOWAT: nothing overtakes there.
+    /// TCP_NOTSENT_LOWAT at first; socket_queue goes on from there.
+    unsigned notsent_lowat = standing_queue::unsent_max;
 };
 
 /// Sets what every link's socket needs. Failures are not worth a link.
