@@ -39,7 +39,7 @@ std::uint32_t share_of(std::uint32_t links, std::uint32_t number, std::uint32_t 
 /// What is left to do when streams had their time to end.
 constexpr std::chrono::seconds stop_margin{5};
 
-class program {
+class program final : public trouble_watch::watcher {
   public:
     program(const command_line& line, config settings, std::uint64_t file_limit)
         : line_(line),
@@ -61,11 +61,7 @@ class program {
         for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2})
             signals_->add(signal);
         auto& first = *workers_.front();
-        trouble_ = std::make_unique<trouble_watch>(
-            first.context(), first.clock(),
-            [this](const char* reason, std::chrono::nanoseconds slept) {
-                suspect_all(reason, slept);
-            });
+        trouble_ = std::make_unique<trouble_watch>(first.context(), first.clock(), *this);
         std::vector<asio::io_context*> contexts;
         for (const auto& each : workers_)
             contexts.push_back(&each->context());
@@ -123,6 +119,14 @@ class program {
         default:
             return stopping_ ? stop() : drain();
         }
+    }
+
+    void on_network_changed() override {
+        on_all([](worker& each) { each.check_routes(); });
+    }
+
+    void on_slept(std::chrono::nanoseconds time) override {
+        suspect_all("the machine has slept", time);
     }
 
     void suspect_all(const char* reason, std::chrono::nanoseconds slept = {}) {

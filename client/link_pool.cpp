@@ -264,6 +264,13 @@ void link_pool::suspect_all(const char* reason, std::chrono::nanoseconds slept) 
         each->suspect(reason, slept);
 }
 
+void link_pool::check_routes() {
+    for (auto& each : slots_)
+        each.supervisor->check_route();
+    for (auto& each : retiring_)
+        each->check_route();
+}
+
 void link_pool::reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t links) {
     const auto old = std::exchange(recipe_, std::move(recipe));
     const bool same_links = old->settings.same_links(recipe_->settings);

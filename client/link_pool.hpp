@@ -24,8 +24,10 @@ class link_pool final : public request_sink, public link_supervisor::watcher {
 
     void start();
     void submit(pending_request request) override;
-    /// The network has changed or the machine has slept: every link is doubted.
+    /// The machine has slept, or a user asks for it: every link is doubted.
     void suspect_all(const char* reason, std::chrono::nanoseconds slept);
+    /// The network has changed: links whose route has are doubted.
+    void check_routes();
     /// Changes to what a reload brought: links whose settings are the same are not disturbed.
     void reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t links);
     /// No new streams; `idle()` once those that run have ended.

@@ -1,5 +1,6 @@
 #include "client/link_supervisor.hpp"
 
+#include "client/network.hpp"
 #include "protocol/link/crypto.hpp"
 #include "protocol/link/link_error.hpp"
 #include "protocol/link/session_crypto.hpp"
@@ -49,6 +50,7 @@ void link_supervisor::start() {
 void link_supervisor::dial() {
     if (dialing_ || connecting_ || (driver_ && driver_->resuming()) || finished()) return;
     pause_.cancel();
+    if (route_.empty()) route_ = describe_present_route();
     const auto& settings = recipe_->settings;
     connect_options options;
     options.timeout = settings.timeouts.connect;
@@ -69,6 +71,9 @@ void link_supervisor::dial() {
 
 void link_supervisor::on_connected(std::error_code error, tcp_socket socket) {
     if (error) return on_dial_failed("cannot connect: " + error.message());
+    boost::system::error_code gone;
+    peer_ = socket.remote_endpoint(gone).address();
+    route_ = describe_present_route();
     std::optional<tls_engine> engine;
     if (recipe_->tls) {
         auto name = server_.server_name;
@@ -162,6 +167,19 @@ void link_supervisor::suspect(const char* reason, std::chrono::nanoseconds slept
     if (!abandon_dial() && !pause_.is_set()) return;
     log::info("link to {}: {}; dialling anew", name_, reason);
     dial();
+}
+
+void link_supervisor::check_route() {
+    // Networks come and go that no link uses, those of containers for example.
+    const auto before = std::exchange(route_, describe_present_route());
+    if (before == route_)
+        log::debug("link to {}: the network has changed, but not the route there", name_);
+    else
+        suspect("the network has changed", {});
+}
+
+std::string link_supervisor::describe_present_route() const {
+    return peer_.is_unspecified() ? describe_network() : describe_route(peer_);
 }
 
 void link_supervisor::doubt(const char* reason) {

@@ -46,6 +46,8 @@ class link_supervisor : private session_driver::delegate, private link::owner {
     /// vain (it began on the network that was) and is begun anew; a pause before one ends. After a
     /// resumption nothing has changed for the streams. `slept`: for how long the machine has.
     void suspect(const char* reason, std::chrono::nanoseconds slept);
+    /// The network has changed: suspects the link if its route has, or dials if that may help now.
+    void check_route();
     /// Looks for silence on a link that owes us acknowledgements, and gives up a session that has
     /// been without a link for too long. Call it about once a second.
     void check();
@@ -93,6 +95,7 @@ class link_supervisor : private session_driver::delegate, private link::owner {
 
     void dial();
     void doubt(const char* reason);
+    std::string describe_present_route() const;
     /// Whether the server has certainly given the session up, though the link stands.
     bool slept_too_long() const;
     /// Whether there was a dial to give up, from the name's look-up to the answer to RESUME.
@@ -115,6 +118,8 @@ class link_supervisor : private session_driver::delegate, private link::owner {
     driver_ptr driver_;
     std::shared_ptr<happy_eyeballs> dialing_;
     link_ptr connecting_;
+    asio::ip::address peer_; ///< Of the last link that was dialled; unspecified before.
+    std::string route_;      ///< To the peer; before there is one, the network (client/network).
     deadline pause_;
     deadline step_limit_; ///< For the TLS handshake, then for the answer to RESUME.
     std::minstd_rand random_{std::random_device{}()};

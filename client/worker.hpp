@@ -35,6 +35,7 @@ class worker {
     void suspect_all(const char* reason, std::chrono::nanoseconds slept) {
         pool_.suspect_all(reason, slept);
     }
+    void check_routes() { pool_.check_routes(); }
     /// Stops listening; `drained` is called when the last stream has ended or the time is over.
     void drain(std::function<void()> drained);
     void stop();

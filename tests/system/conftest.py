@@ -118,6 +118,13 @@ def network_namespace():
 
 
 @pytest.fixture
+def internet():
+    made = namespace.Internet()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
 def started(folder):
     """Starts any other program: `started(["sshd", ...])` returns a Program, killed at the end."""
     running = []

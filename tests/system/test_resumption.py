@@ -394,19 +394,40 @@ def test_a_dial_that_hangs_is_begun_anew_on_request(talking, target):
         proxy.talk.say()
 
 
-def test_a_change_of_the_network_is_noticed(new_pair, namespace, target):
-    proxy = new_pair()
-    proxy.start_server(prefix=namespace.prefix)
-    proxy.start_client(prefix=namespace.prefix)
-    for number, change in enumerate(["a link with an address", "address del 198.51.100.1/24 dev eth9",
-                                     "address add 198.51.100.1/24 dev eth9",
-                                     "route add default via 198.51.100.9 dev eth9"], start=1):
-        if number == 1:
-            namespace.swallow_network("eth9", "198.51.100.1/24")
-        else:
-            namespace.ip(change)
-        proxy.client.wait_for_log("the network has changed; checking it", count=number)
-        proxy.client.wait_for_log(LINK_BACK, count=number)
+def test_a_change_of_the_route_to_the_server_is_noticed(new_pair, internet):
+    """Another source address, another gateway: the link is dialled anew. A network that the link
+    does not use, such as a container's, does not disturb it."""
+    proxy = new_pair(client={"log": {"level": "debug"}})
+    port = proxy.server_endpoint[1]
+    proxy.server_settings["listen"] = f"{internet.target}:{port}"
+    proxy.client_settings["server"] = f"{internet.target}:{port}"
+    proxy.client_settings["tls"]["server_name"] = "localhost"
+    proxy.start_server(prefix=internet.there.prefix)
+    proxy.start_client(prefix=internet.here.prefix)
+    proxy.client.wait_for_log(muxsocks.LINK_UP)
+    moved = other = 0
+    for command, moves in [
+            ("address add 198.20.0.3/24 dev wire", False),
+            ("route change 198.20.0.0/24 dev wire src 198.20.0.3", True),
+            ("link add br0 type bridge", None), ("address add 172.31.0.1/16 dev br0", None),
+            ("link set br0 up", False),
+            ("route add default via 198.20.0.2 dev wire", False),
+            ("link del br0", False),
+            ("route add 198.20.0.2/32 via 198.20.0.2 dev wire onlink", True)]:
+        internet.here.ip(command)
+        if moves:
+            moved += 1
+            proxy.client.wait_for_log("the network has changed; checking it", count=moved)
+            proxy.client.wait_for_log(LINK_BACK, count=moved)
+        elif moves is False:
+            other += 1
+            proxy.client.wait_for_log("the network has changed, but not the route there", count=other)
+    assert len(proxy.client.lines(LINK_BACK)) == moved
+    assert len(proxy.client.lines("checking it")) == moved
+    internet.here.ip("link set wire down")
+    proxy.client.wait_for_log("the network has changed; checking it", count=moved + 1)
+    internet.here.ip("link set wire up")
+    proxy.client.wait_for_log(LINK_BACK, count=moved + 1)
 
 
 def test_small_turns_on_a_long_way_hold_little_memory(pair, target):

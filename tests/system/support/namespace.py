@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from . import programs
+from . import programs, servers, socks
 
 CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -74,6 +74,34 @@ class Namespace:
         self._holder.kill()
         self._holder.wait()
         self._holder.stdout.close()
+
+
+class Internet:
+    """Two network namespaces with a wire between them: `here`, with server and client, and `there`
+    an echo with a public address, which the server's rules allow without a word."""
+
+    target = "198.20.0.2"
+
+    def __init__(self):
+        self.here, self.there = Namespace(), Namespace()
+        self.here.ip(f"link add wire type veth peer name wire netns {self.there.pid}")
+        for end, address in ((self.here, "198.20.0.1"), (self.there, self.target)):
+            end.ip(f"address add {address}/24 dev wire")
+            end.ip("link set wire up")
+        with self.there.inside():
+            self.echo = servers.TargetServer(servers.echo, host=self.target)
+
+    def talk(self, host="127.0.0.1"):
+        """An echo through the proxy on the client's own default port."""
+        with self.here.inside():
+            with socks.connect((host, 1080), self.target, self.echo.port) as connection:
+                connection.sendall(b"hello")
+                assert servers.read_exactly(connection, 5) == b"hello"
+
+    def stop(self):
+        self.echo.stop()
+        self.here.stop()
+        self.there.stop()
 
 
 def _enter(namespace):
