@@ -31,8 +31,11 @@ class Namespace:
         self.prefix = ["nsenter", f"--net=/proc/{self.pid}/ns/net"]
         self.ip("link set lo up")
 
+    def run(self, command):
+        subprocess.run([*self.prefix, *command.split()], check=True, capture_output=True)
+
     def ip(self, command):
-        subprocess.run([*self.prefix, "ip", *command.split()], check=True, capture_output=True)
+        self.run(f"ip {command}")
 
     def swallow_network(self, name, address):
         """A network whose hosts never answer: the packets leave on a virtual wire without ARP, at
