@@ -20,6 +20,7 @@ nothing failed.
 """
 
 import argparse
+import collections
 import concurrent.futures
 import dataclasses
 import importlib.util
@@ -225,8 +226,10 @@ def failed_tests(report, late_only=False):
 
 
 def skip_reasons(text):
-    reasons = re.findall(r"^SKIPPED \[(\d+)\] \S+ (.*)$", text, re.MULTILINE)
-    return "; ".join(f"{reason} ({number})" for number, reason in reasons)
+    reasons = collections.Counter()
+    for number, reason in re.findall(r"^SKIPPED \[(\d+)\] \S+ (.*)$", text, re.MULTILINE):
+        reasons[reason.removeprefix("skipped: ")] += int(number)
+    return "; ".join(f"{reason} ({number})" for reason, number in reasons.items())
 
 
 def run_pytest(preset, label, folder, *options, again=False):
