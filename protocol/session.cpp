@@ -20,6 +20,7 @@ session::session(session_settings settings, instant now)
       replay_(*settings_.pool, account_, settings_.replay),
       keepalive_(settings_.keepalive),
       flood_(settings_.flood),
+      first_seen_(settings_.first_frame_seen),
       now_(now),
       stream_limit_(settings_.max_streams) {
     settings_.initial_window = static_cast<std::uint32_t>(

@@ -48,6 +48,8 @@ struct session_settings {
     std::uint32_t resume_timeout_ms = 120'000; ///< Server: how long it keeps a detached session.
     bool channel_binding = true; ///< HELLO feature bit 0; must be equal on both sides.
     bool allow_v1 = false;
+    /// Server: the link has begun with a RESUME that failed, which no version 1 client sends.
+    bool first_frame_seen = false;
     /// For HELLO, again for AUTH, and for START after RESUME_OK.
     duration handshake_timeout = std::chrono::seconds(5);
     duration frame_timeout = std::chrono::seconds(30);   ///< From a frame's begin to its end.

@@ -57,7 +57,8 @@ bool session::begins_v1(const frame_header& first) const {
 void session::handle(const frame_header& header, bytes_view payload) {
     if (header.flags == flag::ctrl) return on_control(header.stream_id, payload);
     // Nothing else comes before HELLO.
-    if (state_ == state::hello) return fail(errc::control_out_of_order);
+    const bool is_state = header.flags == flag::ping || header.flags == flag::pong;
+    if (state_ == state::hello && !is_state) return fail(errc::control_out_of_order);
     switch (header.flags) {
     case flag::ping:
         return on_ping(payload);

@@ -144,9 +144,11 @@ std::size_t incoming_link::on_link_bytes(link&, bytes_view bytes) {
         const auto ticket_address = peer_;
         auto ticket = std::move(ticket_);
         auto& at = worker_;
-        const bool v1 = v1_allowed_;
+        const auto as = resume_failed_ ? may_begin_as::begun
+                        : v1_allowed_  ? may_begin_as::any_version
+                                       : may_begin_as::version_2;
         leave();
-        return at.begin_session(on, std::move(ticket), ticket_address, v1, bytes);
+        return at.begin_session(on, std::move(ticket), ticket_address, as, bytes);
     }
     if (bytes.size() < size) return 0;
     const auto frame = decode_resume(bytes.subspan(frame_header_size, header.length));
@@ -178,13 +180,11 @@ std::size_t incoming_link::on_resume(const resume_frame& frame, bytes_view bytes
         static const digest dummy{};
         const auto proof = client_resume_proof(session_crypto(), dummy, frame, link_->exporter());
         (void)equal_in_constant_time(proof, frame.proof);
-        fail_resume({resume_failure::unknown_session, 0});
-        return size;
+        return size + fail_resume({resume_failure::unknown_session, 0}, bytes.subspan(size));
     }
     const auto moved = link_;
     if (const auto failure = found->resume(moved, frame)) {
-        fail_resume(*failure);
-        return size;
+        return size + fail_resume(*failure, bytes.subspan(size));
     }
     limit_.cancel();
     link_.reset();
@@ -192,12 +192,13 @@ std::size_t incoming_link::on_resume(const resume_frame& frame, bytes_view bytes
     return size + found->feed(bytes.subspan(size));
 }
 
-void incoming_link::fail_resume(const resume_fail_frame& failure) {
+std::size_t incoming_link::fail_resume(const resume_fail_frame& failure, bytes_view behind) {
     // The client may begin a new session on the same link, which costs it no second limit.
     resume_failed_ = true;
     limit_.expires_after(worker_.now_serving().settings.timeouts.handshake);
     link_->send(control_frame(encode(failure)));
     link_->flush();
+    return link_ ? on_link_bytes(*link_, behind) : 0;
 }
 
 void incoming_link::on_link_down(link&, std::error_code, const std::string& text) {

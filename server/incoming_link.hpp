@@ -30,7 +30,8 @@ class incoming_link final : private link::owner {
     bool admit();
     void begin_tls();
     std::size_t on_resume(const resume_frame& frame, bytes_view bytes, std::size_t size);
-    void fail_resume(const resume_fail_frame& failure);
+    /// Returns what it took of the bytes `behind` the RESUME.
+    std::size_t fail_resume(const resume_fail_frame& failure, bytes_view behind);
     void end(const std::string& why);
     void leave();
 

@@ -6,7 +6,7 @@
 namespace muxsocks::server {
 
 served_session::served_session(worker& at, admission::ticket ticket, boost::asio::ip::address peer,
-                               bool v1_allowed)
+                               may_begin_as as)
     : worker_(at),
       ticket_(std::move(ticket)),
       peer_(std::move(peer)),
@@ -14,7 +14,7 @@ served_session::served_session(worker& at, admission::ticket ticket, boost::asio
               [this] {
                   close(close_code::normal, errc::link_lost, "the session was not resumed in time");
               }),
-      driver_(new session_driver(at.thread(), make_settings(v1_allowed), *this)) {}
+      driver_(new session_driver(at.thread(), make_settings(as), *this)) {}
 
 served_session::~served_session() {
     if (registered_) worker_.shared().registry.erase(id());
@@ -22,7 +22,7 @@ served_session::~served_session() {
     driver_->close(close_code::shutting_down, errc::closed_locally, "the server has stopped");
 }
 
-session_settings served_session::make_settings(bool v1_allowed) {
+session_settings served_session::make_settings(may_begin_as as) {
     const auto& settings = worker_.now_serving().settings;
     session_settings made;
     made.side = role::server;
@@ -42,7 +42,8 @@ session_settings served_session::make_settings(bool v1_allowed) {
     made.resume = settings.resume.enabled;
     made.resume_timeout_ms = static_cast<std::uint32_t>(settings.resume.timeout.count());
     made.channel_binding = settings.tls.enabled && settings.tls.channel_binding;
-    made.allow_v1 = v1_allowed;
+    made.allow_v1 = as == may_begin_as::any_version;
+    made.first_frame_seen = as == may_begin_as::begun;
     made.handshake_timeout = settings.timeouts.handshake;
     made.frame_timeout = settings.timeouts.frame;
     made.find_user = [this](std::string_view name) -> std::optional<user_access> {

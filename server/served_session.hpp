@@ -11,7 +11,7 @@ namespace muxsocks::server {
 class served_session final : private session_driver::delegate {
   public:
     served_session(worker& at, admission::ticket ticket, boost::asio::ip::address peer,
-                   bool v1_allowed);
+                   may_begin_as as);
     ~served_session();
 
     std::size_t begin(link_ptr on, bytes_view first);
@@ -42,7 +42,7 @@ class served_session final : private session_driver::delegate {
     void on_closed(session_driver& from, std::error_code why, const std::string& text) override;
     duration answer_delay(session_driver& from, std::error_code why) override;
 
-    session_settings make_settings(bool v1_allowed);
+    session_settings make_settings(may_begin_as as);
 
     worker& worker_;
     admission::ticket ticket_;

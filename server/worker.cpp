@@ -92,10 +92,9 @@ void worker::forget(incoming_link& one) {
 }
 
 std::size_t worker::begin_session(link_ptr on, admission::ticket ticket,
-                                  boost::asio::ip::address peer, bool v1_allowed,
+                                  boost::asio::ip::address peer, may_begin_as as,
                                   bytes_view first) {
-    auto made =
-        std::make_unique<served_session>(*this, std::move(ticket), std::move(peer), v1_allowed);
+    auto made = std::make_unique<served_session>(*this, std::move(ticket), std::move(peer), as);
     auto& added = *made;
     sessions_.emplace(&added, std::move(made));
     count();

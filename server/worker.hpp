@@ -23,6 +23,10 @@ namespace muxsocks::server {
 class incoming_link;
 class served_session;
 
+/// What the bytes of a link may be with which a session begins: of any version, of version 2, or
+/// what follows a RESUME that has failed.
+enum class may_begin_as { any_version, version_2, begun };
+
 /// What all workers share.
 struct shared_state {
     shared_state(std::shared_ptr<const recipe> first, std::size_t memory_total)
@@ -78,7 +82,7 @@ class worker {
     // For incoming_link and served_session.
     /// A new session whose first bytes are `first`; returns what it took of them.
     std::size_t begin_session(link_ptr on, admission::ticket ticket, boost::asio::ip::address peer,
-                              bool v1_allowed, bytes_view first);
+                              may_begin_as as, bytes_view first);
     bool knows(incoming_link& one) const { return incoming_.contains(&one); }
     served_session* find_session(const session_id& id);
     void add(std::unique_ptr<incoming_link> one);

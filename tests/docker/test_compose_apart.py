@@ -71,6 +71,21 @@ def test_compose_takes_the_file(version, files):
     assert "REVISION: unknown" in config
 
 
+# Compose 2 asks the engine's BuildKit, which shares no layers with the builder of the other tests.
+@pytest.mark.parametrize("version", ["1"] + ["2"] * engine.LONG)
+def test_the_first_up_builds_the_images(project, version):
+    """As in a fresh clone: there are none, and the Compose file says what they are made of."""
+    images = {role: f"muxsocks-{role}:test-compose-{version}" for role in ("server", "client")}
+    for image in images.values():
+        docker("rmi", "-f", image, check=False)
+    up = project(version, [BASE], SERVER_IMAGE=images["server"], CLIENT_IMAGE=images["client"],
+                 REVISION=engine.REVISION)
+    up("up", "-d", timeout=1200)
+    for role, image in images.items():
+        assert inspect(up.container(role), "{{.Config.Image}}") == image
+        wait_for_health(up.container(role), "healthy", 20)
+
+
 @pytest.mark.parametrize("version", ["1", "2"])
 def test_each_set_up_has_a_volume_of_its_own(version):
     """Whoever tries one after the other does not find the configuration of another one."""

@@ -59,13 +59,17 @@ def secret_of(link, token):
     return hmac.digest(key, b"muxsocks resume v2" + transcript + auth_ok[1:17], "sha256")
 
 
+def next_frame(link):
+    header = servers.read_exactly(link, 7)
+    return header + servers.read_exactly(link, struct.unpack(">H", header[5:7])[0])
+
+
 def ask(server, request):
     """Sends the request as the first bytes of a link; returns the first frame of the answer."""
     with socket.create_connection(server, timeout=seconds(5)) as link:
         link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         link.sendall(request)
-        header = servers.read_exactly(link, 7)
-        return header + servers.read_exactly(link, struct.unpack(">H", header[5:7])[0])
+        return next_frame(link)
 
 
 @pytest.fixture
@@ -116,6 +120,23 @@ def tries(proxy):
         "another user's token": resume(proxy.session, 99, secret_of(
             proxy.recorder.links[0], "another-token-of-sufficient-length-0123")),
     }
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_follows_a_refused_resume_on_the_same_link(overheard, threads):
+    """In one write: PING is answered, and HELLO begins a new session."""
+    proxy = overheard(threads)
+    hello = frames(proxy.recorder.links[0]["up"])[0]
+    ping, pong = (struct.pack(">IBH", 0, flag, 8) + b"a token." for flag in (0x08, 0x10))
+    with socket.create_connection(proxy.server.endpoint, timeout=seconds(5)) as link:
+        link.sendall(resume(os.urandom(16), 99) + ping +
+                     struct.pack(">IBH", 0, 0x40, len(hello)) + hello)
+        answers = [next_frame(link) for _ in range(3)]
+    assert answers[0] == REFUSED
+    assert sorted([answer[4], answer[7]] for answer in answers[1:]) == [[0x10, ord("a")],
+                                                                         [0x40, hello[0]]], answers
+    assert pong in answers
+    say(proxy)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
