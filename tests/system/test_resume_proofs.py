@@ -124,7 +124,7 @@ def tries(proxy):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_what_follows_a_refused_resume_on_the_same_link(overheard, threads):
-    """In one write: PING is answered, and HELLO begins a new session."""
+    """In one write, as PING may be on its way: PING is answered, HELLO begins a new session."""
     proxy = overheard(threads)
     hello = frames(proxy.recorder.links[0]["up"])[0]
     ping, pong = (struct.pack(">IBH", 0, flag, 8) + b"a token." for flag in (0x08, 0x10))
