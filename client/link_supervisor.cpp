@@ -323,7 +323,10 @@ void link_supervisor::on_resume_failed(session_driver& from, const resume_fail_f
     }
     log::warning("{} does not know the session any more: {} streams are reset", name_, load());
     give_up_session(errc::resume_refused, "the server does not know the session");
-    if (!retired_) begin_session(std::move(with));
+    if (retired_)
+        with->close();
+    else
+        begin_session(std::move(with));
 }
 
 void link_supervisor::on_resume_lost(session_driver&, std::error_code, const std::string& text) {

@@ -272,6 +272,21 @@ def test_a_killed_server_comes_back_and_resets_at_once(talking, target):
     assert "is up" in events[forgotten + 1]  # no dial between the two
 
 
+def test_a_retired_link_ends_with_its_session(talking):
+    """Its stream goes on after a reload that replaces the link; a new server does not know it, and
+    the link on which it said so is of no use."""
+    proxy = talking()
+    proxy.client.reload(muxsocks.merge(proxy.client.config, {"keepalive": {"interval": "14s"}}))
+    proxy.wait_for_link(2)
+    proxy.talk.say()
+    proxy.server.kill()
+    proxy.start_server()
+    with pytest.raises(ConnectionResetError):
+        servers.read_all(proxy.talk.connection, seconds(35))
+    proxy.server.wait_for_log("ended before it authenticated")
+    assert socks.rep_for(proxy.socks, "127.0.0.1", proxy.echo.port) == socks.SUCCEEDED
+
+
 def test_a_session_expires(talking):
     """After resume.timeout the server lets go of the targets, and the client of its applications."""
     short = {"resume": {"timeout": "700ms"}}
