@@ -285,8 +285,13 @@ void link_pool::reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t 
         each.supervisor = std::move(kept->supervisor);
         each.supervisor->set_recipe(recipe_);
     }
+    for (const auto& each : slots_)
+        each.supervisor->on_timeouts_changed();
+    for (const auto& each : retiring_)
+        each->on_timeouts_changed();
     for (auto& each : before) {
         if (!each.supervisor) continue;
+        each.supervisor->on_timeouts_changed();
         each.supervisor->retire();
         retiring_.push_back(std::move(each.supervisor));
     }

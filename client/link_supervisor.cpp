@@ -314,19 +314,13 @@ void link_supervisor::on_resume_failed(session_driver& from, const resume_fail_f
         log::info("link to {}: what answered cannot resume the session (code {}); the link that "
                   "stands goes on",
                   name_, static_cast<unsigned>(failure.code));
-        with->close();
         return schedule_dial();
     }
-    if (failure.code == resume_failure::try_later) {
-        with->close();
+    if (failure.code == resume_failure::try_later)
         return on_dial_failed("the server cannot resume the session now");
-    }
     log::warning("{} does not know the session any more: {} streams are reset", name_, load());
     give_up_session(errc::resume_refused, "the server does not know the session");
-    if (retired_)
-        with->close();
-    else
-        begin_session(std::move(with));
+    if (!retired_) begin_session(std::move(with));
 }
 
 void link_supervisor::on_resume_lost(session_driver&, std::error_code, const std::string& text) {

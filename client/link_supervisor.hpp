@@ -53,6 +53,9 @@ class link_supervisor : private session_driver::delegate, private link::owner {
     void check();
     /// Later dials use these settings; the link that is up stays.
     void set_recipe(std::shared_ptr<const link_recipe> recipe) { recipe_ = std::move(recipe); }
+    void on_timeouts_changed() {
+        if (driver_) driver_->on_timeouts_changed();
+    }
     /// No new streams from here on; when the last has ended the session is closed.
     void retire();
     void close(close_code code, std::error_code why, std::string_view text);

@@ -86,43 +86,44 @@ socks5::credential_check worker::make_check() const {
 }
 
 void worker::reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t links, bool shared) {
-    const auto old = std::exchange(recipe_, std::move(recipe));
-    const auto& settings = recipe_->settings;
-    credentials_ = make_credentials(settings);
-    if (settings.listen != old->settings.listen) {
-        // Those that go are closed first: a new address may contain an old one.
-        std::vector<std::unique_ptr<listener>> kept;
-        std::vector<listen_address> added;
-        for (const auto& address : settings.listen) {
-            const auto same =
-                std::find_if(listeners_.begin(), listeners_.end(), [&](const auto& each) {
-                    return each && each->address == address.address;
-                });
-            if (same != listeners_.end())
-                kept.push_back(std::move(*same));
-            else
-                added.push_back(address);
-        }
-        auto gone =
-            std::make_shared<std::vector<std::unique_ptr<listener>>>(std::exchange(listeners_, {}));
-        for (const auto& each : *gone)
-            if (each) each->acceptor.close();
-        // Handlers of the closed ones name their listener: they run before it goes.
-        asio::post(thread_.context(), [gone] {});
-        for (const auto& address : added) {
-            try {
-                if (auto made = bind(address, shared)) {
-                    log::info("listening for SOCKS5 on {}", bound_address(made->acceptor));
-                    accept(*made);
-                    kept.push_back(std::move(made));
-                }
-            } catch (const std::exception& error) {
-                log::error("{}", error.what());
-            }
-        }
-        listeners_ = std::move(kept);
-    }
+    recipe_ = std::move(recipe);
+    credentials_ = make_credentials(recipe_->settings);
+    move_listeners(shared);
     pool_.reload(recipe_, links);
+}
+
+/// Also where nothing has changed: what could not be bound the last time is tried again.
+void worker::move_listeners(bool shared) {
+    std::vector<std::unique_ptr<listener>> kept;
+    std::vector<listen_address> added;
+    for (const auto& address : recipe_->settings.listen) {
+        const auto same = std::find_if(listeners_.begin(), listeners_.end(), [&](const auto& each) {
+            return each && each->address == address.address;
+        });
+        if (same != listeners_.end())
+            kept.push_back(std::move(*same));
+        else
+            added.push_back(address);
+    }
+    // Those that go are closed first: a new address may contain an old one.
+    auto gone =
+        std::make_shared<std::vector<std::unique_ptr<listener>>>(std::exchange(listeners_, {}));
+    for (const auto& each : *gone)
+        if (each) each->acceptor.close();
+    // Handlers of the closed ones name their listener: they run before it goes.
+    asio::post(thread_.context(), [gone] {});
+    for (const auto& address : added) {
+        try {
+            if (auto made = bind(address, shared)) {
+                log::info("listening for SOCKS5 on {}", bound_address(made->acceptor));
+                accept(*made);
+                kept.push_back(std::move(made));
+            }
+        } catch (const std::exception& error) {
+            log::error("{}", error.what());
+        }
+    }
+    listeners_ = std::move(kept);
 }
 
 void worker::drain(std::function<void()> drained) {

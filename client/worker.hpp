@@ -49,6 +49,7 @@ class worker {
     };
 
     std::unique_ptr<listener> bind(const listen_address& address, bool shared);
+    void move_listeners(bool shared);
     void accept(listener& on);
     void take(tcp_socket socket);
     void check_drained();

@@ -240,7 +240,6 @@ class program {
                 loaded.settings.timeouts.connect != old.timeouts.connect)
                 log::warning("changes of \"dns\", \"limits.dials\" and \"timeouts.connect\" take "
                              "effect when the server is started anew");
-            const bool moved = loaded.settings.listen != old.listen;
             auto seen = look_at_certificates(loaded.settings);
             const auto next = make_recipe(std::move(loaded.settings));
             log::open(next->settings.log);
@@ -251,7 +250,7 @@ class program {
             shared_.budget.set_limit(next->settings.memory.total);
             shared_.registry.set(next->settings.resume);
             shared_.admission_of_links->set_limits(next->settings.limits);
-            if (moved) move_listeners(next->settings.listen);
+            move_listeners(next->settings.listen);
             log::info("configuration reloaded");
             manager_.ready("serving");
         } catch (const std::exception& error) {
@@ -291,6 +290,7 @@ class program {
         }
     }
 
+    /// Also where nothing has changed: what could not be bound the last time is tried again.
     void move_listeners(const std::vector<listen_address>& wanted) {
         auto old =
             std::make_shared<std::vector<std::unique_ptr<listener>>>(std::exchange(listeners_, {}));

@@ -145,8 +145,10 @@ void worker::reload(std::shared_ptr<const recipe> next) {
     std::vector<served_session*> all;
     for (const auto& [session, owned] : sessions_)
         all.push_back(session);
-    for (const auto session : all)
+    for (const auto session : all) {
+        session->driver().on_timeouts_changed();
         session->on_reload();
+    }
 }
 
 void worker::drain() {

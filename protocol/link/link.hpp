@@ -56,6 +56,7 @@ class link : public ref_counted<link> {
     /// socket.
     void start(owner& to, bytes_view early = {});
     void set_owner(owner& to) { owner_ = &to; }
+    bool belongs_to(const owner& one) const { return owner_ == &one; }
 
     /// Encrypts and appends to the output; flush() writes it.
     void send(bytes_view plaintext);

@@ -239,6 +239,13 @@ void relay::touch() {
         timeout_->expires_at(moved_ + allowed);
 }
 
+void relay::on_timeouts_changed() {
+    const auto allowed = time_allowed();
+    if (allowed.count() == 0) return; // on_timeout() sees that, too.
+    if (!timeout_) return touch();
+    timeout_->expires_at(moved_ + allowed);
+}
+
 void relay::on_timeout() {
     const auto allowed = time_allowed();
     if (allowed.count() == 0) return;

@@ -31,6 +31,7 @@ class relay : public ref_counted<relay>, public stream_owner {
     read_result read_for_turn(const read_slot& slot) override;
     void on_read_failed() override;
     void on_parked() override;
+    void on_timeouts_changed() override;
 
   protected:
     /// A view of received bytes is about to be written; a derived class may look at it.

@@ -115,6 +115,7 @@ std::size_t session_driver::on_resume_bytes(bytes_view bytes) {
     case session::resume_status::failed: {
         const auto with = std::exchange(resuming_, nullptr);
         if (delegate_) delegate_->on_resume_failed(*this, answer.failure, with);
+        if (with->belongs_to(*this)) with->close();
         return answer.used;
     }
     case session::resume_status::fault:
@@ -134,6 +135,12 @@ std::optional<resume_fail_frame> session_driver::resume(link_ptr next, const res
 }
 
 // ---- Streams
+
+void session_driver::on_timeouts_changed() {
+    session_.for_each_stream([](stream& s) {
+        if (s.context && !s.released) owner_of(s)->on_timeouts_changed();
+    });
+}
 
 stream& session_driver::open(bytes_view request, stream_owner& served_by) {
     auto& s = session_.open(request, &served_by);

@@ -23,7 +23,8 @@ class session_driver final : public ref_counted<session_driver>,
         virtual void on_detached(session_driver& from, std::error_code why,
                                  const std::string& text) = 0;
         virtual void on_resumed(session_driver& from) = 0;
-        /// The server does not resume: the session is to be given up, `with` can carry a new one.
+        /// The server does not resume: the session is to be given up, unless it has a link still.
+        /// `with` can carry a new session, begun before this returns; else it is closed.
         virtual void on_resume_failed(session_driver& from, const resume_fail_frame& failure,
                                       link_ptr with) = 0;
         /// The link that was to resume the session is gone.
@@ -78,6 +79,8 @@ class session_driver final : public ref_counted<session_driver>,
     void close(close_code code, std::error_code why, std::string_view text);
     void go_away(close_code code, duration drain, std::string_view text);
     void probe();
+    /// Has the owner of each stream look at its time-outs again.
+    void on_timeouts_changed();
     /// Drops the link as if it had been lost.
     void drop_link(std::error_code why, const std::string& text);
 

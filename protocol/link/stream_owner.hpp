@@ -26,6 +26,8 @@ class stream_owner {
     virtual void on_read_failed() = 0;
     /// The stream is not read for a while (no credit, no link): watch the socket for errors.
     virtual void on_parked() = 0;
+    /// A reload has changed how long a stream may be idle.
+    virtual void on_timeouts_changed() {}
 
   protected:
     ~stream_owner() = default;

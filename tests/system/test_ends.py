@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from support import programs, servers, socks
+from support import muxsocks, programs, servers, socks
 from support.deadline import seconds, wait_until
 
 
@@ -206,3 +206,26 @@ def test_idle_streams_end_at_their_timeout(pair, target):
     wait_until(lambda: [each.sockets() for each in proxy.programs] == before, 10,
                "the stream to be ended")
     connection.close()
+
+
+@pytest.mark.parametrize("before", ["0s", "60s"])
+@pytest.mark.parametrize("role", ["client", "server"])
+@pytest.mark.parametrize("key", ["idle", "half_closed"])
+def test_a_reload_changes_the_timeouts_of_streams_that_run(pair, target, role, key, before):
+    over = threading.Event()
+
+    def answer_and_hold(connection):
+        connection.sendall(servers.read_exactly(connection, 1))
+        over.wait(seconds(20))
+
+    proxy = pair(**{role: {"timeouts": {key: before}}})
+    connection = socks.connect(proxy.socks, "127.0.0.1", target(answer_and_hold).port)
+    connection.sendall(b"x")
+    if key == "half_closed":
+        connection.shutdown(socket.SHUT_WR)
+    servers.read_exactly(connection, 1)
+    program = getattr(proxy, role)
+    program.reload(muxsocks.merge(program.config, {"timeouts": {key: "300ms"}}))
+    with pytest.raises(ConnectionResetError):
+        servers.read_all(connection, seconds(10))
+    over.set()

@@ -87,20 +87,16 @@ def test_a_thousand_connections_cancelled_in_random_states(pair, target):
     server = target(moody_target)
     silent_port = programs.free_port()
     proxy = pair()
+    sockets = [each.sockets() for each in proxy.programs]
     cancel_many(proxy, server.port, silent_port, 200, seed=1)  # what is allocated once is allocated
-
-    def quiet(sockets):
-        return lambda: [each.sockets() for each in proxy.programs] == sockets and server.live == 0
 
     def state():
         return [each.sockets() for each in proxy.programs], server.live
 
-    wait_until(lambda: server.live == 0, 20, state)
-    wait_until(lambda: len(set(map(str, [state() for _ in range(3)]))) == 1, 10, state)
-    sockets = [each.sockets() for each in proxy.programs]
+    wait_until(lambda: state() == (sockets, 0), 20, lambda: f"{sockets} sockets, not {state()}")
     memory = [each.resident_bytes() for each in proxy.programs]
     cancel_many(proxy, server.port, silent_port, 1000, seed=2)
-    wait_until(quiet(sockets), 20, lambda: f"{sockets} sockets again, not {state()}")
+    wait_until(lambda: state() == (sockets, 0), 20, lambda: f"{sockets} sockets again, not {state()}")
     for each in proxy.programs:
         found = each.statistics()
         assert (found["streams"], found["links"]) == (0, 1), found
@@ -319,12 +315,12 @@ class Hoard:
 
 
 def slow_sink(connection):
-    """Reads 3 MB/s at most."""
+    """Reads 1.3 MB/s at most."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     count = 0
     while data := connection.recv(65536):
         count += len(data)
-        time.sleep(0.02)
+        time.sleep(0.05)
     connection.sendall(b"%d" % count)
 
 
@@ -361,8 +357,8 @@ def test_who_hoards_the_servers_memory_pays_for_it(pair, new_pair, target):
         connection.shutdown(socket.SHUT_WR)
         return servers.read_all(connection, seconds(60))
 
-    with concurrent.futures.ThreadPoolExecutor(3) as workers:
-        assert list(workers.map(upload, range(3))) == [b"%d" % (4 * MEBIBYTE)] * 3
+    with concurrent.futures.ThreadPoolExecutor(5) as workers:
+        assert list(workers.map(upload, range(5))) == [b"%d" % (4 * MEBIBYTE)] * 5
     wait_until(lambda: idle.ends, 5, "the hoarder to lose a stream")
     assert set(idle.ends) == {"ECONNRESET"} and len(idle.ends) < len(hoard.connections)
     assert first.server.statistics()["links"] == 2
@@ -396,11 +392,11 @@ def test_who_hoards_the_clients_memory_pays_for_it(pair, target):
         count = 0
         while data := connection.recv(65536):
             count += len(data)
-            time.sleep(0.02)
+            time.sleep(0.05)
         return count
 
-    with concurrent.futures.ThreadPoolExecutor(3) as workers:
-        assert list(workers.map(download, range(3))) == [4 * MEBIBYTE] * 3
+    with concurrent.futures.ThreadPoolExecutor(5) as workers:
+        assert list(workers.map(download, range(5))) == [4 * MEBIBYTE] * 5
     wait_until(lambda: len(endless.ends) > 0, 5, "the hoarder to lose a stream")
     assert len(endless.ends) < len(hoard.connections)
     for each in hoard.connections:

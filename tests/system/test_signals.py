@@ -7,7 +7,7 @@ import ssl
 
 import pytest
 
-from support import servers, socks
+from support import muxsocks, servers, socks
 from support.deadline import wait_until
 
 
@@ -50,6 +50,18 @@ def test_a_bad_file_is_refused_and_the_old_one_kept(talking, role):
     program.wait_for_log(r"no_such_key")
     talking.still_talks()
     assert socks.rep_for(talking.socks, "127.0.0.1", talking.echo.port) == socks.SUCCEEDED
+
+
+@pytest.mark.parametrize("role", ["client", "server"])
+def test_an_address_that_was_taken_is_tried_again_at_the_next_reload(talking, role):
+    program = getattr(talking, role)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        program.reload({**program.config, "listen": f"127.0.0.1:{port}"})
+        program.wait_for_log(f"cannot listen on 127.0.0.1:{port}")
+    program.reload(program.config)
+    wait_until(lambda: muxsocks.listening(program.pid, port), 5, program.log)
+    talking.still_talks()
 
 
 def test_rules_change_with_a_reload(talking):
