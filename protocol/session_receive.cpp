@@ -56,9 +56,10 @@ bool session::begins_v1(const frame_header& first) const {
 
 void session::handle(const frame_header& header, bytes_view payload) {
     if (header.flags == flag::ctrl) return on_control(header.stream_id, payload);
-    // Nothing else comes before HELLO.
-    const bool is_state = header.flags == flag::ping || header.flags == flag::pong;
-    if (state_ == state::hello && !is_state) return fail(errc::control_out_of_order);
+    // Nothing else comes before HELLO, but for PING behind a client's first frame.
+    const bool behind_first = settings_.side == role::server &&
+                              (header.flags == flag::ping || header.flags == flag::pong);
+    if (state_ == state::hello && !behind_first) return fail(errc::control_out_of_order);
     switch (header.flags) {
     case flag::ping:
         return on_ping(payload);

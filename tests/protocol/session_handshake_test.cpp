@@ -96,6 +96,18 @@ TEST_CASE("a server begins a session") {
         CHECK(s.told() == lines{"established", "opened 1"});
         CHECK(s.opened(1).received == "hi");
     }
+    SECTION("and answers PING before HELLO, behind a first frame of an unknown type") {
+        s.feed("00 00 00 00 40 00 01 80 " + ping + " " + client_hello);
+        CHECK(s.sent() == lines{server_hello, pong});
+    }
+    SECTION("and answers PING before HELLO, behind a RESUME that has failed") {
+        auto settings = lone_session::settings_of(role::server);
+        settings.first_frame_seen = true;
+        lone_session after(settings, any_cutting());
+        after.link_up();
+        after.feed(ping + " " + client_hello);
+        CHECK(after.sent() == lines{server_hello, pong});
+    }
     SECTION("and answers PING before AUTH") {
         s.feed(client_hello + " " + ping);
         CHECK(s.sent() == lines{server_hello, pong});
