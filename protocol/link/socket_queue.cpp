@@ -69,7 +69,7 @@ void socket_queue::apply_limit(std::optional<std::size_t> bytes) {
     limit_ = bytes;
     set(descriptor_, SOL_SOCKET, SO_SNDBUF,
         static_cast<int>(bytes.value_or(send_buffer_max()) / 2));
-    if (bytes) return;
+    if (bytes && *bytes < send_buffer_max()) return; // The most that can be set is no bound.
     const auto locks = get<int>(descriptor_, SOL_SOCKET, SO_BUF_LOCK).value_or(0);
     set(descriptor_, SOL_SOCKET, SO_BUF_LOCK, locks & ~send_buffer_lock);
 }
