@@ -5,6 +5,7 @@
 #include "protocol/link/tls_verify.hpp"
 
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <cstring>
@@ -127,8 +128,12 @@ void set_certificate(tls_context::state& state) {
 // A CA that is named here is trusted even if it is an intermediate one.
 void trust(SSL_CTX* ctx, const std::vector<x509_ptr>& cas) {
     X509_STORE* const store = SSL_CTX_get_cert_store(ctx);
-    for (const auto& ca : cas)
+    for (const auto& ca : cas) {
+        // What OpenSSL derives from a certificate it derives at its first use, which would be in
+        // any thread, with others beside it.
+        (void)X509_check_purpose(ca.get(), -1, 0);
         require_accepted(X509_STORE_add_cert(store, ca.get()) == 1, "a CA's certificate");
+    }
     X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
 }
 
