@@ -413,12 +413,7 @@ def test_a_change_of_the_route_to_the_server_is_noticed(new_pair, internet):
     """Another source address, another gateway: the link is dialled anew. A network that the link
     does not use, such as a container's, does not disturb it."""
     proxy = new_pair(client={"log": {"level": "debug"}})
-    port = proxy.server_endpoint[1]
-    proxy.server_settings["listen"] = f"{internet.target}:{port}"
-    proxy.client_settings["server"] = f"{internet.target}:{port}"
-    proxy.client_settings["tls"]["server_name"] = "localhost"
-    proxy.start_server(prefix=internet.there.prefix)
-    proxy.start_client(prefix=internet.here.prefix)
+    internet.start_apart(proxy)
     proxy.client.wait_for_log(muxsocks.LINK_UP)
     moved = other = 0
     for command, moves in [

@@ -66,18 +66,13 @@ def test_the_queue_is_bounded_while_small_messages_go_beside_bulk(new_pair, inte
         except subprocess.CalledProcessError as failed:
             pytest.skip(f"networks cannot be slowed down here: {failed.stderr.decode().strip()}")
     proxy = new_pair(server={"destinations": {"allow": ["198.20.0.0/24"]}})
-    port = proxy.server_endpoint[1]
-    proxy.server_settings["listen"] = f"{internet.target}:{port}"
-    proxy.client_settings["server"] = f"{internet.target}:{port}"
-    proxy.client_settings["tls"]["server_name"] = "localhost"
-    proxy.start_server(prefix=internet.there.prefix)
-    proxy.start_client(prefix=internet.here.prefix)
+    internet.start_apart(proxy)
     with internet.there.inside():
         source = target(servers.source, host=internet.target)
     with internet.here.inside():
         download = socks.connect(proxy.socks, internet.target, source.port)
         talk = socks.connect(proxy.socks, internet.target, internet.echo.port)
-    kernel = KernelSettings(link_socket(proxy.server, port))
+    kernel = KernelSettings(link_socket(proxy.server, proxy.server_endpoint[1]))
     assert (kernel.unsent(), kernel.bounded()) == (WHOLE_TURN, False)
     done, quiet = threading.Event(), threading.Event()
 

@@ -101,6 +101,14 @@ class Internet:
                 connection.sendall(b"hello")
                 assert servers.read_exactly(connection, 5) == b"hello"
 
+    def start_apart(self, pair):
+        """Starts a pair's server `there` and its client `here`: the link goes over the wire."""
+        address = f"{self.target}:{pair.server_endpoint[1]}"
+        pair.server_settings["listen"] = pair.client_settings["server"] = address
+        pair.client_settings["tls"]["server_name"] = "localhost"
+        pair.start_server(prefix=self.there.prefix)
+        pair.start_client(prefix=self.here.prefix)
+
     def stop(self):
         self.echo.stop()
         self.here.stop()
