@@ -59,8 +59,9 @@ endforeach()
 
 set(CPACK_SOURCE_GENERATOR TXZ)
 set(CPACK_SOURCE_PACKAGE_FILE_NAME muxsocks-${PROJECT_VERSION})
-string(REGEX REPLACE "([][+.*()^$?|])" "\\\\\\1" root ${PROJECT_SOURCE_DIR})
-set(CPACK_SOURCE_IGNORE_FILES
-    "^${root}/build/" "/\\.git(/|$)" "__pycache__" "/\\.pytest_cache/" "^${root}/compile_commands")
+# Not the folder as it lies there, in which keys may be, but what cmake/source_archive.cmake picks.
+set(CPACK_SOURCE_INSTALLED_DIRECTORIES "")
+set(CPACK_INSTALL_SCRIPTS ${PROJECT_SOURCE_DIR}/cmake/source_archive.cmake)
+set(CPACK_MUXSOCKS_SOURCE_DIR ${PROJECT_SOURCE_DIR})
 set(CPACK_VERBATIM_VARIABLES ON)
 include(CPack)

@@ -4,6 +4,7 @@ import gzip
 import re
 import shutil
 import subprocess
+import tarfile
 
 import pytest
 
@@ -115,3 +116,83 @@ def test_the_sandbox_leaves_little_exposed(unit, installed):
                             "--threshold=20", installed / "lib/systemd/system" / unit],
                            capture_output=True, text=True, timeout=seconds(20))
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+# The source archive
+
+NAMES = ["CMakeLists.txt", "packaging/kubernetes/server.yaml", "scripts/a", "configs/server.json"]
+KEY = "-----BEGIN {}PRIVATE KEY-----\nMIGHAgEAMBMG\n"
+SECRETS = {"server-key.pem": KEY.format(""), "client.json": "{}", "muxsocks-link": "",
+           "packaging/kubernetes/server.json": "{}"}
+
+
+def write(folder, files):
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def pack(tree, to):
+    """What CPack runs for the source archive; the names of the files that it puts there."""
+    ended = programs.run(["cmake", f"-DMUXSOCKS_SOURCE_DIR={tree}",
+                          f"-DCPACK_TEMPORARY_INSTALL_DIRECTORY={to}", "-P",
+                          programs.ROOT / "cmake/source_archive.cmake"], cwd="/")
+    return ended, sorted(str(file.relative_to(to)) for file in to.rglob("*") if file.is_file())
+
+
+def git(tree, *words):
+    ended = programs.run(["git", "-c", "user.name=a", "-c", "user.email=a@localhost", *words], cwd=tree)
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.fixture(name="clone")
+def fixture_clone(tmp_path):
+    if not shutil.which("git"):
+        pytest.skip("git is not installed")
+    clone = tmp_path / "muxsocks"
+    write(clone, dict.fromkeys(NAMES, "text"))
+    git(clone, "init", "-q")
+    git(clone, "add", "-f", ".")
+    return clone
+
+
+def test_keys_beside_the_sources_stay_out_of_the_archive(clone, tmp_path):
+    write(clone, SECRETS)
+    ended, packed = pack(clone, tmp_path / "once")
+    assert ended.returncode == 0, ended.stderr
+    assert packed == sorted([*NAMES, "MANIFEST"])
+    # And of one that is made from an unpacked archive.
+    write(tmp_path / "once", SECRETS)
+    ended, packed = pack(tmp_path / "once", tmp_path / "twice")
+    assert ended.returncode == 0, ended.stderr
+    assert packed == sorted([*NAMES, "MANIFEST"])
+
+
+@pytest.mark.parametrize("name, text", [
+    ("server-key.pem", "x"), ("a/client.json", "{}"), ("notes", KEY.format("EC ")),
+    ("notes", '"token": "' + 43 * "a" + '"'), ("notes", "muxsocks://me:" + 43 * "a" + "@host:1")])
+def test_no_archive_is_made_with_a_key_in_it(clone, tmp_path, name, text):
+    write(clone, {name: text})
+    git(clone, "add", "-f", ".")
+    ended, _ = pack(clone, tmp_path / "archive")
+    assert ended.returncode != 0 and name in ended.stderr
+
+
+def test_no_archive_is_made_of_a_folder_whose_files_nobody_names(tmp_path):
+    write(tmp_path / "folder", dict.fromkeys(NAMES, "text"))
+    ended, packed = pack(tmp_path / "folder", tmp_path / "archive")
+    assert ended.returncode != 0 and packed == []
+    assert "neither a clone" in ended.stderr
+
+
+def test_cpack_makes_the_archive_of_what_git_tracks(tmp_path):
+    config = programs.build_folder() / "CPackSourceConfig.cmake"
+    if not config.exists() or not (programs.ROOT / ".git").exists():
+        pytest.skip("not a build in a clone")
+    ended = programs.run(["cpack", "--config", config, "-B", tmp_path], timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    with tarfile.open(next(tmp_path.glob("muxsocks-*.tar.xz"))) as archive:
+        packed = {each.name.partition("/")[2] for each in archive if each.isfile()}
+    tracked = programs.run(["git", "-c", f"safe.directory={programs.ROOT}", "ls-files"],
+                           cwd=programs.ROOT).stdout.split()
+    assert packed == {name for name in tracked if (programs.ROOT / name).exists()} | {"MANIFEST"}

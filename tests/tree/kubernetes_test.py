@@ -1,6 +1,7 @@
 """packaging/kubernetes says what the images need; no cluster is asked."""
 
 import pathlib
+import re
 
 import pytest
 
@@ -46,3 +47,10 @@ def test_the_secret_is_made_of_what_init_writes():
     image, = kustomization["images"]
     container, = objects()["Deployment"]["spec"]["template"]["spec"]["containers"]
     assert image["name"] == container["image"]
+
+
+def test_keys_are_made_outside_of_the_clone():
+    """Kustomize takes files below its own folder only, so that folder is copied out."""
+    text = (FOLDER / "kustomization.yaml").read_text(encoding="utf-8")
+    copy, = re.findall(r"cp -r packaging/kubernetes (~/\S+)", text)
+    assert re.findall(r"--dir (\S+)", text) == re.findall(r"apply -k (\S+)", text) == [copy]

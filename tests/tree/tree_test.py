@@ -99,6 +99,15 @@ def build_faults(path, text):
         yield f"{path}: GLOB or add_definitions"
 
 
+def place_of_keys_faults(path, text):
+    """Where a document tells `init` and `import` to write: nowhere in a clone, which some have in
+    ~/muxsocks, and which others see."""
+    for place in re.findall(r"(?:(?:\binit\b|\bimport\b)[^\n]* (?:--dir|--out) |\bMUXSOCKS_LINK_FILE=)"
+                            r"([^\s|`-][^\s|`]*)", text):
+        if not re.match(r"/|~/(?!muxsocks(/|$))", place):
+            yield f"{path}: {place} lies in a clone, and keys must not"
+
+
 def tracked_files():
     """Names of the tree's files: those that git knows, or all but build folders in an archive."""
     if (ROOT / ".git").exists():
@@ -170,6 +179,27 @@ def test_no_path_of_a_machine_and_no_private_key(texts):
     assert faults(machine_faults, rest) == []
 
 
+def test_no_document_puts_keys_into_a_clone(texts):
+    documents = {path: text for path, text in texts.items()
+                 if path.endswith(".md") or path.startswith(("docker/", "packaging/", "configs/"))}
+    assert faults(place_of_keys_faults, documents) == []
+
+
+@pytest.mark.parametrize("folder", ["", "packaging/kubernetes/", "docker/"])
+def test_git_ignores_what_is_for_its_owner_alone(folder):
+    names = ["server.json", "server.json.bak", "client.json", "server-key.pem", "server-cert.pem",
+             "server-key.pem.new", *([] if folder.startswith("packaging") else ["link"])]
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a clone")
+    git = ["git", "-c", f"safe.directory={ROOT}"]
+    told = subprocess.run([*git, "check-ignore", *(folder + name for name in names)], cwd=ROOT,
+                          capture_output=True, text=True, check=False)
+    assert told.stdout.split() == [folder + name for name in names]
+    told = subprocess.run([*git, "ls-files", "--cached", "--ignored", "--exclude-standard"], cwd=ROOT,
+                          capture_output=True, text=True, check=True)
+    assert told.stdout == "", "and nothing that belongs to the tree"
+
+
 # The checks themselves: each must see what it is for.
 
 
@@ -218,6 +248,14 @@ def test_a_path_of_a_machine_is_seen(text):
 @pytest.mark.parametrize("text", ["/etc/muxsocks", "~/muxsocks", "/home/user/x", "a/root/b", "/tmp"])
 def test_an_ordinary_path_passes(text):
     assert list(machine_faults("README.md", f"see {text} for more")) == []
+
+
+@pytest.mark.parametrize("text, count", [
+    ("init --dir ~/muxsocks", 1), ("init --dir packaging/kubernetes", 1), ("import FILE --out client.json", 1),
+    ("MUXSOCKS_LINK_FILE=$PWD/link docker", 1), ("init --dir ~/.config/muxsocks", 0),
+    ("import FILE --out /etc/muxsocks/client.json", 0)])
+def test_keys_in_a_clone_are_seen(text, count):
+    assert len(list(place_of_keys_faults("README.md", text))) == count
 
 
 def test_an_unguarded_header_is_seen():
