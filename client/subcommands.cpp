@@ -60,7 +60,8 @@ int import(int argc, const char* const* argv) {
     // What is written must load.
     (void)parse_config(text, {name, {}}, {});
     write_secret_file(out, text, force, "--out");
-    std::printf("Written to %s; run  muxsocks-client -c %s\n", out.c_str(), out.c_str());
+    std::printf("Written to %s; run  muxsocks-client -c %s\n", out.c_str(),
+                shell_word(out).c_str());
     return exit_ok;
 }
 

@@ -13,7 +13,7 @@ function(muxsocks_read_configured file variable)
     set(${variable} "${text}" PARENT_SCOPE)
 endfunction()
 
-# FILE[.in] compressed, as manual pages and changelogs are installed. No time stamp goes in.
+# FILE[.in] compressed, as changelogs are installed. No time stamp goes in.
 function(muxsocks_compress file result)
     get_filename_component(name ${file} NAME)
     string(REGEX REPLACE "\\.in$" "" name ${name})
@@ -21,6 +21,19 @@ function(muxsocks_compress file result)
     execute_process(COMMAND ${GZIP_PROGRAM} -9nfk ${MUXSOCKS_GENERATED}/${name}
         COMMAND_ERROR_IS_FATAL ANY)
     set(${result} ${MUXSOCKS_GENERATED}/${name}.gz PARENT_SCOPE)
+endfunction()
+
+# Units and manual pages name programs and documents by their paths, which are known when they are
+# installed only: the prefix may be given to `cmake --install`. Until then, these names stand for them.
+set(MUXSOCKS_BIN "@MUXSOCKS_BIN@")
+set(MUXSOCKS_DOC "@MUXSOCKS_DOC@")
+function(muxsocks_install_configured file to role gzip)
+    install(CODE "set(file \"${MUXSOCKS_GENERATED}/${file}\")
+        set(to \"${to}\")
+        set(bin \"${CMAKE_INSTALL_BINDIR}\")
+        set(doc \"${CMAKE_INSTALL_DATAROOTDIR}/doc\")
+        set(gzip \"${gzip}\")
+        include(\"${PROJECT_SOURCE_DIR}/cmake/install_configured.cmake\")" COMPONENT ${role})
 endfunction()
 
 muxsocks_read_configured(${MUXSOCKS_PACKAGING}/systemd/client-unit.in MUXSOCKS_CLIENT_UNIT)
@@ -43,8 +56,8 @@ foreach(role client server)
     set(doc ${CMAKE_INSTALL_DATAROOTDIR}/doc/${program})
     set(completions ${MUXSOCKS_PACKAGING}/completions)
     install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT ${role})
-    muxsocks_compress(${MUXSOCKS_PACKAGING}/man/${program}.1.in manual)
-    install(FILES ${manual} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT ${role})
+    configure_file(${MUXSOCKS_PACKAGING}/man/${program}.1.in ${MUXSOCKS_GENERATED}/${program}.1 @ONLY)
+    muxsocks_install_configured(${program}.1 ${CMAKE_INSTALL_MANDIR}/man1 ${role} ${GZIP_PROGRAM})
     install(FILES ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/docs/OPERATIONS.md
         ${PROJECT_SOURCE_DIR}/docs/CONFIGURATION.md DESTINATION ${doc} COMPONENT ${role})
     install(FILES ${PROJECT_SOURCE_DIR}/configs/${role}.json DESTINATION ${doc}/examples
@@ -54,12 +67,9 @@ foreach(role client server)
     install(FILES ${completions}/_${program} DESTINATION ${MUXSOCKS_ZSH_DIR} COMPONENT ${role})
     install(FILES ${completions}/${program}.fish DESTINATION share/fish/vendor_completions.d
         COMPONENT ${role})
-    install(FILES ${MUXSOCKS_GENERATED}/systemd/${program}.service
-        DESTINATION lib/systemd/system COMPONENT ${role})
+    muxsocks_install_configured(systemd/${program}.service lib/systemd/system ${role} "")
 endforeach()
-install(FILES ${MUXSOCKS_GENERATED}/systemd/muxsocks-client@.service
-    DESTINATION lib/systemd/system COMPONENT client)
-install(FILES ${MUXSOCKS_GENERATED}/systemd/user/muxsocks-client.service
-    DESTINATION lib/systemd/user COMPONENT client)
+muxsocks_install_configured(systemd/muxsocks-client@.service lib/systemd/system client "")
+muxsocks_install_configured(systemd/user/muxsocks-client.service lib/systemd/user client "")
 install(FILES ${MUXSOCKS_PACKAGING}/systemd/muxsocks-server.sysusers RENAME muxsocks-server.conf
     DESTINATION lib/sysusers.d COMPONENT server)

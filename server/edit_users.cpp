@@ -115,7 +115,7 @@ std::optional<user_options> parse_user(int argc, const char* const* argv) {
         throw usage_error(listing ? "user list takes no name"
                                   : "user " + options.verb + " needs a name");
     if (options.verb != "add" && (!options.host.empty() || options.no_pin))
-        throw usage_error("--host and --no-pin are for the link that user add prints");
+        throw usage_error("--host and --no-pin are for the share link that user add prints");
     return options;
 }
 

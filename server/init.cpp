@@ -72,7 +72,8 @@ po::options_description describe_options(init_options& options) {
         "a group that may read the server's files: that of the service's user");
     add("force", po::bool_switch(&options.force), "replace files that exist");
     add("once", po::bool_switch(&options.once),
-        "change nothing if server.json exists, and show the link again on a terminal (for what "
+        "change nothing if server.json exists, and show the share link again on a terminal (for "
+        "what "
         "starts again and again)");
     add("no-qr", po::bool_switch(&options.no_qr), "no QR code");
     add("help,h", "this text");
@@ -227,10 +228,11 @@ void show_link(const share_link& link, const init_options& options) {
 void tell(const plan& made, const init_options& options) {
     std::printf("Written to %s: server.json, client.json%s\n\n", made.dir.c_str(),
                 made.made ? ", server-cert.pem, server-key.pem" : "");
-    std::printf("1. Here:           muxsocks-server -c %s\n", (made.dir / "server.json").c_str());
+    std::printf("1. Here:           muxsocks-server -c %s\n",
+                shell_word((made.dir / "server.json").string()).c_str());
     std::printf(
         "2. On the laptop:  copy client.json there and run  muxsocks-client -c client.json\n"
-        "   or save the link below (it is a secret) to a file and run  muxsocks-client "
+        "   or save the share link below (it is a secret) to a file and run  muxsocks-client "
         "--link-file FILE\n"
         "3. Set the browser's SOCKS5 proxy to 127.0.0.1:1080, with remote DNS.\n\n");
     if (!made.made && !options.no_pin)
@@ -267,9 +269,11 @@ int show_what_is_there(const init_options& options, const std::vector<host_port>
     std::printf("%s exists: nothing to do\n", server_json.c_str());
     const auto known = client_beside(server_json);
     if (!known) {
-        std::printf("client.json is not beside it, so there is no link to show; for a new one:  "
-                    "muxsocks-server user add NAME --host %s -c %s\n",
-                    to_string(servers.front()).c_str(), server_json.c_str());
+        std::printf(
+            "client.json is not beside it, so there is no share link to show; for a new one:  "
+            "muxsocks-server user add NAME --host %s -c %s\n",
+            shell_word(to_string(servers.front())).c_str(),
+            shell_word(server_json.string()).c_str());
         return exit_ok;
     }
     if (known->servers != servers)

@@ -46,7 +46,7 @@ const role_texts& texts_of(program_role role) {
           {"doctor", "find out what is wrong, and what to do"},
           {"health", "ask the client that runs whether all is well"}}},
         "make one from a share link with \"muxsocks-client import "
-        "LINK-FILE\", or run from the link with --link-file LINK-FILE"};
+        "LINK-FILE\", or run from it with --link-file LINK-FILE"};
     static constexpr role_texts server{
         "muxsocks-server",
         "Connects to targets for the clients of its users.",
@@ -223,6 +223,22 @@ std::vector<std::filesystem::path> search_folders(const search_environment& envi
 }
 
 } // namespace
+
+std::string shell_word(std::string_view text) {
+    constexpr std::string_view plain =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+        "%+,-./:=@_";
+    if (!text.empty() && text.find_first_not_of(plain) == std::string_view::npos)
+        return std::string(text);
+    std::string quoted = "'";
+    for (const char each : text) {
+        if (each == '\'')
+            quoted += "'\\''";
+        else
+            quoted += each;
+    }
+    return quoted + "'";
+}
 
 std::string_view program_name(program_role role) noexcept { return texts_of(role).program; }
 

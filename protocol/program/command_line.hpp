@@ -57,6 +57,10 @@ struct command_line {
 /// "muxsocks-client" or "muxsocks-server".
 [[nodiscard]] std::string_view program_name(program_role role) noexcept;
 
+/// `text` as one word of a shell's command line: quoted where it has more than letters, digits and
+/// what no shell reads anything into.
+[[nodiscard]] std::string shell_word(std::string_view text);
+
 /// What --help and --version print, each with a newline at its end.
 [[nodiscard]] std::string help_text(program_role role);
 [[nodiscard]] std::string version_text(program_role role);

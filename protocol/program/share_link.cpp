@@ -41,7 +41,7 @@ std::string decode(std::string_view text, const char* part) {
         const auto digits = text.substr(i + 1, 2);
         const auto end = digits.data() + digits.size();
         if (digits.size() != 2 || std::from_chars(digits.data(), end, value, 16).ptr != end)
-            throw config_error(std::string("the link's ") + part +
+            throw config_error(std::string("the share link's ") + part +
                                " has a % that is not followed by two hexadecimal digits");
         out += static_cast<char>(value);
         i += 2;
@@ -62,15 +62,16 @@ host_port parse_server(std::string_view text) {
     host_port server;
     const auto colon = text.rfind(':');
     if (colon == std::string_view::npos || colon + 1 == text.size())
-        throw config_error("the link has no port: expected muxsocks://user:token@host:port...");
+        throw config_error(
+            "the share link has no port: expected muxsocks://user:token@host:port...");
     auto host = text.substr(0, colon);
     const auto port = text.substr(colon + 1);
     const auto end = port.data() + port.size();
     if (std::from_chars(port.data(), end, server.port).ptr != end || server.port == 0)
-        throw config_error("the link's port must be a number from 1 to 65535");
+        throw config_error("the share link's port must be a number from 1 to 65535");
     if (host.size() > 2 && host.front() == '[' && host.back() == ']')
         host = host.substr(1, host.size() - 2);
-    if (host.empty()) throw config_error("the link has no host");
+    if (host.empty()) throw config_error("the share link has no host");
     server.host = host;
     return server;
 }
@@ -97,10 +98,10 @@ std::string to_string(const share_link& link) {
 share_link parse_share_link(std::string_view text) {
     constexpr std::string_view blanks = " \t\r\n";
     const auto begin = text.find_first_not_of(blanks);
-    if (begin == std::string_view::npos) throw config_error("the link is empty");
+    if (begin == std::string_view::npos) throw config_error("the share link is empty");
     text = text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
     if (!text.starts_with(scheme))
-        throw config_error("that is no muxsocks link: it must begin with muxsocks://");
+        throw config_error("that is no share link of muxsocks: it must begin with muxsocks://");
     text.remove_prefix(scheme.size());
     share_link link;
     auto rest = text;
@@ -111,11 +112,13 @@ share_link parse_share_link(std::string_view text) {
     auto server = authority;
     auto user = cut(server, '@', true);
     if (server.empty())
-        throw config_error("the link has no \"@\": expected muxsocks://user:token@host:port...");
+        throw config_error(
+            "the share link has no \"@\": expected muxsocks://user:token@host:port...");
     link.user = decode(cut(user, ':'), "user");
     link.token = decode(user, "token");
     if (link.user.empty() || link.token.empty())
-        throw config_error("the link needs a user and a token: muxsocks://user:token@host:port...");
+        throw config_error(
+            "the share link needs a user and a token: muxsocks://user:token@host:port...");
     link.server = parse_server(server);
     while (!query.empty()) {
         auto value = cut(query, '&');
@@ -123,13 +126,16 @@ share_link parse_share_link(std::string_view text) {
         if (key == "pin")
             link.pins.push_back(decode(value, "pin"));
         else
-            throw config_error("the link has a parameter that this version does not know: \"" +
-                               decode(key, "query") + "\"");
+            throw config_error(
+                "the share link has a parameter that this version does not know: \"" +
+                decode(key, "query") + "\"");
     }
     return link;
 }
 
-std::string read_link_file(const std::string& path) { return read_config_file(path, "link file"); }
+std::string read_link_file(const std::string& path) {
+    return read_config_file(path, "share link file");
+}
 
 share_link parse_share_link(std::string_view text, const std::string& where) {
     try {

@@ -237,3 +237,12 @@ TEST_CASE("a configuration is searched for") {
                           contains("muxsocks-server init --host HOST"));
     }
 }
+
+TEST_CASE("a word for a shell") {
+    CHECK(shell_word("/etc/muxsocks/server.json") == "/etc/muxsocks/server.json");
+    CHECK(shell_word("[::1]:8443") == "'[::1]:8443'");
+    CHECK(shell_word("a b") == "'a b'");
+    CHECK(shell_word("it's") == R"('it'\''s')");
+    CHECK(shell_word("~/$HOME;*") == "'~/$HOME;*'");
+    CHECK(shell_word("") == "''");
+}

@@ -112,7 +112,9 @@ TEST_CASE("a client.json that no link can stand for") {
 }
 
 TEST_CASE("where a wrong link stands is said") {
-    CHECK_THROWS_WITH(parse_share_link("", "$MUXSOCKS_LINK"), "$MUXSOCKS_LINK: the link is empty");
-    CHECK_THROWS_WITH(read_link_file("/nonexistent/link"),
-                      contains("Cannot read the link file \"/nonexistent/link\": No such file"));
+    CHECK_THROWS_WITH(parse_share_link("", "$MUXSOCKS_LINK"),
+                      "$MUXSOCKS_LINK: the share link is empty");
+    CHECK_THROWS_WITH(
+        read_link_file("/nonexistent/link"),
+        contains("Cannot read the share link file \"/nonexistent/link\": No such file"));
 }

@@ -1,6 +1,7 @@
 """What is installed beside the programs agrees with them: manual pages, completions, units."""
 
 import gzip
+import os
 import re
 import shutil
 import subprocess
@@ -105,6 +106,38 @@ def test_what_is_installed_is_complete(installed):
     for role in ROLES:
         ended = programs.run([installed / f"bin/muxsocks-{role}", "--version"])
         assert ended.returncode == 0
+
+
+def test_what_is_installed_names_its_own_prefix(tmp_path):
+    """Which may be another one than that of the configuration, and have a space in it."""
+    build = programs.build_folder()
+    if not (build / "cmake_install.cmake").exists():
+        pytest.skip("this build was not made by CMake")
+    prefix = tmp_path / "a place"
+    ended = programs.run(["cmake", "--install", build, "--prefix", prefix])
+    assert ended.returncode == 0, ended.stderr
+    escaped = str(prefix).replace(" ", "\\x20")
+    units = list(prefix.glob("lib/systemd/*/*.service"))
+    assert len(units) == 4
+    for unit in units:
+        started, = re.findall(r"^ExecStart=(\S+)", unit.read_text(), re.M)
+        role = unit.name.partition(".")[0].partition("@")[0]
+        assert started == f"{escaped}/bin/{role}"
+        for path in re.findall(r"^Exec\w+=(/\S*muxsocks\S*)|file:(\S+)", unit.read_text(), re.M):
+            assert "".join(path).startswith(escaped + "/")
+    if shutil.which("systemd-analyze"):
+        ended = programs.run(["systemd-analyze", "verify", "--man=no",
+                              *(unit for unit in units if unit.parent.name == "system")])
+        assert "muxsocks" not in ended.stderr
+    for role in ROLES:
+        with gzip.open(prefix / f"share/man/man1/muxsocks-{role}.1.gz", "rt") as file:
+            assert f"{prefix}/share/doc/muxsocks-{role}" in file.read().replace("\\-", "-")
+    # Staged for a package: the path is that of the machine where it is unpacked.
+    ended = programs.run(["cmake", "--install", build, "--prefix", "/usr", "--component", "server"],
+                         env={**os.environ, "DESTDIR": str(tmp_path / "staged")})
+    assert ended.returncode == 0, ended.stderr
+    unit = tmp_path / "staged/usr/lib/systemd/system/muxsocks-server.service"
+    assert "ExecStart=/usr/bin/muxsocks-server " in unit.read_text()
 
 
 @pytest.mark.parametrize("unit", ["muxsocks-server.service", "muxsocks-client.service",

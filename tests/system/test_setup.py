@@ -4,6 +4,7 @@ import grp
 import json
 import os
 import re
+import shlex
 import signal
 import stat
 import subprocess
@@ -241,6 +242,35 @@ def test_init_says_which_folder_or_file_cannot_be_written(folder):
     assert ended.returncode == FAILURE and "client.json" in ended.stderr
     assert ".new" not in ended.stderr and "Is a directory" in ended.stderr
     assert [file.name for file in (folder / "y").iterdir()] == ["client.json"]
+
+
+def test_commands_to_copy_are_quoted_where_the_path_has_a_space(folder):
+    """What init and import tell to run works when it is pasted, and the link is named as elsewhere."""
+    place = folder / "it's a place"
+    said = run("server", "init", "--host", "example.org", "--dir", place).stdout
+    command, = re.findall(r"muxsocks-server (-c .*)", said)
+    assert shlex.split(command) == ["-c", str(place / "server.json")]
+    (folder / "link").write_text(re.search(r"muxsocks://\S+", said).group())
+    out = place / "new.json"
+    said = run("client", "import", folder / "link", "--out", out).stdout
+    command, = re.findall(r"muxsocks-client (-c .*)", said)
+    assert shlex.split(command) == ["-c", str(out)]
+    (place / "client.json").unlink()
+    said = run("server", "init", "--once", "--host", "example.org", "--dir", place).stdout
+    command, = re.findall(r"muxsocks-server (user .*)", said)
+    assert shlex.split(command)[-1] == str(place / "server.json")
+    plain = run("server", "init", "--host", "example.org", "--dir", folder / "plain").stdout
+    assert f"muxsocks-server -c {folder}/plain/server.json\n" in plain
+
+
+def test_what_a_link_is(folder):
+    """One word, one thing: a link is a connection, and the text with a token is a share link."""
+    said = run("server", "init", "--host", "example.org", "--dir", folder / "x").stdout
+    said += user(folder / "x/server.json", "add", "ann").stdout
+    said += run("server", "user", "--help").stdout + run("client", "import", "--help").stdout
+    said += run("server", "init", "--help").stdout
+    text = re.sub(r"--link-file|LINK-FILE", "", said)
+    assert re.findall(r".*(?<!share )(?<!share\n)\blink\b.*", text) == []
 
 
 def on_a_terminal(command):

@@ -260,3 +260,11 @@ def test_keys_in_a_clone_are_seen(text, count):
 
 def test_an_unguarded_header_is_seen():
     assert len(list(header_faults("client/a.hpp", "#include <vector>\n"))) == 2
+
+
+def test_the_readme_uses_a_program_only_after_it_has_installed_it(texts):
+    readme = texts["README.md"]
+    for role in ("client", "server"):
+        used = re.search(rf"^    (?:sudo )?muxsocks-{role}\b", readme, re.MULTILINE).start()
+        installed = re.search(rf"^    .*apt install \S*muxsocks-{role}_", readme, re.MULTILINE)
+        assert installed and installed.start() < used, role
