@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 
-from support import deadline, dns_server, keys, muxsocks, namespace, programs, relay, servers, web  # noqa: E402
+from support import deadline, dns_server, keys, muxsocks, namespace, programs, relay, servers, wan, web  # noqa: E402
 
 if programs.sanitizer():
     deadline.slowness = 8.0
@@ -122,6 +122,20 @@ def internet():
     made = namespace.Internet()
     yield made
     made.stop()
+
+
+@pytest.fixture(name="wan")
+def wide_area_network(folder):
+    """Makes WANs: `wan("delay 50ms", "rate 100mbit", "loss 0.5")` returns a running Wan."""
+    made = []
+
+    def make(*commands, **options):
+        made.append(wan.Wan(folder, *commands, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.stop()
 
 
 @pytest.fixture

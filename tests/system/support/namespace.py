@@ -22,8 +22,9 @@ class Namespace:
     def __init__(self):
         if os.geteuid() != 0:
             pytest.skip("network namespaces need root")
-        self._holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo; exec sleep 3600"],
-                                        stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        # cat ends with its standard input, hence with this process however that ends.
+        self._holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo; exec cat"],
+                                        stdout=subprocess.PIPE, stdin=subprocess.PIPE)
         if not self._holder.stdout.readline():
             self._holder.wait()
             pytest.skip("network namespaces are not to be had here")
@@ -53,6 +54,11 @@ class Namespace:
         except OSError as failed:
             pytest.skip(f"{name} cannot be set here: {failed.strerror}")
 
+    def try_set(self, name, value):
+        """The same for what is as well without it."""
+        with self.inside(), contextlib.suppress(OSError):
+            Path("/proc/sys", name).write_text(value)
+
     def need_ipv6(self):
         with self.inside():
             if not programs.has_ipv6():
@@ -76,6 +82,7 @@ class Namespace:
     def stop(self):
         self._holder.kill()
         self._holder.wait()
+        self._holder.stdin.close()
         self._holder.stdout.close()
 
 
