@@ -1,0 +1,132 @@
+"""scripts/setup and its kind on machines of other kinds: commands that are hidden, and others that
+only tell what they were asked."""
+
+import os
+import shutil
+
+import pytest
+
+from support import programs
+
+SCRIPTS = programs.ROOT / "scripts"
+MANAGERS = ["apt-get", "dnf", "pacman", "apk", "zypper"]
+
+
+class Machine:
+    """A PATH of this machine's commands but those that are hidden; stubs write their words to
+    `told`, and end as their script says."""
+
+    def __init__(self, folder):
+        self.bin = folder / "bin"
+        self.bin.mkdir(parents=True)
+        self.told = folder / "told"
+        for place in ("/usr/sbin", "/usr/local/bin", "/usr/bin"):
+            for name in os.listdir(place) if os.path.isdir(place) else []:
+                if not (self.bin / name).is_symlink():
+                    (self.bin / name).symlink_to(f"{place}/{name}")
+        self.hide(*MANAGERS)
+
+    def hide(self, *names):
+        for name in names:
+            (self.bin / name).unlink(missing_ok=True)
+
+    def stub(self, name, script="exit 0"):
+        self.hide(name)
+        (self.bin / name).write_text(f'#!/bin/bash\necho "{name} $*" >> {self.told}\n{script}\n')
+        (self.bin / name).chmod(0o755)
+
+    def calls(self):
+        return self.told.read_text().splitlines() if self.told.exists() else []
+
+    def __call__(self, script, *words):
+        environment = {**os.environ, "PATH": str(self.bin)}
+        return programs.run([shutil.which("bash"), SCRIPTS / script, *words], env=environment)
+
+
+@pytest.fixture(name="machine")
+def fixture_machine(tmp_path):
+    """Everything for a build is here: something was built for these tests."""
+    return Machine(tmp_path)
+
+
+@pytest.mark.parametrize("manager", [None, *MANAGERS])
+def test_where_everything_is_there_nothing_is_installed_or_asked_for(machine, manager):
+    if manager:
+        machine.stub(manager, "exit 1")
+    ended = machine("setup", "build")
+    assert (ended.returncode, ended.stdout) == (0, "setup: everything for 'build' is there\n")
+    assert machine.calls() == []
+
+
+@pytest.mark.parametrize("manager, command", [
+    ("dnf", "dnf install ninja-build xz"), ("pacman", "pacman -S --needed ninja xz"),
+    ("apk", "apk add samurai xz"), ("zypper", "zypper install ninja xz")])
+def test_other_systems_packages_are_named_where_something_is_missing(machine, manager, command):
+    machine.stub(manager)
+    machine.hide("ninja", "ninja-build", "xz")
+    ended = machine("setup", "package")
+    assert ended.returncode == 1 and f"    {command}\n" in ended.stderr
+    assert machine.calls() == []
+
+
+def test_a_library_that_is_missing_is_named(machine):
+    """The compiler is asked: here one that finds no header at all."""
+    machine.stub("dnf")
+    machine.stub("c++", f'exec {shutil.which("g++") or shutil.which("c++")} -nostdinc -nostdinc++ "$@"')
+    ended = machine("setup", "build")
+    assert ended.returncode == 1
+    for package in ("boost-devel", "openssl-devel", "json-devel", "spdlog-devel", "c-ares-devel",
+                    "qrencode-devel", "catch-devel"):
+        assert package in ended.stderr
+    assert "gcc-c++" not in ended.stderr
+
+
+def test_what_tests_can_do_without_stops_nobody(machine):
+    machine.stub("pacman")
+    if machine("setup", "test").returncode != 0:
+        pytest.skip("what scripts/setup test looks for is not here")
+    machine.hide("fish", "proxychains4")
+    ended = machine("setup", "test")
+    assert ended.returncode == 0
+    assert "left out" in ended.stderr and "pacman -S --needed proxychains-ng fish\n" in ended.stderr
+
+
+def test_only_what_is_missing_is_installed(machine):
+    machine.stub("apt-get")
+    machine.stub("id", "echo 0")
+    machine.hide("xz")
+    ended = machine("setup", "package")
+    assert ended.returncode == 0, ended.stderr
+    update, install = [call for call in machine.calls() if call.startswith("apt-get ")]
+    assert " update" in update and install.endswith("install --no-install-recommends xz-utils")
+    assert "still not found: xz" in ended.stderr
+
+
+@pytest.mark.parametrize("sudo", ["absent", "refuses"])
+def test_that_sudo_does_not_work_is_not_taken_for_a_mirror(machine, sudo):
+    machine.stub("apt-get")
+    machine.stub("id", "echo 1000")
+    machine.hide("xz", "sudo")
+    if sudo == "refuses":
+        machine.stub("sudo", "echo 'joe is not in the sudoers file.' >&2; exit 1")
+    ended = machine("setup", "package")
+    assert ended.returncode == 1 and "mirror" not in ended.stderr
+    assert "sudo" in ended.stderr.splitlines()[-2]
+    assert "apt-get update && apt-get install --no-install-recommends xz-utils" in ended.stderr
+    assert not any(call.startswith("apt-get") for call in machine.calls())
+    if sudo == "refuses":
+        assert "not in the sudoers file" in ended.stderr
+
+
+@pytest.mark.parametrize("printed, why", [
+    ("Err:1 http://deb.example.org/debian trixie InRelease", "mirror"),
+    ("E: Unable to locate package xz-utils", "does not have"),
+    ("E: Could not get lock /var/lib/dpkg/lock-frontend.", "lock"),
+    ("dpkg: error processing archive: No space left on device", "disk")])
+def test_a_failure_of_apt_is_told_by_its_cause(machine, printed, why):
+    machine.stub("apt-get", f'case "$*" in *" install "*) echo "{printed}"; exit 100 ;; esac')
+    machine.stub("id", "echo 0")
+    machine.hide("xz")
+    ended = machine("setup", "package")
+    assert ended.returncode == 1 and why in ended.stderr.splitlines()[-1]
+    assert printed in ended.stderr
