@@ -19,7 +19,15 @@ constexpr auto tick_interval = 1s;
 constexpr auto shun_time_first = 500ms;
 constexpr auto shun_time_max = 4s;
 
+constexpr auto refusals_said_every = 60s;
+
 instant now() { return std::chrono::steady_clock::now(); }
+
+bool has_refused(const link_supervisor& by, const pending_request& request) {
+    const auto& refused_by = request.refused_by;
+    return std::find(refused_by.begin(), refused_by.end(), by.driver()->core().id()) !=
+           refused_by.end();
+}
 
 } // namespace
 
@@ -61,7 +69,8 @@ void link_pool::start() {
 void link_pool::submit(pending_request request) {
     if (draining_)
         return answer(thread_.clock(), std::move(request), socks5::reply_code::general_failure);
-    if (const auto chosen = choose()) return assign(*chosen, std::move(request));
+    if (const auto chosen = choose(request)) return assign(*chosen, std::move(request));
+    if (refused(request)) return give_up_refused(std::move(request));
     hurry_all();
     request.number = ++waited_;
     waiting_.push_back(std::move(request));
@@ -92,7 +101,7 @@ pending_request link_pool::take_waiting(std::list<pending_request>::iterator whi
     return request;
 }
 
-link_supervisor* link_pool::choose() {
+link_supervisor* link_pool::choose(const pending_request& request) {
     link_supervisor* best = nullptr;
     const slot* best_slot = nullptr;
     const auto lighter = [](const slot& a, const slot& b) {
@@ -101,12 +110,28 @@ link_supervisor* link_pool::choose() {
     };
     for (const auto& each : slots_) {
         if (best_slot && each.server.priority != best_slot->server.priority) break;
-        if (!each.supervisor->available()) continue;
+        if (!each.supervisor->available() || has_refused(*each.supervisor, request)) continue;
         if (best_slot && !lighter(each, *best_slot)) continue;
         best_slot = &each;
         best = each.supervisor.get();
     }
     return best;
+}
+
+bool link_pool::refused(const pending_request& request) const {
+    return std::any_of(slots_.begin(), slots_.end(), [&](const slot& each) {
+        return each.supervisor->available() && has_refused(*each.supervisor, request);
+    });
+}
+
+void link_pool::give_up_refused(pending_request request) {
+    if (now() - refusal_said_ > refusals_said_every) {
+        refusal_said_ = now();
+        log::info(
+            "a request was given up: the server takes no more streams of this client at once "
+            "(limits.streams and limits.opens_per_second there, and max_streams of the user)");
+    }
+    answer(thread_.clock(), std::move(request), socks5::reply_code::general_failure);
 }
 
 void link_pool::assign(link_supervisor& to, pending_request request) {
@@ -118,10 +143,14 @@ void link_pool::assign(link_supervisor& to, pending_request request) {
 void link_pool::serve_waiting() {
     if (serving_) return;
     serving_ = true;
-    while (!waiting_.empty()) {
-        const auto chosen = choose();
-        if (!chosen) break;
-        assign(*chosen, take_waiting(waiting_.begin()));
+    for (auto each = waiting_.begin(); each != waiting_.end();) {
+        const auto chosen = choose(*each);
+        if (chosen)
+            assign(*chosen, take_waiting(each++));
+        else if (each->refused_by.empty())
+            break; // Nor is there one for those behind it.
+        else
+            ++each;
     }
     serving_ = false;
 }

@@ -57,7 +57,11 @@ class link_pool final : public request_sink, public link_supervisor::watcher {
     void make_slots(std::uint32_t links);
     std::unique_ptr<link_supervisor> make_supervisor(const server_entry& server);
     slot* slot_of(const link_supervisor& supervisor);
-    link_supervisor* choose();
+    /// None of the sessions that have refused the request.
+    link_supervisor* choose(const pending_request& request);
+    /// Whether a session that has refused the request is up: it is not worth waiting for another.
+    bool refused(const pending_request& request) const;
+    void give_up_refused(pending_request request);
     void assign(link_supervisor& to, pending_request request);
     void serve_waiting();
     void watch(pending_request& waiting);
@@ -80,6 +84,7 @@ class link_pool final : public request_sink, public link_supervisor::watcher {
     std::list<std::unique_ptr<link_supervisor>> retiring_;
     std::list<pending_request> waiting_;
     std::uint64_t waited_ = 0; ///< Numbers those that wait.
+    instant refusal_said_{};   ///< When the log last told of a request that was refused.
     deadline tick_;
     std::shared_ptr<int> alive_ = std::make_shared<int>(0); ///< For posted handlers.
     bool draining_ = false;

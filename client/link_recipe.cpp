@@ -26,8 +26,8 @@ std::shared_ptr<const link_recipe> make_recipe(config settings) {
     return made;
 }
 
-session_settings make_session_settings(const config& settings, link_thread& thread,
-                                       bool may_be_v1) {
+session_settings make_session_settings(const config& settings, link_thread& thread, bool may_be_v1,
+                                       bool behind_resume) {
     session_settings made;
     made.side = role::client;
     made.crypto = session_crypto();
@@ -38,7 +38,8 @@ session_settings make_session_settings(const config& settings, link_thread& thre
     made.keepalive = {settings.keepalive.interval, settings.keepalive.timeout};
     made.resume = settings.resume.enabled;
     made.channel_binding = settings.tls.enabled && settings.tls.channel_binding;
-    made.allow_v1 = may_be_v1;
+    made.allow_v1 = may_be_v1 && !behind_resume;
+    made.first_frame_seen = behind_resume;
     made.handshake_timeout = settings.timeouts.handshake;
     made.frame_timeout = settings.timeouts.frame;
     // A little below what servers allow by default, since the two count at different times.

@@ -25,7 +25,9 @@ struct link_recipe {
 /// Reads the TLS files; throws config_error with a sentence.
 std::shared_ptr<const link_recipe> make_recipe(config settings);
 
-/// `may_be_v1`: a version 1 server is accepted.
-session_settings make_session_settings(const config& settings, link_thread& thread, bool may_be_v1);
+/// `may_be_v1`: a version 1 server is accepted. `behind_resume`: the link has carried a RESUME that
+/// failed.
+session_settings make_session_settings(const config& settings, link_thread& thread, bool may_be_v1,
+                                       bool behind_resume = false);
 
 } // namespace muxsocks::client

@@ -117,13 +117,12 @@ void link_supervisor::on_link_down(link& from, std::error_code, const std::strin
     on_dial_failed(text);
 }
 
-void link_supervisor::begin_session(link_ptr on) {
+void link_supervisor::begin_session(link_ptr on, bool behind_resume) {
     const bool alpn = on->engine() && !on->engine()->alpn().empty();
-    driver_ =
-        new session_driver(thread_,
-                           make_session_settings(recipe_->settings, thread_,
-                                                 recipe_->settings.allow_v1 && !alpn && !spoke_v2_),
-                           *this);
+    const bool may_be_v1 = recipe_->settings.allow_v1 && !alpn && !spoke_v2_;
+    driver_ = new session_driver(
+        thread_, make_session_settings(recipe_->settings, thread_, may_be_v1, behind_resume),
+        *this);
     driver_->start(std::move(on));
 }
 
@@ -320,7 +319,7 @@ void link_supervisor::on_resume_failed(session_driver& from, const resume_fail_f
         return on_dial_failed("the server cannot resume the session now");
     log::warning("{} does not know the session any more: {} streams are reset", name_, load());
     give_up_session(errc::resume_refused, "the server does not know the session");
-    if (!retired_) begin_session(std::move(with));
+    if (!retired_) begin_session(std::move(with), true);
 }
 
 void link_supervisor::on_resume_lost(session_driver&, std::error_code, const std::string& text) {

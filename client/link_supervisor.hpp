@@ -106,7 +106,8 @@ class link_supervisor : private session_driver::delegate, private link::owner {
     void on_connected(std::error_code error, tcp_socket socket);
     void on_step_limit();
     void check_detached();
-    void begin_session(link_ptr on);
+    /// `behind_resume`: the link has carried a RESUME that failed.
+    void begin_session(link_ptr on, bool behind_resume = false);
     void on_dial_failed(const std::string& text);
     void schedule_dial();
     void give_up_session(std::error_code why, const std::string& text);
@@ -134,7 +135,6 @@ class link_supervisor : private session_driver::delegate, private link::owner {
     unsigned failures_ = 0;
     bool spoke_v2_ = false;
     bool retired_ = false;
-    bool log_failures_ = true;
 };
 
 } // namespace muxsocks::client

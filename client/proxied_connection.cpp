@@ -62,6 +62,7 @@ bool client_relay::on_reset_before_bytes(std::error_code why) {
     if (!opening) return false;
     auto& request = opening->request;
     request.socket = std::move(socket_);
+    if (why == errc::stream_refused) request.refused_by.push_back(driver_->core().id());
     if (can_go_elsewhere(why, request) && ++request.tries < tries_max &&
         std::chrono::steady_clock::now() < request.give_up)
         sink_.submit(std::move(request));

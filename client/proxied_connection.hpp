@@ -20,8 +20,10 @@ struct pending_request {
     std::vector<std::uint8_t> early;   ///< What the application sent right behind it.
     std::string destination;           ///< For the log; empty below its level.
     instant give_up{};                 ///< When to answer REP 01 for want of a link.
-    unsigned tries = 0;                ///< Sessions that have refused it.
-    std::uint64_t number = 0;          ///< Among those that wait for a link.
+    unsigned tries = 0;                ///< Sessions that it had a stream on.
+    /// Sessions that did not take it up, and are not asked again.
+    std::vector<session_id> refused_by{};
+    std::uint64_t number = 0; ///< Among those that wait for a link.
 };
 
 /// Answers a request that gets no stream, and closes the connection.

@@ -209,6 +209,13 @@ std::optional<auth_ok_frame> decode_auth_ok(bytes_view payload) {
     return f;
 }
 
+std::optional<std::uint8_t> decode_auth_fail(bytes_view payload) {
+    reader in(payload);
+    const auto code = in.u8();
+    if (!in.done() || code != 1) return {};
+    return code;
+}
+
 std::optional<resume_frame> decode_resume(bytes_view payload) {
     reader in(payload);
     resume_frame f;

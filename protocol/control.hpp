@@ -37,6 +37,24 @@ enum class control_type : std::uint8_t {
 
 /// Types from here on are ignored when unknown; unknown types below end the session.
 inline constexpr std::uint8_t control_ignorable_from = 0x80;
+/// Counts such frames in front of the first one that says what its sender is: HELLO, RESUME, or the
+/// answer to RESUME. Before that nobody has shown anything, so there is room for few.
+class leading_extensions {
+  public:
+    static constexpr std::size_t frames_max = 16;
+    static constexpr std::size_t bytes_max = 4096; ///< Headers included.
+
+    /// Whether one more frame, of `size` bytes with its header, is within the bounds.
+    bool take(std::size_t size) {
+        bytes_ += size;
+        return ++frames_ <= frames_max && bytes_ <= bytes_max;
+    }
+
+  private:
+    std::size_t frames_ = 0;
+    std::size_t bytes_ = 0;
+};
+
 inline constexpr std::uint64_t credit_limit_max = std::uint64_t{1} << 62;
 
 namespace feature {
@@ -127,6 +145,8 @@ std::vector<std::uint8_t> control_frame(bytes_view payload);
 std::optional<hello_frame> decode_hello(bytes_view payload);
 std::optional<auth_frame> decode_auth(bytes_view payload);
 std::optional<auth_ok_frame> decode_auth_ok(bytes_view payload);
+/// Its code, which is 1.
+std::optional<std::uint8_t> decode_auth_fail(bytes_view payload);
 std::optional<resume_frame> decode_resume(bytes_view payload);
 std::optional<resume_ok_frame> decode_resume_ok(bytes_view payload);
 std::optional<resume_fail_frame> decode_resume_fail(bytes_view payload);

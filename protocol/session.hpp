@@ -48,7 +48,8 @@ struct session_settings {
     std::uint32_t resume_timeout_ms = 120'000; ///< Server: how long it keeps a detached session.
     bool channel_binding = true; ///< HELLO feature bit 0; must be equal on both sides.
     bool allow_v1 = false;
-    /// Server: the link has begun with a RESUME that failed, which no version 1 client sends.
+    /// The link has carried a RESUME and its RESUME_FAIL, which are not version 1's, before this
+    /// session begins on it.
     bool first_frame_seen = false;
     /// For HELLO, again for AUTH, and for START after RESUME_OK.
     duration handshake_timeout = std::chrono::seconds(5);
@@ -268,6 +269,8 @@ class session {
     void on_fin(stream& s);
     void on_rst(std::uint32_t stream_id, bytes_view payload);
     void on_control(std::uint32_t stream_id, bytes_view payload);
+    void on_extension(bytes_view payload);
+    void on_auth_fail(bytes_view payload);
     void on_credit(std::uint32_t stream_id, bytes_view payload);
     void on_start(bytes_view payload);
     void on_goaway(bytes_view payload);
@@ -350,7 +353,8 @@ class session {
 
     state state_ = state::start;
     bool attached_ = false;
-    bool first_seen_ = false; ///< Whether the header of the session's first frame has come.
+    bool first_seen_ = false;    ///< Whether the header of the session's first frame has come.
+    leading_extensions leading_; ///< In front of HELLO, or of the answer to RESUME.
     bool auth_sent_ = false;
     bool awaiting_start_ = false; ///< Server: RESUME_OK is out, START not yet in.
     instant start_deadline_{};
@@ -418,7 +422,8 @@ class session {
     bool ack_due_ = false;
     std::vector<std::uint8_t> outbox_; ///< Session-level frames, laid before all else.
     std::vector<stream*> credits_;
-    std::optional<std::uint64_t> pong_token_;
+    std::uint64_t pong_token_ = 0;
+    unsigned pongs_due_ = 0; ///< Version 2: one, for the newest PING; version 1: one for each.
     void measure_rate();
     std::uint64_t rate_bytes_ = 0; ///< bytes_sent when the rate was last measured, and when.
     instant rate_since_{};

@@ -148,6 +148,7 @@ std::vector<std::uint8_t> session::make_resume(bytes_view exporter, instant now)
     frame.proof = client_resume_proof(settings_.crypto, resume_secret_, frame, exporter);
     asked_ = frame;
     asked_exporter_.assign(exporter.begin(), exporter.end());
+    leading_ = {};
     return control_frame(encode(frame));
 }
 
@@ -175,6 +176,8 @@ session::resume_answer session::on_resume_answer(bytes_view bytes, instant now) 
         if (!ignored && header.stream_id != 0) return faulty(errc::control_out_of_order);
         if (rest.size() < frame_header_size + header.length) return result;
         payload = rest.subspan(frame_header_size, header.length);
+        if (ignored && !leading_.take(frame_header_size + payload.size()))
+            return faulty(errc::control_out_of_order);
         result.used += frame_header_size + header.length;
     } while (payload[0] >= control_ignorable_from);
     if (payload[0] == static_cast<std::uint8_t>(control_type::resume_fail)) {
@@ -224,7 +227,7 @@ void session::attach(std::uint64_t peer_received, instant now) {
     attached_ = true;
     partial_since_.reset();
     outbox_.clear();
-    pong_token_.reset();
+    pongs_due_ = 0;
     keepalive_.on_link(now);
     ++statistics_.resumptions;
     if (peer_received > replay_.sent_frames()) return fail(errc::ack_beyond_sent);

@@ -35,6 +35,11 @@ std::size_t session::on_bytes(bytes_view bytes, instant now) {
             fail(static_cast<errc>(error.value()));
             break;
         }
+        // Nobody is known yet: no more is kept than HELLO can have.
+        if (state_ == state::hello && header.length > hello_frame::size_max) {
+            fail(errc::bad_control_frame);
+            break;
+        }
         const auto size = frame_header_size + header.length;
         if (bytes.size() < size) break;
         handle(header, bytes.subspan(frame_header_size, header.length));
@@ -56,10 +61,10 @@ bool session::begins_v1(const frame_header& first) const {
 
 void session::handle(const frame_header& header, bytes_view payload) {
     if (header.flags == flag::ctrl) return on_control(header.stream_id, payload);
-    // Nothing else comes before HELLO, but for PING behind a client's first frame.
-    const bool behind_first = settings_.side == role::server &&
-                              (header.flags == flag::ping || header.flags == flag::pong);
-    if (state_ == state::hello && !behind_first) return fail(errc::control_out_of_order);
+    // Nothing else comes before HELLO, but for PING and PONG behind a RESUME that has failed.
+    const bool behind_resume =
+        settings_.first_frame_seen && (header.flags == flag::ping || header.flags == flag::pong);
+    if (state_ == state::hello && !behind_resume) return fail(errc::control_out_of_order);
     switch (header.flags) {
     case flag::ping:
         return on_ping(payload);
@@ -228,12 +233,17 @@ void session::fault(stream& s, reset_code code, errc why) {
 
 void session::on_ping(bytes_view payload) {
     if (!flood_.pings.take(now_)) return fail(errc::flood_of_pings);
-    pong_token_ = version_ >= 2 ? load_u64(payload.data()) : 0;
+    if (version_ >= 2) {
+        pong_token_ = load_u64(payload.data());
+        pongs_due_ = 1;
+    } else {
+        ++pongs_due_; // No token says which PING a PONG is for. The flood's limit bounds them.
+    }
 }
 
 void session::on_control(std::uint32_t stream_id, bytes_view payload) {
     const auto type = static_cast<control_type>(payload[0]);
-    if (payload[0] >= control_ignorable_from) return;
+    if (payload[0] >= control_ignorable_from) return on_extension(payload);
     if (type == control_type::close && stream_id == 0) return on_peer_close(payload);
     if (state_ == state::hello) {
         if (type == control_type::hello && stream_id == 0) return on_hello(payload);
@@ -245,7 +255,7 @@ void session::on_control(std::uint32_t stream_id, bytes_view payload) {
         if (settings_.side == role::client && type == control_type::auth_ok)
             return on_auth_ok(payload);
         if (settings_.side == role::client && type == control_type::auth_fail)
-            return close(close_code::normal, errc::authentication_failed, {});
+            return on_auth_fail(payload);
         return fail(errc::control_out_of_order);
     }
     if (awaiting_start_ && type != control_type::start) return fail(errc::control_out_of_order);
@@ -281,6 +291,16 @@ void session::on_control(std::uint32_t stream_id, bytes_view payload) {
     fail(errc::unknown_control_frame);
 }
 
+void session::on_extension(bytes_view payload) {
+    if (state_ == state::hello && !leading_.take(frame_header_size + payload.size()))
+        fail(errc::control_out_of_order);
+}
+
+void session::on_auth_fail(bytes_view payload) {
+    if (!decode_auth_fail(payload)) return fail(errc::bad_control_frame);
+    close(close_code::normal, errc::authentication_failed, {});
+}
+
 void session::on_credit(std::uint32_t stream_id, bytes_view payload) {
     const auto limit = decode_u64(payload);
     if (!limit || stream_id == 0) return fail(errc::bad_control_frame);
@@ -309,6 +329,10 @@ void session::on_goaway(bytes_view payload) {
     // Streams that have not begun begin elsewhere.
     while (!opening_.empty())
         end_stream(*opening_.front(), errc::going_away);
+    // Nor does the server take those that have crossed it, whatever it still says of them.
+    for (auto s = all_; s; s = s->all_next)
+        if (s->opened() && !s->closed && s->id > frame->last_stream)
+            end_stream(*s, errc::going_away);
 }
 
 void session::on_peer_close(bytes_view payload) {

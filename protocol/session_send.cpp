@@ -31,7 +31,7 @@ bool session::wants_turn() const {
     if (!attached_) return false;
     if (!outbox_.empty()) return true;
     if (state_ == state::closed) return false;
-    if (pong_token_ || ack_due_ || keepalive_.ping_due() || replay_.replaying()) return true;
+    if (pongs_due_ > 0 || ack_due_ || keepalive_.ping_due() || replay_.replaying()) return true;
     return (!credits_.empty() && !awaiting_start_) || (counted_pending() && !blocked_);
 }
 
@@ -131,11 +131,10 @@ void session::lay_control() {
     std::array<std::uint8_t, 9> payload{};
     const auto moved = statistics_.bytes_sent + statistics_.bytes_received;
     if (moved - sampled_bytes_ >= bulk_bytes && version_ >= 2) keepalive_.on_bulk(now_);
-    if (pong_token_) {
-        store_u64(payload.data(), *pong_token_);
+    for (; pongs_due_ > 0 && room() >= 4 * frame_header_size; --pongs_due_) {
+        store_u64(payload.data(), pong_token_);
         lay({0, flag::pong, static_cast<std::uint16_t>(version_ >= 2 ? 8 : 0)},
             bytes_view(payload).first(version_ >= 2 ? 8 : 0));
-        pong_token_.reset();
     }
     if (keepalive_.ping_due()) {
         sampled_bytes_ = moved;

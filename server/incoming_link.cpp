@@ -21,6 +21,23 @@ using namespace std::chrono_literals;
 constexpr auto v1_hello_time = 20s;
 constexpr auto parts_time = 5s;
 
+/// How many of the bytes are whole extension frames, in front of the frame that says what this link
+/// is; no more than a session takes.
+std::size_t extensions_in_front(bytes_view bytes) {
+    leading_extensions leading;
+    std::size_t used = 0;
+    while (bytes.size() - used > frame_header_size) {
+        const auto rest = bytes.subspan(used);
+        const auto header = decode_header(rest.data());
+        const auto size = frame_header_size + header.length;
+        if (check_header(header, 2) || header.flags != flag::ctrl || rest.size() < size ||
+            rest[frame_header_size] < control_ignorable_from || !leading.take(size))
+            break;
+        used += size;
+    }
+    return used;
+}
+
 } // namespace
 
 incoming_link::incoming_link(worker& at, tcp_socket socket)
@@ -129,16 +146,21 @@ void incoming_link::on_link_up(link&) {
 }
 
 std::size_t incoming_link::on_link_bytes(link&, bytes_view bytes) {
-    if (bytes.size() < frame_header_size) return 0;
-    const auto header = decode_header(bytes.data());
+    const auto before = extensions_in_front(bytes);
+    const auto first = bytes.subspan(before);
+    if (first.size() < frame_header_size) return 0;
+    const auto header = decode_header(first.data());
     const auto size = frame_header_size + header.length;
     // A version 1 client's first frame may be a header alone.
-    const bool control = header.flags == flag::ctrl && header.stream_id == 0 && header.length > 0;
-    if (control && bytes.size() == frame_header_size) return 0;
-    const bool resume =
-        control && bytes[frame_header_size] == static_cast<std::uint8_t>(control_type::resume);
+    const bool control = header.flags == flag::ctrl && header.length > 0;
+    if (control && first.size() == frame_header_size) return 0;
+    // Of what is not complete no more is kept than HELLO can have.
+    const bool extension = control && first[frame_header_size] >= control_ignorable_from;
+    if (extension && first.size() < size && size <= leading_extensions::bytes_max) return 0;
+    const bool resume = control && header.stream_id == 0 &&
+                        first[frame_header_size] == static_cast<std::uint8_t>(control_type::resume);
     if (!resume) {
-        // HELLO, version 1, or garbage: a session finds out which.
+        // HELLO, version 1, or garbage: a session finds out which, with what came in front of it.
         limit_.cancel();
         const auto on = std::exchange(link_, nullptr);
         const auto ticket_address = peer_;
@@ -150,8 +172,10 @@ std::size_t incoming_link::on_link_bytes(link&, bytes_view bytes) {
         leave();
         return at.begin_session(on, std::move(ticket), ticket_address, as, bytes);
     }
-    if (bytes.size() < size) return 0;
-    const auto frame = decode_resume(bytes.subspan(frame_header_size, header.length));
+    const bool too_long = header.length > hello_frame::size_max;
+    if (first.size() < size && !too_long) return 0;
+    const auto frame =
+        too_long ? std::nullopt : decode_resume(first.subspan(frame_header_size, header.length));
     if (!frame) {
         end("a RESUME frame with fields that do not fit");
         return bytes.size();
@@ -160,7 +184,7 @@ std::size_t incoming_link::on_link_bytes(link&, bytes_view bytes) {
         end("a second RESUME on the same link");
         return bytes.size();
     }
-    return on_resume(*frame, bytes, size);
+    return on_resume(*frame, bytes, before + size);
 }
 
 std::size_t incoming_link::on_resume(const resume_frame& frame, bytes_view bytes,

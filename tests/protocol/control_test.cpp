@@ -176,6 +176,13 @@ TEST_CASE("AUTH_OK") {
 TEST_CASE("AUTH_FAIL") {
     CHECK(to_hex(encode_auth_fail(1)) == "04 "  // AUTH_FAIL
                                          "01"); // code
+    SECTION("has one code and one length") {
+        const auto wire = hex("04 01");
+        CHECK(decode_auth_fail(wire) == 1);
+        require_exact_length(decode_auth_fail, wire);
+        CHECK_FALSE(decode_auth_fail(hex("04 00")));
+        CHECK_FALSE(decode_auth_fail(hex("04 02")));
+    }
 }
 
 TEST_CASE("CREDIT, ACK and START") {

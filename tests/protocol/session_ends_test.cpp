@@ -78,6 +78,20 @@ TEST_CASE("a client whose server goes away") {
         s.send(o, "c", true);
         CHECK(s.stream_frames() == lines{"00 00 00 01 06 00 01 63"});
     }
+    SECTION("gives those above the last one up at once, whatever the server says of them") {
+        lone_session many(role::client, any_cutting());
+        many.establish();
+        for (int i = 0; i < 4; ++i)
+            many.open("r");
+        many.sent();
+        many.feed(goaway); // Up to 5.
+        CHECK(many.told() == lines{"goaway: " + message(errc::going_away),
+                                   "reset 7: " + message(errc::going_away)});
+        CHECK(many.core.stream_count() == 3);
+        many.feed("00 00 00 07 20 00 04 00 00 00 01 00 00 00 05 06 00 01 78");
+        CHECK(many.told() == lines{"end 5"});
+        CHECK(many.stream_frames().empty());
+    }
     SECTION("ignores a second one") {
         s.told();
         s.feed(control_text("30 00 00 00 00 00 00 00 00 00"));

@@ -22,6 +22,14 @@ cutting any_cutting() {
     return GENERATE(cutting::whole, cutting::byte_by_byte, cutting::at_random);
 }
 
+/// That many frames of a type that is unknown and ignored, each with `size` bytes behind the type.
+std::string extensions(int count, std::size_t size) {
+    std::string frames;
+    for (int i = 0; i < count; ++i)
+        frames += control_text("80 " + hex_of(std::string(size, 'x'))) + " ";
+    return frames;
+}
+
 std::string closed_for(errc why) { return "closed: " + make_error_code(why).message(); }
 
 /// The same frame with its last byte changed.
@@ -96,9 +104,13 @@ TEST_CASE("a server begins a session") {
         CHECK(s.told() == lines{"established", "opened 1"});
         CHECK(s.opened(1).received == "hi");
     }
-    SECTION("and answers PING before HELLO, behind a first frame of an unknown type") {
-        s.feed("00 00 00 00 40 00 01 80 " + ping + " " + client_hello);
-        CHECK(s.sent() == lines{server_hello, pong});
+    SECTION("behind 16 frames of unknown types from 0x80 on") {
+        s.feed(extensions(16, 0) + client_hello);
+        CHECK(s.sent() == lines{server_hello});
+    }
+    SECTION("behind 4 KiB of them") {
+        s.feed(extensions(1, 4096 - 8) + client_hello);
+        CHECK(s.sent() == lines{server_hello});
     }
     SECTION("and answers PING before HELLO, behind a RESUME that has failed") {
         auto settings = lone_session::settings_of(role::server);
@@ -147,10 +159,23 @@ TEST_CASE("a server refuses") {
             auto longer = client_hello;
             fails(longer.replace(18, 2, "22") + " 7f 00 02 aa", errc::bad_control_frame);
         }
+        SECTION("behind more than 16 frames of unknown types from 0x80 on, or 4 KiB of them") {
+            const auto [count, size] = GENERATE(table<int, int>({{17, 0}, {1, 4089}, {4, 1017}}));
+            fails(extensions(count, static_cast<std::size_t>(size)) + client_hello,
+                  errc::control_out_of_order);
+        }
+        SECTION("that is longer than one can be, before it is complete") {
+            fails("00 00 00 00 40 10 01", errc::bad_control_frame);
+        }
         SECTION("on a stream") {
             auto elsewhere = client_hello;
             fails(elsewhere.replace(9, 2, "01"), errc::control_out_of_order);
         }
+    }
+    SECTION("PING and PONG before HELLO, behind a frame of an unknown type, too") {
+        const auto early = GENERATE_COPY(as<std::string>(), ping, pong);
+        s.feed("00 00 00 00 40 00 01 80 " + early);
+        CHECK(s.sent() == lines{close_text(errc::control_out_of_order)});
     }
     SECTION("to begin with AUTH") {
         s.feed(auth);
@@ -209,7 +234,12 @@ TEST_CASE("a client refuses") {
         fails(server_hello_with("02", "00 00 00 02"), errc::binding_mismatch);
     }
     SECTION("AUTH_OK before HELLO") { fails(auth_ok, errc::control_out_of_order); }
-    SECTION("PING before HELLO") { fails(ping, errc::control_out_of_order); }
+    SECTION("PING and PONG before HELLO") {
+        fails(GENERATE_COPY(as<std::string>(), ping, pong), errc::control_out_of_order);
+    }
+    SECTION("more than 16 frames of unknown types in front of HELLO") {
+        fails(extensions(17, 0), errc::control_out_of_order);
+    }
     SECTION("a version 1 server where that is not allowed") { fails(v1_rst, errc::v1_refused); }
     SECTION("behind HELLO") {
         s.feed(server_hello);
@@ -221,6 +251,12 @@ TEST_CASE("a client refuses") {
             fails("00 00 00 01 04 00 01 78", errc::control_out_of_order);
         }
         SECTION("a second HELLO") { fails(server_hello, errc::control_out_of_order); }
+        SECTION("an AUTH_FAIL that is none") {
+            fails(GENERATE(as<std::string>(), "00 00 00 00 40 00 02 04 02",
+                           "00 00 00 00 40 00 02 04 00", "00 00 00 00 40 00 01 04",
+                           "00 00 00 00 40 00 03 04 01 00"),
+                  errc::bad_control_frame);
+        }
         SECTION("version 1's answer, which comes first or never") {
             fails(v1_rst, errc::frame_on_stream_zero);
         }
@@ -231,6 +267,27 @@ TEST_CASE("a client refuses") {
         s.feed(auth_fail);
         CHECK(s.told() == lines{closed_for(errc::authentication_failed)});
         CHECK(s.core.closed());
+    }
+}
+
+TEST_CASE("behind a RESUME that has failed") {
+    auto settings = lone_session::settings_of(role::client);
+    settings.allow_v1 = true;
+    settings.first_frame_seen = true;
+    lone_session s(settings, any_cutting());
+    s.link_up();
+    s.sent();
+    SECTION("a client takes the PONG for its PING in front of the server's HELLO") {
+        s.feed(pong + " " + server_hello + " " + auth_ok);
+        CHECK(s.told() == lines{"established"});
+    }
+    SECTION("a client answers PING there, too") {
+        s.feed(ping);
+        CHECK(s.sent() == lines{pong});
+    }
+    SECTION("there is no version 1") {
+        s.feed(v1_rst);
+        CHECK(s.told() == lines{closed_for(errc::frame_on_stream_zero)});
     }
 }
 

@@ -117,15 +117,27 @@ TEST_CASE("a client resumes its session") {
         auto answer = unknown;
         const auto ok = hex(resume_ok);
         answer.insert(answer.end(), ok.begin(), ok.end());
+        std::size_t used = 0;
         for (std::size_t size = 0; size < answer.size(); ++size) {
-            const auto result = s.core.on_resume_answer(bytes_view(answer).first(size), s.now);
+            const auto result =
+                s.core.on_resume_answer(bytes_view(answer).first(size).subspan(used), s.now);
             CHECK(result.status == session::resume_status::need_more);
-            CHECK(result.used == (size < 8 ? 0 : size < unknown.size() ? 8 : unknown.size()));
+            used += result.used;
+            CHECK(used == (size < 8 ? 0 : size < unknown.size() ? 8 : unknown.size()));
         }
-        const auto result = s.core.on_resume_answer(answer, s.now);
+        const auto result = s.core.on_resume_answer(bytes_view(answer).subspan(used), s.now);
         CHECK(result.status == session::resume_status::resumed);
-        CHECK(result.used == answer.size());
+        CHECK(result.used == ok.size());
         CHECK(s.sent() == lines{start});
+    }
+    SECTION("but not with more than 16 of them") {
+        std::string many;
+        for (int i = 0; i < 17; ++i)
+            many += "00 00 00 00 40 00 01 80 ";
+        CHECK(s.core.on_resume_answer(hex(many + resume_ok), s.now).status ==
+              session::resume_status::fault);
+        CHECK_FALSE(s.core.closed());
+        CHECK(s.told().empty());
     }
     SECTION("and drops what it has processed already") {
         CHECK(s.core.on_resume_answer(hex(resume_ok), s.now).status ==

@@ -51,7 +51,12 @@ TEST_CASE("a server of a version 1 client") {
     }
     SECTION("answers PING with an empty PONG, whatever it carries") {
         s.feed(ping + " 00 00 00 00 08 00 03 01 02 03");
-        CHECK(s.sent() == lines{pong});
+        CHECK(s.sent() == lines{pong, pong});
+    }
+    SECTION("answers each PING, as many as come at once") {
+        s.feed(ping + " " + ping + " " + ping);
+        CHECK(s.sent() == lines{pong, pong, pong});
+        CHECK(s.sent().empty());
     }
     SECTION("carries bytes both ways without credit") {
         const std::string much(200'000, 'x');

@@ -168,6 +168,29 @@ def test_the_secret_is_all_that_it_takes_and_never_on_the_wire(overheard):
     assert ask(proxy.server.endpoint, resume(proxy.session, 99, secret))[7] == RESUME_OK
 
 
+EXTENSION = struct.pack(">IBH", 7, 0x40, 7) + b"\x80future"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("count", [1, 16])
+def test_frames_of_unknown_types_may_come_in_front_of_resume(overheard, threads, count):
+    proxy = overheard(threads)
+    secret = secret_of(proxy.recorder.links[0], muxsocks.TOKEN)
+    in_front = EXTENSION * count
+    assert ask(proxy.server.endpoint, in_front + resume(proxy.session, 99, secret))[7] == RESUME_OK
+    assert ask(proxy.server.endpoint, in_front + resume(os.urandom(16), 99)) == REFUSED
+
+
+@pytest.mark.parametrize("in_front", [EXTENSION * 17, struct.pack(">IBH", 0, 0x40, 4090) +
+                                      b"\xff" + bytes(4089)], ids=["17", "more than 4 KiB"])
+def test_too_many_of_them_end_the_link(overheard, in_front):
+    proxy = overheard(1)
+    secret = secret_of(proxy.recorder.links[0], muxsocks.TOKEN)
+    answer = ask(proxy.server.endpoint, in_front + resume(proxy.session, 99, secret))
+    assert (answer[7], answer[8]) == (0x31, 1) and b"not allowed at this point" in answer
+    say(proxy)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_refusals_take_the_same_time(overheard, threads):
     proxy = overheard(threads, level="warning")

@@ -1,8 +1,9 @@
-"""A version 2 client of one plain link, written from docs/PROTOCOL.md: an honest handshake, and then
-whatever frames a test wants."""
+"""A version 2 client of one plain link, and a server of plain links, written from docs/PROTOCOL.md: an
+honest handshake, and then whatever frames a test wants."""
 
 import hashlib
 import hmac
+import os
 import socket
 import struct
 
@@ -17,22 +18,17 @@ def frame(stream, flags, payload=b""):
     return struct.pack(">IBH", stream, flags, len(payload)) + payload
 
 
-class LinkPeer:
-    """Connected and authenticated when it is made."""
+def transcript(client_hello, server_hello, method, user):
+    """T, without an exporter."""
+    return hashlib.sha256(client_hello + server_hello + bytes([method, len(user)]) + user +
+                          b"\0").digest()
 
-    def __init__(self, server, user, token):
-        self.link = socket.create_connection(server, timeout=seconds(10))
-        hello = b"\x01\x02" + struct.pack(">III", 0, 256 * 1024, 0) + bytes(16)
-        self.send(frame(0, CTRL, hello))
-        server_hello = self.receive()[2]
-        name = user.encode()
-        transcript = hashlib.sha256(hello + server_hello + b"\x01" + bytes([len(name)]) + name +
-                                    b"\0").digest()
-        mac = hmac.digest(hashlib.sha256(token.encode()).digest(), b"muxsocks auth c v2" + transcript,
-                          "sha256")
-        self.send(frame(0, CTRL, b"\x02\x01" + bytes([len(name)]) + name + mac))
-        answer = self.receive()[2]
-        assert answer[0] == 0x03, answer
+
+class Frames:
+    """A link, frame by frame."""
+
+    def __init__(self, link):
+        self.link = link
 
     def send(self, data):
         self.link.sendall(data)
@@ -49,14 +45,6 @@ class LinkPeer:
             if wanted(*found):
                 return found
 
-    def receive_close(self):
-        """Code and text of the CLOSE that must come; the link has to end behind it."""
-        _, _, payload = self.receive_until(lambda stream, flags, payload: flags == CTRL and
-                                           payload[0] == CLOSE)
-        rest = self.link.recv(1)
-        assert rest == b"", rest
-        return payload[1], payload[2:].decode()
-
     def works(self):
         """Whether the session answers PING."""
         self.send(frame(0, PING, b"12345678"))
@@ -65,3 +53,74 @@ class LinkPeer:
 
     def close(self):
         self.link.close()
+
+
+class LinkPeer(Frames):
+    """Connected and authenticated when it is made."""
+
+    def __init__(self, server, user, token):
+        super().__init__(socket.create_connection(server, timeout=seconds(10)))
+        hello = b"\x01\x02" + struct.pack(">III", 0, 256 * 1024, 0) + bytes(16)
+        self.send(frame(0, CTRL, hello))
+        server_hello = self.receive()[2]
+        name = user.encode()
+        mac = hmac.digest(hashlib.sha256(token.encode()).digest(), b"muxsocks auth c v2" +
+                          transcript(hello, server_hello, 1, name), "sha256")
+        self.send(frame(0, CTRL, b"\x02\x01" + bytes([len(name)]) + name + mac))
+        answer = self.receive()[2]
+        assert answer[0] == 0x03, answer
+
+    def receive_close(self):
+        """Code and text of the CLOSE that must come; the link has to end behind it."""
+        _, _, payload = self.receive_until(lambda stream, flags, payload: flags == CTRL and
+                                           payload[0] == CLOSE)
+        rest = self.link.recv(1)
+        assert rest == b"", rest
+        return payload[1], payload[2:].decode()
+
+
+class ServedLink(Frames):
+    """A link that a client has dialled, up to AUTH_OK. The session cannot be resumed."""
+
+    def __init__(self, link, token):
+        super().__init__(link)
+        hello = self.receive()[2]
+        answer = b"\x01\x02" + struct.pack(">III", 0, 256 * 1024, 16_384) + os.urandom(16)
+        self.send(frame(0, CTRL, answer))
+        _, _, auth = self.receive_until(lambda stream, flags, payload: flags == CTRL and
+                                        payload[0] == 0x02)
+        user = auth[3:3 + auth[2]]
+        fields = os.urandom(16) + struct.pack(">I", 0)
+        mac = hmac.digest(hashlib.sha256(token.encode()).digest(), b"muxsocks auth s v2" +
+                          transcript(hello, answer, auth[1], user) + fields, "sha256")
+        self.send(frame(0, CTRL, b"\x03" + fields + mac))
+
+    def request(self):
+        """The id of the next stream that the client opens, once its request has come."""
+        stream, _, _ = self.receive_until(lambda stream, flags, payload: flags == DATA)
+        return stream
+
+
+class LinkServer:
+    """Listens for links."""
+
+    def __init__(self, token):
+        self.token = token
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(seconds(10))
+        self.links = []
+
+    @property
+    def address(self):
+        return "127.0.0.1:%d" % self.listener.getsockname()[1]
+
+    def accept(self):
+        link, _ = self.listener.accept()
+        link.settimeout(seconds(10))
+        self.links.append(ServedLink(link, self.token))
+        return self.links[-1]
+
+    def close(self):
+        for each in self.links:
+            each.close()
+        self.listener.close()

@@ -1,0 +1,99 @@
+"""A request that a session does not take up is asked of another session, never of the same one again."""
+
+import select
+import struct
+
+import pytest
+
+from support import socks
+from support.deadline import seconds
+from support.link_peer import CTRL, DATA, FIN, RST, LinkServer, frame
+from support.muxsocks import TOKEN
+
+REFUSED = struct.pack(">I", 1)
+REPLY = bytes([5, 0, 0, 1, 127, 0, 0, 1, 1, 1])
+
+
+@pytest.fixture
+def peer():
+    made = LinkServer(TOKEN)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(new_pair, peer):
+    """`client(**settings)`: a client of the peer alone."""
+
+    def start(**settings):
+        proxy = new_pair(client={"server": peer.address, "tls": {"enabled": False, "ca": None},
+                                 **settings})
+        proxy.start_client(wait_for_link=False)
+        return proxy
+
+    return start
+
+
+def request(proxy):
+    connection = socks.open_connection(proxy.socks)
+    socks.negotiate(connection)
+    connection.sendall(socks.request_bytes("127.0.0.1", 9))
+    return connection
+
+
+def first_readable(sockets):
+    return select.select(sockets, [], [], seconds(10))[0][0]
+
+
+def goaway(last_stream):
+    return frame(0, CTRL, b"\x30" + struct.pack(">IBI", last_stream, 3, 30_000) + b"stopping")
+
+
+def test_a_session_that_has_refused_is_not_asked_again(client, peer):
+    proxy = client()
+    link = peer.accept()
+    with request(proxy) as connection:
+        link.send(frame(link.request(), RST, REFUSED))
+        assert socks.read_reply(connection, 5).rep == socks.GENERAL_FAILURE
+    assert proxy.client.lines("takes no more streams of this client")
+    # The next request is another one: it is asked.
+    with request(proxy) as connection:
+        stream = link.request()
+        assert stream == 3
+        link.send(frame(stream, DATA, REPLY))
+        assert socks.read_reply(connection).rep == socks.SUCCEEDED
+
+
+def test_another_session_is_asked(client, peer):
+    proxy = client(links=2)
+    links = [peer.accept(), peer.accept()]
+    proxy.wait_for_link(2)
+    with request(proxy) as connection:
+        asked = first_readable([link.link for link in links])
+        first = next(link for link in links if link.link is asked)
+        first.send(frame(first.request(), RST, REFUSED))
+        second = links[1 - links.index(first)]
+        second.send(frame(second.request(), DATA, REPLY))
+        assert socks.read_reply(connection).rep == socks.SUCCEEDED
+
+
+def test_streams_above_the_last_one_are_asked_elsewhere_at_once(client, peer):
+    """Though the server that goes away never says another word."""
+    proxy = client()
+    old = peer.accept()
+    with request(proxy) as below, request(proxy) as above:
+        streams = {old.request(), old.request()}
+        assert streams == {1, 3}
+        old.send(goaway(1))
+        new = peer.accept()
+        new.send(frame(new.request(), DATA, REPLY))
+        moved = first_readable([below, above])
+        assert socks.read_reply(moved).rep == socks.SUCCEEDED
+        # The one up to it goes on.
+        old.send(frame(1, DATA, REPLY))
+        other = below if moved is above else above
+        assert socks.read_reply(other).rep == socks.SUCCEEDED
+        other.sendall(b"up")
+        assert old.receive_until(lambda stream, flags, payload: payload == b"up")[0] == 1
+        old.send(frame(1, FIN))
+
