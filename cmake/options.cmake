@@ -21,8 +21,25 @@ endif()
 
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-    set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+    # It takes no file that includes a precompiled header without these.
+    set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+        CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+        ${CCACHE_PROGRAM})
 endif()
+
+# muxsocks_precompile(TARGET HEADERS...): compiles what its sources include from other projects once.
+# muxsocks_precompile(TARGET REUSE_FROM OTHER): takes what the other has compiled, with equal flags.
+# A unity build reads each header once anyway.
+function(muxsocks_precompile target)
+    get_target_property(unity ${target} UNITY_BUILD)
+    if(NOT unity AND NOT MUXSOCKS_FUZZ)
+        if(ARGV1 STREQUAL REUSE_FROM)
+            target_precompile_headers(${target} REUSE_FROM ${ARGV2})
+        else()
+            target_precompile_headers(${target} PRIVATE ${ARGN})
+        endif()
+    endif()
+endfunction()
 
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 set(CMAKE_CXX_EXTENSIONS OFF)

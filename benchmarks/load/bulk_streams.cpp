@@ -10,9 +10,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// A turn's longest wait; bounds how late a deadline is noticed.
-constexpr auto turn_wait = 10ms;
-
 /// Handshakes under way at once: enough to keep a proxy busy, well below any listener's backlog.
 constexpr std::size_t opening_at_once = 64;
 

@@ -12,8 +12,6 @@ using namespace std::chrono_literals;
 /// More failures than this and the proxy is given up.
 constexpr std::uint64_t failures_max = 1000;
 
-constexpr std::uint8_t echoed_byte = 'e';
-
 /// Opens, sends a byte, receives it, closes; again and again.
 class short_stream final : public stream {
   public:

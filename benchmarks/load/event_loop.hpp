@@ -16,6 +16,9 @@
 
 namespace muxsocks::load {
 
+/// A turn's longest wait; bounds how late a deadline is noticed.
+inline constexpr std::chrono::milliseconds turn_wait{10};
+
 /// Whoever owns a watched socket. on_ready may close its own socket and even delete itself, but
 /// no other handler that is being watched.
 class event_handler {

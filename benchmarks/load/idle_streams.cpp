@@ -14,8 +14,6 @@ using namespace std::chrono_literals;
 /// As many handshakes, and exchanges, are under way at once.
 constexpr std::size_t at_once = 64;
 
-constexpr auto turn_wait = 10ms;
-
 } // namespace
 
 class idle_stream final : public stream {

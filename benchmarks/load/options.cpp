@@ -14,7 +14,7 @@ namespace {
 
 namespace po = boost::program_options;
 
-constexpr const char* usage = R"(Usage: muxsocks-load WORK [options]
+constexpr const char* usage_text = R"(Usage: muxsocks-load WORK [options]
 
 Loads a SOCKS5 proxy (or a relay, or nothing) and prints one line of JSON.
 
@@ -127,7 +127,7 @@ void read_route(const po::variables_map& values, options& result) {
 std::optional<options> read_options(int argc, const char* const* argv) {
     const auto all = describe();
     if (argc < 2 || std::string(argv[1]) == "--help" || std::string(argv[1]) == "-h") {
-        std::cout << usage << all;
+        std::cout << usage_text << all;
         return std::nullopt;
     }
     options result;
@@ -136,7 +136,7 @@ std::optional<options> read_options(int argc, const char* const* argv) {
     po::store(po::command_line_parser(argc - 1, argv + 1).options(all).run(), values);
     po::notify(values);
     if (values.count("help") != 0) {
-        std::cout << usage << all;
+        std::cout << usage_text << all;
         return std::nullopt;
     }
     if (result.what == work::target) {

@@ -14,8 +14,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint8_t echoed_byte = 'e';
-
 /// Sends a byte as soon as the last one is back.
 class ping_stream final : public stream {
   public:

@@ -13,6 +13,9 @@
 
 namespace muxsocks::load {
 
+/// What works with one byte send, and must get back.
+inline constexpr std::uint8_t echoed_byte = 'e';
+
 /// The way to the target.
 struct route {
     endpoint target;                ///< as the proxy, or the relay's far side, reaches it
