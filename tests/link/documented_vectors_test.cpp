@@ -13,6 +13,7 @@
 #include <fstream>
 #include <map>
 #include <numeric>
+#include <set>
 #include <sstream>
 
 using namespace muxsocks;
@@ -75,29 +76,84 @@ bytes as_bytes(const Array& array) {
     return {array.begin(), array.end()};
 }
 
-/// The conversation that the page describes.
+/// The conversation that the page describes, with channel binding or without, by token or open.
 struct conversation {
     crypto_functions crypto = session_crypto();
+    bool binds;
     hello_frame client_hello;
     hello_frame server_hello;
     transcript said;
-    digest key = token_key(crypto, "0123456789abcdefghijklmnopqrstuv");
+    digest key{};
     digest t{};
+    auth_frame auth;
     auth_ok_frame auth_ok;
 
-    conversation() {
-        client_hello.features = server_hello.features = feature::channel_binding | feature::resume;
+    explicit conversation(bool with_binding = true, bool with_token = true) : binds(with_binding) {
+        client_hello.features = server_hello.features =
+            (binds ? feature::channel_binding : 0) | feature::resume;
         client_hello.initial_window = server_hello.initial_window = 256 * 1024;
         server_hello.max_streams = 16'384;
         client_hello.nonce = counting_from<nonce16>(0x00);
         server_hello.nonce = counting_from<nonce16>(0x10);
-        said = {encode(client_hello), encode(server_hello), as_bytes(counting_from<digest>(0x20))};
-        t = said.hash(crypto, 1, "laptop");
+        said = {encode(client_hello), encode(server_hello), exporter(0x20)};
+        if (with_token) {
+            key = token_key(crypto, "0123456789abcdefghijklmnopqrstuv");
+            auth.method = 1;
+            auth.user = "laptop";
+        }
+        t = said.hash(crypto, auth.method, auth.user);
+        auth.mac = client_auth_mac(crypto, key, t);
         auth_ok.id = counting_from<session_id>(0xa0);
         auth_ok.resume_timeout_ms = 120'000;
         auth_ok.mac = server_auth_mac(crypto, key, t, auth_ok);
     }
+
+    bytes exporter(std::uint8_t first) const {
+        return binds ? as_bytes(counting_from<digest>(first)) : bytes{};
+    }
+
+    void check_handshake(const std::string& suffix) const {
+        CHECK(documented("transcript" + suffix) == as_bytes(t));
+        CHECK(documented("auth" + suffix) == control_frame(auth));
+        CHECK(documented("auth-ok" + suffix) == control_frame(auth_ok));
+        CHECK(documented("resume-secret" + suffix) == as_bytes(secret()));
+    }
+
+    digest secret() const { return resume_secret(crypto, key, t, auth_ok.id); }
+
+    void check_resumption(const std::string& suffix) const {
+        resume_frame resume;
+        resume.id = auth_ok.id;
+        resume.epoch = 1;
+        resume.recv_frames = 7;
+        resume.nonce = counting_from<nonce16>(0xc0);
+        resume.proof = client_resume_proof(crypto, secret(), resume, exporter(0x40));
+        CHECK(documented("resume" + suffix) == control_frame(resume));
+
+        resume_ok_frame answer;
+        answer.epoch = 1;
+        answer.recv_frames = 3;
+        answer.first_frame = 8;
+        answer.proof = server_resume_proof(crypto, secret(), resume, answer, exporter(0x40));
+        CHECK(documented("resume-ok" + suffix) == control_frame(answer));
+    }
 };
+
+/// The second column of the page's table of errors: what CLOSE says.
+std::set<std::string> documented_close_texts() {
+    std::set<std::string> texts;
+    std::ifstream page(MUXSOCKS_SOURCE_DIR "/docs/PROTOCOL.md");
+    bool inside = false;
+    for (std::string line; std::getline(page, line);) {
+        if (line.starts_with("## ")) inside = line == "## Errors";
+        const auto bar = line.find(" | ");
+        if (!inside || !line.starts_with("| ") || bar == line.npos) continue;
+        auto text = line.substr(bar + 3);
+        text.resize(text.size() - std::string_view(" |").size());
+        if (text != "text") CHECK(texts.insert(text).second);
+    }
+    return texts;
+}
 
 } // namespace
 
@@ -126,43 +182,40 @@ TEST_CASE("the vectors of docs/PROTOCOL.md for the handshake") {
     CHECK(documented("server-hello") == control_frame(c.server_hello));
     CHECK(documented("key") == as_bytes(c.key));
     CHECK(documented("exporter") == c.said.exporter);
-    CHECK(documented("transcript") == as_bytes(c.t));
-
-    transcript without = c.said;
-    without.exporter.clear();
-    CHECK(documented("transcript-none") == as_bytes(without.hash(c.crypto, 0, "")));
-
-    CHECK(documented("auth") ==
-          control_frame(auth_frame{1, "laptop", client_auth_mac(c.crypto, c.key, c.t)}));
-    CHECK(documented("auth-ok") == control_frame(c.auth_ok));
+    c.check_handshake("");
     CHECK(documented("auth-fail") == frame(0, flag::ctrl, encode_auth_fail(1)));
-    CHECK(documented("resume-secret") ==
-          as_bytes(resume_secret(c.crypto, c.key, c.t, c.auth_ok.id)));
+
+    const conversation plain(false);
+    CHECK(documented("client-hello-plain") == control_frame(plain.client_hello));
+    CHECK(documented("server-hello-plain") == control_frame(plain.server_hello));
+    plain.check_handshake("-plain");
+    conversation(false, false).check_handshake("-open");
 }
 
 TEST_CASE("the vectors of docs/PROTOCOL.md for resumption") {
     const conversation c;
-    const auto secret = resume_secret(c.crypto, c.key, c.t, c.auth_ok.id);
-    const auto exporter = as_bytes(counting_from<digest>(0x40));
-    CHECK(documented("resume-exporter") == exporter);
-
-    resume_frame resume;
-    resume.id = c.auth_ok.id;
-    resume.epoch = 1;
-    resume.recv_frames = 7;
-    resume.nonce = counting_from<nonce16>(0xc0);
-    resume.proof = client_resume_proof(c.crypto, secret, resume, exporter);
-    CHECK(documented("resume") == control_frame(resume));
-
-    resume_ok_frame answer;
-    answer.epoch = 1;
-    answer.recv_frames = 3;
-    answer.first_frame = 8;
-    answer.proof = server_resume_proof(c.crypto, secret, resume, answer, exporter);
-    CHECK(documented("resume-ok") == control_frame(answer));
+    CHECK(documented("resume-exporter") == c.exporter(0x40));
+    c.check_resumption("");
+    conversation(false).check_resumption("-plain");
+    conversation(false, false).check_resumption("-open");
     CHECK(documented("resume-fail") ==
           control_frame(resume_fail_frame{resume_failure::unknown_session, 0}));
     CHECK(decode_u64(bytes_view(documented("start")).subspan(frame_header_size)) == 4);
+}
+
+TEST_CASE("docs/PROTOCOL.md has the sentence of every CLOSE for a fault or a flood, and no other") {
+    std::set<std::string> texts;
+    for (int value = 1; value < static_cast<int>(errc::frame_timeout); ++value)
+        // The one that is told by AUTH_FAIL.
+        if (static_cast<errc>(value) != errc::authentication_failed)
+            texts.insert(make_error_code(static_cast<errc>(value)).message());
+    const auto documented = documented_close_texts();
+    for (const auto& text : documented)
+        CHECK(texts.count(text) == 1);
+    for (const auto& text : texts) {
+        INFO(text);
+        CHECK(documented.count(text) == 1);
+    }
 }
 
 TEST_CASE("the vectors of docs/PROTOCOL.md for the other control frames") {

@@ -246,6 +246,15 @@ TEST_CASE("a refusal") {
         CHECK(s.core.stream_count() == 0);
         CHECK(s.stream_frames().empty());
     }
+    SECTION("gives no credit for what it throws away, and what goes beyond it is a fault") {
+        s.stream_frames();
+        const auto much = frame_bytes(1, 0x04, std::string(65'000, 'x'));
+        for (int i = 0; i < 4; ++i)
+            s.feed(much);
+        CHECK(s.stream_frames().empty());
+        s.feed(much);
+        CHECK(s.stream_frames() == lines{"00 00 00 01 20 00 04 00 00 00 03"});
+    }
     SECTION("throws away what comes for 10 seconds, then resets the stream") {
         s.stream_frames();
         s.feed(data_ab);

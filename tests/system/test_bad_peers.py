@@ -112,6 +112,21 @@ def test_a_stream_without_a_right_request_ends(server, peer, received, answer):
     assert peer.works()
 
 
+@pytest.mark.parametrize("request_bytes, rep", [
+    (b"\x04\x02\x00\x09", socks.GENERAL_FAILURE),
+    (b"\x05\x02\x00\x09", socks.ADDRESS_TYPE_NOT_SUPPORTED),
+    (b"\x05\x02\x00\x03\x00", socks.GENERAL_FAILURE),
+    (b"\x05\x02\x00\x03\x05ab\x1f", socks.GENERAL_FAILURE),
+    (b"\x05\x02\x00\x03\x01a\x00\x50", socks.COMMAND_NOT_SUPPORTED),
+], ids=["VER", "ATYP", "an empty name", "a control character in a name", "CMD"])
+def test_the_first_fault_of_a_request_in_the_order_of_its_bytes_is_answered(server, peer,
+                                                                            request_bytes, rep):
+    """CMD, which is wrong in all of them, comes last. What is wrong is not waited behind for more."""
+    peer.send(frame(1, SYN) + frame(1, DATA, request_bytes))
+    stream, flags, payload = peer.receive_until(lambda stream, flags, payload: stream == 1)
+    assert (flags, payload) == (DATA | FIN, bytes([5, rep, 0, 1, 0, 0, 0, 0, 0, 0]))
+
+
 def test_what_is_unknown_and_may_be_is_ignored(peer):
     peer.send(frame(0, CTRL, b"\x80future") + frame(7, CTRL, b"\xff"))
     assert peer.works()
