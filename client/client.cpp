@@ -20,12 +20,6 @@
 namespace muxsocks::client {
 namespace {
 
-loaded_config load(const command_line& line) {
-    auto loaded = load_config(line);
-    if (line.level) loaded.settings.log.level = *line.level;
-    return loaded;
-}
-
 file_states look_at_certificates(const config& settings) {
     if (!settings.tls.enabled) return {};
     return look_at({settings.tls.ca, settings.tls.cert, settings.tls.key});
@@ -162,7 +156,7 @@ class program final : public trouble_watch::watcher {
         if (stopping_) return;
         manager_.reloading();
         try {
-            auto loaded = load(line_);
+            auto loaded = load_config(line_);
             if (loaded.settings.threads != recipe_->settings.threads) {
                 log::warning("\"threads\" cannot change while the client runs; it stays {}",
                              recipe_->settings.threads);
@@ -246,7 +240,7 @@ class program final : public trouble_watch::watcher {
 } // namespace
 
 void check(const command_line& line) {
-    auto loaded = load(line);
+    auto loaded = load_config(line);
     make_recipe(std::move(loaded.settings));
     for (const auto& warning : loaded.warnings)
         std::fprintf(stderr, "muxsocks-client: warning: %s\n", warning.c_str());
@@ -256,7 +250,7 @@ int run(const command_line& given, std::uint64_t file_limit) {
     auto line = given;
     // A reload has nothing left to read there.
     if (line.link_file == "-") line.link_text = read_link_file("-");
-    auto loaded = load(line);
+    auto loaded = load_config(line);
     log::open(loaded.settings.log);
     for (const auto& warning : loaded.warnings)
         log::warning("{}", warning);

@@ -162,7 +162,8 @@ void link_pool::expire_waiting() {
             ++each;
             continue;
         }
-        log::info("a request was given up: no link for {} ms",
+        log::info(log::kind{"requests given up for want of a link"},
+                  "a request was given up: no link for {} ms",
                   recipe_->settings.timeouts.wait.count());
         answer(thread_.clock(), take_waiting(each++), socks5::reply_code::general_failure);
     }

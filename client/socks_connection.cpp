@@ -43,7 +43,8 @@ void socks_connection::read() {
     const auto input = bytes_view(buffer).first(static_cast<std::size_t>(size));
     const auto result = handshake_.on_input(input);
     if (result.state == socks5::handshake_state::failed) {
-        log::info("SOCKS connection closed: {}", result.error.message());
+        log::info(log::kind{"SOCKS connections closed"}, "SOCKS connection closed: {}",
+                  result.error.message());
         limit_.cancel();
         return close_lingering(thread_.clock(), std::move(socket_), result.to_send);
     }

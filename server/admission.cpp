@@ -12,15 +12,14 @@ using namespace std::chrono_literals;
 constexpr auto forget_after = 5min;
 constexpr std::size_t remembered_max = 10'000;
 
-/// Whom an address counts for: one host has a whole /64 of IPv6.
+} // namespace
+
 boost::asio::ip::address host_of(const boost::asio::ip::address& address) {
     if (!address.is_v6()) return address;
     auto bytes = address.to_v6().to_bytes();
     std::fill(bytes.begin() + 8, bytes.end(), static_cast<unsigned char>(0));
     return boost::asio::ip::address_v6(bytes);
 }
-
-} // namespace
 
 admission::ticket admission::enter(const boost::asio::ip::address& address) {
     const std::lock_guard lock(mutex_);

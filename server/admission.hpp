@@ -15,6 +15,9 @@
 
 namespace muxsocks::server {
 
+/// Whom an address counts for: one host has a whole /64 of IPv6.
+boost::asio::ip::address host_of(const boost::asio::ip::address& address);
+
 class admission : public std::enable_shared_from_this<admission> {
   public:
     explicit admission(limit_settings limits) : limits_(std::move(limits)) {}

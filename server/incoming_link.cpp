@@ -230,12 +230,14 @@ void incoming_link::on_link_down(link&, std::error_code, const std::string& text
     if (health_check_)
         log::debug("health check from {} ended: {}", peer_.to_string(), text);
     else
-        log::info("link from {} ended before it authenticated: {}", peer_.to_string(), text);
+        log::info(log::kind{"links that ended before they authenticated"},
+                  "link from {} ended before it authenticated: {}", peer_.to_string(), text);
     leave();
 }
 
 void incoming_link::end(const std::string& why) {
-    log::info("link from {} closed: {}", peer_.to_string(), why);
+    log::info(log::kind{"links closed before they authenticated"}, "link from {} closed: {}",
+              peer_.to_string(), why);
     if (link_) std::exchange(link_, nullptr)->close();
     leave();
 }

@@ -9,6 +9,7 @@
 
 #include <cstdio>
 #include <exception>
+#include <string>
 
 int main(int argc, char** argv) {
     using namespace muxsocks;
@@ -27,17 +28,20 @@ int main(int argc, char** argv) {
             server::check(line);
             std::puts("the configuration is good");
             return exit_ok;
-        case command_line::action_type::run:
-            return server::run(line, file_limit);
+        case command_line::action_type::run: {
+            const auto code = server::run(line, file_limit);
+            (void)log::flush();
+            return code;
+        }
         }
     } catch (const usage_error& error) {
-        std::fprintf(stderr, "muxsocks-server: %s\n", error.what());
+        log::say_at_exit(std::string("muxsocks-server: ") + error.what());
         return exit_usage;
     } catch (const config_error& error) {
-        std::fprintf(stderr, "muxsocks-server: %s\n", error.what());
+        log::say_at_exit(std::string("muxsocks-server: ") + error.what());
         return exit_configuration;
     } catch (const std::exception& error) {
-        std::fprintf(stderr, "muxsocks-server: %s\n", error.what());
+        log::say_at_exit(std::string("muxsocks-server: ") + error.what());
     }
     return exit_failure;
 }

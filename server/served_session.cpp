@@ -120,12 +120,17 @@ void served_session::on_resumed(session_driver& from) {
 
 void served_session::on_closed(session_driver& from, std::error_code why, const std::string& text) {
     if (why == errc::authentication_failed)
-        log::warning("link from {} refused: authentication failed for user \"{}\": check auth.user "
-                     "and auth.token on the client and users[] here",
-                     peer_.to_string(), log::escape(from.core().user()));
+        log::warning(
+            log::kind{"links refused for their authentication", host_of(peer_).to_string()},
+            "link from {} refused: authentication failed for user \"{}\": check auth.user "
+            "and auth.token on the client and users[] here",
+            peer_.to_string(), log::escape(from.core().user()));
     else if (!was_up_ && why == errc::closed_by_peer)
         log::debug("link from {} closed before it authenticated: {}", name(),
                    log::escape(from.core().peer_text()));
+    else if (!was_up_)
+        log::info(log::kind{"links closed before they authenticated"}, "link from {} closed: {}",
+                  name(), text);
     else if (from.core().peer_text().empty())
         log::info("link from {} closed: {}", name(), text);
     else

@@ -28,12 +28,6 @@ std::shared_ptr<const recipe> make_recipe(config settings) {
     }
 }
 
-loaded_config load(const command_line& line) {
-    auto loaded = load_config(line);
-    if (line.level) loaded.settings.log.level = *line.level;
-    return loaded;
-}
-
 file_states look_at_certificates(const config& settings) {
     if (!settings.tls.enabled) return {};
     return look_at({settings.tls.cert, settings.tls.key, settings.tls.client_ca});
@@ -228,7 +222,7 @@ class program {
         if (stopping_) return;
         manager_.reloading();
         try {
-            auto loaded = load(line_);
+            auto loaded = load_config(line_);
             const auto& old = shared_.current->settings;
             if (loaded.settings.threads != old.threads) {
                 log::warning("\"threads\" cannot change while the server runs; it stays {}",
@@ -341,14 +335,14 @@ class program {
 } // namespace
 
 void check(const command_line& line) {
-    auto loaded = load(line);
+    auto loaded = load_config(line);
     make_recipe(std::move(loaded.settings));
     for (const auto& warning : loaded.warnings)
         std::fprintf(stderr, "muxsocks-server: warning: %s\n", warning.c_str());
 }
 
 int run(const command_line& line, std::uint64_t file_limit) {
-    auto loaded = load(line);
+    auto loaded = load_config(line);
     log::open(loaded.settings.log);
     for (const auto& warning : loaded.warnings)
         log::warning("{}", warning);

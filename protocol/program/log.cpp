@@ -1,17 +1,18 @@
 #include "protocol/program/log.hpp"
 
 #include "protocol/program/config_error.hpp"
+#include "protocol/program/log_writer.hpp"
+#include "protocol/program/repeated_lines.hpp"
 
 #include <nlohmann/json.hpp>
 #include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/base_sink.h>
-#include <spdlog/spdlog.h>
 
 #include <atomic>
 #include <cerrno>
 #include <fcntl.h>
 #include <memory>
 #include <mutex>
+#include <poll.h>
 #include <system_error>
 #include <unistd.h>
 
@@ -84,86 +85,87 @@ std::unique_ptr<spdlog::formatter> make_formatter(log_format format) {
     return formatter;
 }
 
+/// -1 with errno. A FIFO that nobody reads is ENXIO, instead of a wait without end.
 int open_file(const std::string& path) {
-    return ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, file_mode);
+    return ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, file_mode);
 }
 
-/// Lines to a descriptor: standard error, or a file of its own that can be exchanged.
-class descriptor_sink final : public spdlog::sinks::base_sink<std::mutex> {
+std::string why_not_opened(int error) {
+    if (error == ENXIO) return "it is a FIFO that nobody reads, so its reader has to start first";
+    return std::generic_category().message(error);
+}
+
+/// What makes a line of a message.
+class line_format {
   public:
-    descriptor_sink() { formatter_ = make_formatter(log_format::text); }
-    ~descriptor_sink() override { close_file(); }
-    descriptor_sink(const descriptor_sink&) = delete;
-    descriptor_sink& operator=(const descriptor_sink&) = delete;
-
-    /// Returns errno; then nothing has changed.
-    int configure(const std::string& path, log_format format) {
-        int fd = STDERR_FILENO;
-        if (!path.empty()) fd = open_file(path);
-        if (fd < 0) return errno;
+    void set(log_format format) {
+        auto next = make_formatter(format);
         const std::lock_guard lock(mutex_);
-        close_file();
-        fd_ = fd;
-        path_ = path;
-        formatter_ = make_formatter(format);
-        return 0;
+        formatter_ = std::move(next);
     }
 
-    /// Returns errno; then the old file goes on.
-    int reopen() {
+    /// spdlog's formatters keep the second that they have formatted last.
+    void format(log_level level, std::string_view message, spdlog::memory_buf_t& line) {
+        const spdlog::details::log_msg whole(spdlog::string_view_t{},
+                                             static_cast<spdlog::level::level_enum>(level),
+                                             spdlog::string_view_t(message.data(), message.size()));
         const std::lock_guard lock(mutex_);
-        if (path_.empty()) return 0;
-        const int fd = open_file(path_);
-        if (fd < 0) return errno;
-        close_file();
-        fd_ = fd;
-        return 0;
+        formatter_->format(whole, line);
     }
-
-    [[nodiscard]] std::string path() {
-        const std::lock_guard lock(mutex_);
-        return path_;
-    }
-
-  protected:
-    void sink_it_(const spdlog::details::log_msg& message) override {
-        spdlog::memory_buf_t line;
-        formatter_->format(message, line);
-        std::string_view rest(line.data(), line.size());
-        while (!rest.empty()) {
-            const ssize_t n = ::write(fd_, rest.data(), rest.size());
-            if (n < 0 && errno == EINTR) continue;
-            // Full disk, closed pipe: the line is lost, the program goes on.
-            if (n <= 0) return;
-            rest.remove_prefix(static_cast<std::size_t>(n));
-        }
-    }
-
-    void flush_() override {}
 
   private:
-    void close_file() {
-        if (fd_ != STDERR_FILENO) ::close(fd_);
-        fd_ = STDERR_FILENO;
-    }
-
-    int fd_ = STDERR_FILENO;
-    std::string path_;
+    std::mutex mutex_;
+    std::unique_ptr<spdlog::formatter> formatter_ = make_formatter(log_format::text);
 };
 
+/// Lines of kinds, with the lock that they need.
+struct counted_kinds {
+    std::mutex mutex;
+    repeated_lines lines;
+};
+
+void say_left_out(repeated_lines::time_point until);
+
 struct state {
-    state() : sink(std::make_shared<descriptor_sink>()), logger("muxsocks", sink) {
-        logger.set_level(spdlog::level::trace);
+    void add(log_level level, std::string_view message) {
+        spdlog::memory_buf_t line;
+        format.format(level, message, line);
+        writer.add({line.data(), line.size()});
     }
 
-    std::shared_ptr<descriptor_sink> sink;
-    spdlog::logger logger;
+    line_format format;
+    counted_kinds kinds;
+    std::mutex file_mutex;
+    std::string file;
+    log_writer writer{{[this](std::string_view message) {
+                           spdlog::memory_buf_t line;
+                           format.format(log_level::warning, message, line);
+                           return std::string(line.data(), line.size());
+                       },
+                       [] { say_left_out(std::chrono::steady_clock::now()); }}};
 };
 
 /// Never destroyed: threads may log until the very end of the process.
 state& shared_state() {
     static state* const instance = new state;
     return *instance;
+}
+
+/// Whether there is something to wait for at the end.
+std::atomic<bool> in_use{false};
+
+void say_left_out(repeated_lines::time_point until) {
+    auto& shared = shared_state();
+    std::vector<repeated_lines::summary> left_out;
+    {
+        const std::lock_guard lock(shared.kinds.mutex);
+        left_out = shared.kinds.lines.due(until);
+        if (const auto next = shared.kinds.lines.next()) shared.writer.wake_at(*next);
+    }
+    for (const auto& each : left_out)
+        shared.add(log_level::info,
+                   fmt::format("{}{}{}: {} more like this in the last minute", each.kind,
+                               each.origin.empty() ? "" : " of ", each.origin, each.lines));
 }
 
 std::atomic<log_level> level_in_force{log_level::info};
@@ -175,18 +177,49 @@ static_assert(static_cast<int>(log_level::error) == SPDLOG_LEVEL_ERROR);
 } // namespace
 
 void open(const log_settings& settings) {
-    if (const int error = shared_state().sink->configure(settings.file, settings.format)) {
+    auto& shared = shared_state();
+    int file = -1;
+    if (!settings.file.empty() && (file = open_file(settings.file)) < 0)
         throw config_error("log.file: cannot write to \"" + settings.file +
-                           "\": " + std::generic_category().message(error) + ".");
-    }
+                           "\": " + why_not_opened(errno) + ".");
+    const std::lock_guard lock(shared.file_mutex);
+    shared.format.set(settings.format);
+    if (file >= 0)
+        shared.writer.write_to_file(file, settings.file);
+    else if (!shared.file.empty())
+        shared.writer.write_to_standard_error();
+    shared.file = settings.file;
     set_level(settings.level);
     destinations_in_force.store(settings.destinations, std::memory_order_relaxed);
 }
 
 void reopen() {
-    if (const int error = shared_state().sink->reopen()) {
-        warning("cannot open the log file \"{}\" anew, so the old one goes on: {}",
-                shared_state().sink->path(), std::generic_category().message(error));
+    auto& shared = shared_state();
+    const std::lock_guard lock(shared.file_mutex);
+    if (shared.file.empty()) return;
+    const int file = open_file(shared.file);
+    if (file < 0) {
+        warning("cannot open the log file \"{}\" anew, so the old one goes on: {}", shared.file,
+                why_not_opened(errno));
+        return;
+    }
+    shared.writer.write_to_file(file, shared.file);
+}
+
+bool flush(std::chrono::milliseconds limit) {
+    if (!in_use) return true;
+    say_left_out(repeated_lines::time_point::max());
+    return shared_state().writer.flush(limit);
+}
+
+void say_at_exit(std::string_view text) noexcept {
+    try {
+        (void)flush();
+        const std::string line = std::string(text) + "\n";
+        ::pollfd one{STDERR_FILENO, POLLOUT, 0};
+        if (::poll(&one, 1, 1000) > 0) (void)!::write(STDERR_FILENO, line.data(), line.size());
+    } catch (...) {
+        // Out of memory: the exit code has to do.
     }
 }
 
@@ -214,10 +247,24 @@ std::string escape(std::string_view text, std::size_t limit) {
     return result;
 }
 
+log_level level_of(const kind& of, log_level level) noexcept {
+    if (!enabled(level)) return level;
+    try {
+        auto& shared = shared_state();
+        const std::lock_guard lock(shared.kinds.mutex);
+        auto& lines = shared.kinds.lines;
+        if (lines.admit(of.name, of.origin, std::chrono::steady_clock::now())) return level;
+        if (const auto next = lines.next()) shared.writer.wake_at(*next);
+    } catch (...) {
+        // Out of memory: it is left out.
+    }
+    return log_level::debug;
+}
+
 void write(log_level level, fmt::string_view format, fmt::format_args arguments) noexcept {
     try {
-        shared_state().logger.log(static_cast<spdlog::level::level_enum>(level),
-                                  fmt::vformat(format, arguments));
+        in_use.store(true, std::memory_order_relaxed);
+        shared_state().add(level, fmt::vformat(format, arguments));
     } catch (...) {
         // Out of memory, or a bad format that the compiler could not see: a line less.
     }

@@ -84,6 +84,8 @@ void open_standard_descriptors() {
 std::uint64_t prepare_process() {
     open_standard_descriptors();
     std::signal(SIGPIPE, SIG_IGN);
+    // A file at RLIMIT_FSIZE is an error of write(), as a full disk is.
+    std::signal(SIGXFSZ, SIG_IGN);
     return raise_file_limit();
 }
 

@@ -21,6 +21,8 @@ std::string_view to_string(log_level level) noexcept {
 }
 
 std::optional<log_level> parse_log_level(std::string_view name) noexcept {
+    if (name == "warn") return log_level::warning;
+    if (name == "err") return log_level::error;
     const auto* const found = std::find(level_names.begin(), level_names.end(), name);
     if (found == level_names.end()) return std::nullopt;
     return static_cast<log_level>(found - level_names.begin());

@@ -125,8 +125,7 @@ void bind_link(config_section& root, link_settings& link) {
 
 void bind_log(config_section& root, log_settings& log) {
     root.section("log", [&](config_section& section) {
-        section.field("level", log.level,
-                      kinds::choice<log_level>({"trace", "debug", "info", "warning", "error"}),
+        section.field("level", log.level, kinds::level_of_log(),
                       "The least important lines to write: a link is a line at `info`, a stream at "
                       "`debug`.");
         section.field("format", log.format, kinds::choice<log_format>({"text", "json"}),

@@ -196,6 +196,16 @@ value_kind<sha256_digest> digest() {
             [](const sha256_digest& value) { return json_text(to_hex(value)); }, true};
 }
 
+value_kind<log_level> level_of_log() {
+    auto kind = choice<log_level>({"trace", "debug", "info", "warning", "error"});
+    kind.read = [read = std::move(kind.read)](const json& value, std::string& hint) {
+        if (value.is_string())
+            if (const auto level = parse_log_level(value.get<std::string>())) return level;
+        return read(value, hint);
+    };
+    return kind;
+}
+
 value_kind<std::size_t> one_of(std::vector<std::string> names) {
     std::string all;
     for (std::size_t i = 0; i < names.size(); ++i) {

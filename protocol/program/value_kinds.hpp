@@ -66,6 +66,9 @@ duration(std::chrono::milliseconds min, std::chrono::milliseconds max, bool zero
 /// In any form that parse_pin (tls_context.hpp) takes.
 [[nodiscard]] value_kind<sha256_digest> digest();
 
+/// The names that other programs have for levels ("warn", "err") are understood, too.
+[[nodiscard]] value_kind<log_level> level_of_log();
+
 /// The texts of a value that is one of few.
 [[nodiscard]] value_kind<std::size_t> one_of(std::vector<std::string> names);
 

@@ -111,6 +111,8 @@ TEST_CASE("what the command line asks for") {
 TEST_CASE("the log level on the command line") {
     CHECK_FALSE(server({}).level);
     CHECK(server({"-l", "warning"}).level == log_level::warning);
+    CHECK(server({"-l", "warn"}).level == log_level::warning);
+    CHECK(server({"-l", "err"}).level == log_level::error);
     CHECK(server({"--log-level=trace"}).level == log_level::trace);
     CHECK(server({"-v"}).level == log_level::debug);
     CHECK(server({"-v", "-l", "error"}).level == log_level::error);

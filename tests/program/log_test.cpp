@@ -7,7 +7,10 @@
 #include <nlohmann/json.hpp>
 #include <spdlog/fmt/fmt.h>
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -30,6 +33,7 @@ class log_file {
     [[nodiscard]] std::filesystem::path path() const { return folder_.path() / "a.log"; }
 
     [[nodiscard]] std::vector<std::string> lines(const std::string& name = "a.log") const {
+        REQUIRE(log::flush(std::chrono::seconds(10)));
         std::istringstream text(folder_.read(name));
         std::vector<std::string> result;
         for (std::string line; std::getline(text, line);) {
@@ -159,6 +163,12 @@ TEST_CASE("a log file") {
         log::info("two");
         CHECK(file.lines().size() == 2);
     }
+    SECTION("that is a FIFO without a reader is refused at once") {
+        const auto fifo = file.path().string() + ".fifo";
+        REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+        CHECK_THROWS_WITH(log::open({log_level::info, log_format::text, fifo, false}),
+                          contains("it is a FIFO that nobody reads"));
+    }
     SECTION("is not for everyone to read") {
         const auto permissions = std::filesystem::status(file.path()).permissions();
         CHECK((permissions & std::filesystem::perms::others_all) == std::filesystem::perms::none);
@@ -186,6 +196,27 @@ TEST_CASE("lines of several threads do not mix, and none is lost when the file i
         return line.size() != 238 || line.find_first_not_of(line[38], 38) != std::string::npos;
     };
     CHECK(std::none_of(lines.begin(), lines.end(), is_mixed));
+}
+
+TEST_CASE("lines of a kind that repeats are written five times, then counted") {
+    const log_file file(log_format::text);
+    for (int i = 0; i < 342; ++i)
+        log::info(log::kind{"knocks", "1.2.3.4"}, "knock {}", i);
+    const auto lines = file.lines();
+    REQUIRE(lines.size() == 6);
+    CHECK(lines[4].substr(29) == " info    knock 4");
+    CHECK(lines[5].substr(29) ==
+          " info    knocks of 1.2.3.4: 337 more like this in the last minute");
+    SECTION("and at debug none is left out") {
+        log::set_level(log_level::debug);
+        for (int i = 0; i < 7; ++i)
+            log::info(log::kind{"knocks"}, "tock {}", i);
+        const auto all = file.lines();
+        CHECK(std::count_if(all.begin(), all.end(), [](const std::string& line) {
+                  return line.find("tock") != std::string::npos;
+              }) == 7);
+        CHECK_THAT(all[11], contains(" debug   tock 5"));
+    }
 }
 
 TEST_CASE("text from the wire, escaped") {

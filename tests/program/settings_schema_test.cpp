@@ -59,3 +59,18 @@ TEST_CASE("a congestion control that the kernel has not is refused with those th
                                      "process use \"brr\"; it has loaded: ") &&
                           test::contains("reno"));
 }
+
+TEST_CASE("a level of the log goes by the names that other programs have for it, too") {
+    const auto read = [](const std::string& level) {
+        log_settings log;
+        std::vector<std::string> warnings;
+        read_config(R"({"log": {"level": ")" + level + R"("}})", {"f.json", {}}, warnings,
+                    [&](config_section& root) { bind_log(root, log); });
+        return log.level;
+    };
+    CHECK(read("warn") == log_level::warning);
+    CHECK(read("warning") == log_level::warning);
+    CHECK(read("err") == log_level::error);
+    CHECK(read("error") == log_level::error);
+    CHECK_THROWS_WITH(read("loud"), test::contains("log.level") && test::contains("loud"));
+}
