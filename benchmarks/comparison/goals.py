@@ -38,6 +38,23 @@ def throughput_goals() -> list[Goal]:
     return goals
 
 
+def distance_goals() -> list[Goal]:
+    """Over the paths of paths.py, in round trips and MB/s; must and aim."""
+    figures = ("key_p50", "key_p95", "key_p99", "new_p50", "new_p95", "together_mb_s")
+    wanted = {
+        "distance-1": ((1.1, 1.02), (1.3, 1.1), (1.6, 1.3), (2.3, 2.05), (3, 2.3), (9, 11), (9, 11)),
+        "distance-2": ((1.2, 1.02), (1.5, 1.1), (2.2, 1.4), (2.5, 2.05), (3.5, 2.5), (8, 10.5),
+                       (8, 10.5)),
+        "distance-3": ((1.3, 1.3), (1.6, 1.6), (2, 2), (2.5, 2.5), (3, 3), (5.6, 5.6), (5.8, 5.8)),
+        "distance-4": ((1.2, 1.2), (1.5, 1.5), (2, 2), (2.5, 2.5), (3, 3), (40, 40), (35, 35)),
+    }
+    goals = []
+    for work, limits in wanted.items():
+        goals += [Goal(work, figure, None, *limit) for figure, limit in zip(figures, limits)]
+        goals.append(Goal(f"{work}-alone", "download_mb_s", None, *limits[-1]))
+    return goals
+
+
 GOALS = [
     *throughput_goals(),
     Goal("connections-64", "conn_s", "ssh", 1.2, 1.4),
@@ -61,6 +78,7 @@ GOALS = [
     Goal("delayed-first-byte", "p50", None, 205, 202),
     Goal("crowd-down", "cpu_growth", None, 1.1, 1.0),
     Goal("crowd-up", "cpu_growth", None, 1.1, 1.0),
+    *distance_goals(),
 ]
 
 

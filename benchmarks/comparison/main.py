@@ -16,9 +16,10 @@ from .keys import Keys
 from .namespaces import namespaces_work
 from .packages import Packages
 from .peers import ALL, Peer
+from .peers.command import CommandPeer
 from .runner import Runner
 from .scenes import Tools
-from .works import Work, all_works, quick_works, scale_works
+from .works import Work, all_works, distance_works, quick_works, scale_works
 
 PROJECT = Path(__file__).resolve().parents[2]
 QUICK_PEERS = "muxsocks,muxsocks-plain,direct,ssh,microsocks"
@@ -40,7 +41,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="list peers and works, and end")
     parser.add_argument("--repeat", type=int, help="runs of each work and peer (default 3, quick 1)")
     parser.add_argument("--seconds", type=float, help="length of a run (default 5, quick 1)")
-    parser.add_argument("--congestion", default="reno", help="reno (default) or cubic, for all")
+    parser.add_argument("--congestion", default="reno",
+                        help="for all programs that do not choose: reno (default), cubic, bbr")
+    parser.add_argument("--tcp-memory", type=int, default=32, metavar="MIB",
+                        help="distance: the most that a socket may hold (default 32)")
+    parser.add_argument("--peer-command", nargs=3, action="append", default=[],
+                        metavar=("NAME", "FAR", "NEAR"),
+                        help="one more peer: the shell commands of its two halves; "
+                             "see comparison/peers/command.py")
     parser.add_argument("--build", type=Path, default=PROJECT / "build" / "release",
                         help="where the programs are (default build/release)")
     parser.add_argument("--output", type=Path, default=PROJECT / "build" / "benchmarks",
@@ -68,7 +76,8 @@ def select(names: str | None, known: list, kind: str, groups=lambda one: ()) -> 
 
 
 def known_works() -> dict[str, Work]:
-    return {work.name: work for work in [*all_works(), *scale_works(), *quick_works()]}
+    return {work.name: work
+            for work in [*all_works(), *distance_works(), *scale_works(), *quick_works()]}
 
 
 def choose(options: argparse.Namespace) -> tuple[list[Peer], list[Work]]:
@@ -80,8 +89,9 @@ def choose(options: argparse.Namespace) -> tuple[list[Peer], list[Work]]:
     else:
         works = quick_works() if options.quick else all_works()
     if options.no_namespaces:
-        # The machine's own loopback is not paced.
-        works = [work for work in works if work.scene != "paced"]
+        # The machine's own loopback is not paced, nor has it two ends.
+        works = [work for work in works
+                 if work.scene != "paced" and not work.scene.startswith("distance")]
     return peers, works
 
 
@@ -90,7 +100,7 @@ def print_lists() -> None:
     for peer in ALL:
         print(f"  {peer.name:16} {peer.title}")
     print("works (group: name)")
-    for work in [*all_works(), *scale_works()]:
+    for work in [*all_works(), *distance_works(), *scale_works()]:
         print(f"  {work.group + ':':13} {work.name:20} {work.title}")
 
 
@@ -100,14 +110,15 @@ def prepare(options: argparse.Namespace, folder: Path) -> Tools:
     if not load.exists():
         sys.exit(f"compare: {load} is missing; build it first:\n"
                  "  cmake --preset release && cmake --build --preset release")
-    relay = options.build / "muxsocks-relay"
+    relay, wan = options.build / "muxsocks-relay", options.build / "muxsocks-wan"
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     return Tools(load=load, relay=relay if relay.exists() else None,
+                 wan=wan if wan.exists() else None,
                  client=options.build / "muxsocks-client",
                  server=options.build / "muxsocks-server",
                  packages=Packages(cache / "muxsocks-benchmarks"), keys=Keys(folder / "keys"),
                  folder=folder, congestion=options.congestion,
-                 namespaces=not options.no_namespaces)
+                 namespaces=not options.no_namespaces, tcp_memory=options.tcp_memory << 20)
 
 
 def find_unavailable(peers: list[Peer], tools: Tools, ask: bool) -> dict[str, str]:
@@ -152,10 +163,15 @@ def run(options: argparse.Namespace, folder: Path) -> int:
         print("compare: muxsocks-relay is not built, works with delay are left out",
               file=sys.stderr)
         works = [work for work in works if work.scene != "delayed"]
+    if any(work.group == "distance" for work in works) and tools.wan is None:
+        print("compare: muxsocks-wan is not built, works over a distance are left out",
+              file=sys.stderr)
+        works = [work for work in works if work.group != "distance"]
     about = machine.describe(tools, peers)
     settings = {"repeat": options.repeat or (1 if options.quick else 3),
                 "seconds": options.seconds or (1 if options.quick else 5),
                 "quick": options.quick, "congestion": options.congestion,
+                "tcp_memory": tools.tcp_memory,
                 "began": time.strftime("%Y-%m-%d %H:%M:%S %Z")}
     print("\n".join(machine.as_lines(about)), end="\n\n", flush=True)
     for name, why in unavailable.items():
@@ -222,6 +238,7 @@ def stop_orderly(_number, _frame):
 
 def main() -> int:
     options = arguments()
+    ALL.extend(CommandPeer(*words) for words in options.peer_command)
     if options.list:
         print_lists()
         return 0

@@ -42,7 +42,7 @@ class Namespace:
                        "--root", "--wd", "--"]
         self.run("ip", "link", "set", "lo", "up")
         for name, value in SYSCTLS.items():
-            self._set(name, value)
+            self.set(name, value)
         try:
             self._set_congestion(congestion)
         except NamespaceError:
@@ -50,13 +50,13 @@ class Namespace:
             raise
 
     def _set_congestion(self, name: str) -> None:
-        if not self._set("net.ipv4.tcp_congestion_control", name):
+        if not self.set("net.ipv4.tcp_congestion_control", name):
             raise NamespaceError(
                 f"congestion control {name} cannot be set in a namespace "
                 "(net.ipv4.tcp_allowed_congestion_control lists what can)")
 
-    def _set(self, name: str, value: str) -> bool:
-        """A sysctl, without the program of that name, which small systems lack."""
+    def set(self, name: str, value: str) -> bool:
+        """Sets a sysctl if it may be, without the program of that name, which small systems lack."""
         path = "/proc/sys/" + name.replace(".", "/")
         return self.try_run("sh", "-c", f"echo '{value}' > {path}").returncode == 0
 

@@ -79,7 +79,7 @@ class Runner:
         self._progress(f"{work.name:20} {round_number + 1} {peer.name}")
         load = None
         try:
-            scene = Scene(self.tools, work.scene)
+            scene = Scene(self.tools, work.scene, round_number + 1)
             try:
                 running = peer.start(scene)
                 wait_until_ready(scene, running)

@@ -5,6 +5,7 @@ proxy's two halves.
     paced      two namespaces, joined by veth; tbf lets 100 MB/s through in each direction
     delayed    one namespace; the link goes through muxsocks-relay: 100 ms round trip, 1 Gbit/s,
                a queue of twice the bandwidth-delay product
+    distance-N two namespaces, joined by muxsocks-wan with one of the paths of paths.py
 
 In each, "near" is where the load generator and the proxy's client half run, "far" where the proxy's
 server half and the target run.
@@ -18,6 +19,7 @@ from .keys import Keys
 from .namespaces import (FAR_ADDRESS, NEAR_ADDRESS, HostNetwork, Namespace,
                          join_with_veth)
 from .packages import Packages
+from .paths import PATHS, give_addresses, wan_command
 from .processes import Process
 
 LOOPBACK = "127.0.0.1"
@@ -35,6 +37,7 @@ class Tools:
     """What every scene of one run shares."""
     load: Path
     relay: Path | None
+    wan: Path | None
     client: Path
     server: Path
     packages: Packages
@@ -42,6 +45,8 @@ class Tools:
     folder: Path
     congestion: str
     namespaces: bool = True
+    # The most that a socket holds on long lines, in bytes.
+    tcp_memory: int = 32 << 20
 
 
 def free_ports(names) -> dict[str, int]:
@@ -60,6 +65,8 @@ class Scene:
     """One measurement's surroundings; close() ends every process in it."""
     tools: Tools
     kind: str
+    # Of what is random on the path: the same for all peers of a round.
+    seed: int = 1
     near: Namespace | HostNetwork = field(init=False)
     far: Namespace | HostNetwork = field(init=False)
 
@@ -68,11 +75,14 @@ class Scene:
         self._ports = PORTS if self.tools.namespaces else free_ports(PORTS)
         self._helpers: list[Process] = []
         self.near = self._space()
-        self.far = self._space() if self.kind == "paced" else self.near
-        self.far_address = FAR_ADDRESS if self.kind == "paced" else LOOPBACK
+        apart = self.kind == "paced" or self.kind in PATHS
+        self.far = self._space() if apart else self.near
+        self.far_address = FAR_ADDRESS if apart else LOOPBACK
         # Where the far side sees the near one come from.
-        self.near_address = NEAR_ADDRESS if self.kind == "paced" else LOOPBACK
+        self.near_address = NEAR_ADDRESS if apart else LOOPBACK
         try:
+            if self.kind in PATHS:
+                self._join_with_wan()
             if self.kind == "paced":
                 join_with_veth(self.near, self.far, PACING)
             self._helpers.append(self.start_far(
@@ -81,6 +91,12 @@ class Scene:
         except BaseException:
             self.close()
             raise
+
+    def _join_with_wan(self) -> None:
+        self._helpers.append(self._start(HostNetwork(), "wan", wan_command(
+            self.tools.wan, self.near, self.far, PATHS[self.kind], self.seed)))
+        self._helpers[-1].wait_for_output("ready", 10)
+        give_addresses(self.near, self.far, self.tools.tcp_memory)
 
     def _space(self):
         return Namespace(self.tools.congestion) if self.tools.namespaces else HostNetwork()
@@ -142,7 +158,7 @@ class Scene:
 
     def stop_target(self) -> None:
         """Makes room for somebody else's targets."""
-        target = self._helpers.pop(0)
+        target = self._helpers.pop()
         self._processes.remove(target)
         target.stop()
 

@@ -13,6 +13,7 @@ from typing import Callable
 from .correctness import HOST_UNREACHABLE
 from .correctness import __file__ as correctness_program
 from .namespaces import Namespace
+from .paths import PATHS, Path
 from .peers import Running
 from .scenes import Scene
 
@@ -47,6 +48,13 @@ METRICS = {
     "alone_mb_s": Metric("without them", "MB/s", True, 0),
     "beside_mb_s": Metric("beside them", "MB/s", True, 0),
     "kept": Metric("kept", "of 1", True),
+    "together_mb_s": Metric("downloads together", "MB/s", True, 1),
+    "download_mb_s": Metric("one download", "MB/s", True, 1),
+    "key_p50": Metric("keystroke p50", "round trips", False),
+    "key_p95": Metric("keystroke p95", "round trips", False),
+    "key_p99": Metric("keystroke p99", "round trips", False),
+    "new_p50": Metric("new connection p50", "round trips", False),
+    "new_p95": Metric("new connection p95", "round trips", False),
     "cpu_growth": Metric("CPU per GB, with against without", "times", False),
 }
 
@@ -242,6 +250,36 @@ def first_byte(count: int):
     return run
 
 
+# A long path needs as much to get going, and a 99th percentile as many keystrokes.
+DISTANCE_START_SECONDS = 5
+DISTANCE_LONGER = 4
+
+
+def interactive(path: Path, bulk: int = 4):
+    """Somebody types and opens connections beside downloads."""
+    def run(load: Load) -> dict:
+        # What a peer has piled up for the downloads may take minutes to come; it is not waited for.
+        result = load.run("interactive", "--bulk", bulk, "--from", DISTANCE_START_SECONDS,
+                          "--seconds", DISTANCE_LONGER * load.seconds, must_finish=False)
+        keys, times = result["key"], result["time_to_echo"]
+        figures = {f"key_{name}": keys[f"{name}_ms"] / path.round_trip_ms
+                   for name in ("p50", "p95", "p99")}
+        figures |= {f"new_{name}": times[f"{name}_ms"] / path.round_trip_ms
+                    for name in ("p50", "p95")}
+        figures["together_mb_s"] = result["bulk_mb_per_second"]
+        if load.peer.pids:
+            figures["cpu_gb"] = result["cpu_seconds"] / (
+                result["bulk_mb_per_second"] * result["elapsed_seconds"] / 1000)
+        return figures
+    return run
+
+
+def one_download(load: Load) -> dict:
+    result = load.run("throughput", "--from", DISTANCE_START_SECONDS, "--seconds",
+                      DISTANCE_START_SECONDS + 2 * load.seconds, must_finish=False)
+    return {"download_mb_s": result["window_mb_per_second"]}
+
+
 def correctness(load: Load) -> dict:
     """Ends, resets and replies: see correctness.py, which brings its own targets."""
     scene = load.scene
@@ -315,6 +353,19 @@ def beside_works() -> list[Work]:
     works += [Work(f"crowd-{direction}", f"16 streams {direction} with 9,000 open against 16 open",
                    "loopback", crowd(9000, 16, direction), ("cpu_growth",), details, "crowd")
               for direction in ("down", "up")]
+    return works
+
+
+def distance_works() -> list[Work]:
+    """Long lines that lose packets; not part of the default run."""
+    works = []
+    for name, path in PATHS.items():
+        works += [
+            Work(name, f"Keystrokes and new connections beside four downloads: {path.title}", name,
+                 interactive(path), ("key_p50", "key_p95", "key_p99", "new_p50", "new_p95",
+                                     "together_mb_s"), ("cpu_gb",), "distance"),
+            Work(f"{name}-alone", f"One download alone: {path.title}", name, one_download,
+                 ("download_mb_s",), (), "distance")]
     return works
 
 

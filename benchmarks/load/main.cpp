@@ -31,6 +31,9 @@ int run(const options& what) {
     case work::round_trips:
         result = measure_round_trips(what, ends);
         break;
+    case work::interactive:
+        result = measure_interactive(what, ends);
+        break;
     case work::idle:
         result = measure_idle(what, ends);
         break;

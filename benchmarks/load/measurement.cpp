@@ -93,6 +93,7 @@ json percentiles_ms(std::vector<float>& seconds) {
     const double sum = std::accumulate(seconds.begin(), seconds.end(), 0.0);
     result["p50_ms"] = at(0.5);
     result["p90_ms"] = at(0.9);
+    result["p95_ms"] = at(0.95);
     result["p99_ms"] = at(0.99);
     result["max_ms"] = at(1.0);
     result["mean_ms"] = 1000.0 * sum / static_cast<double>(seconds.size());

@@ -64,7 +64,8 @@ struct outcome {
     int status() const;
 };
 
-/// p50, p90, p99, max and mean of durations in seconds, written as milliseconds. Reorders them.
+/// p50, p90, p95, p99, max and mean of durations in seconds, written as milliseconds. Reorders
+/// them.
 json percentiles_ms(std::vector<float>& seconds);
 
 } // namespace muxsocks::load

@@ -23,6 +23,8 @@ Works
   throughput    --streams bulk transfers, for --seconds or --bytes each
   connections   opens, echoes one byte, closes; --streams at once, for --seconds or --count
   round-trips   one byte to and fro on --streams connections, for --seconds
+  interactive   a byte to and fro every --interval, and connections one after another, beside
+                --bulk streams, for --seconds after --from
   idle          opens --streams, each carries --bytes both ways, then holds them idle for --hold
 
 Every transfer's length and hash are checked at both ends. Exit status: 0; 1 something failed;
@@ -31,11 +33,10 @@ Every transfer's length and hash are checked at both ends. Exit status: 0; 1 som
 Options)";
 
 work parse_work(const std::string& name) {
-    static const std::map<std::string, work> names{{"target", work::target},
-                                                   {"throughput", work::throughput},
-                                                   {"connections", work::connections},
-                                                   {"round-trips", work::round_trips},
-                                                   {"idle", work::idle}};
+    static const std::map<std::string, work> names{
+        {"target", work::target},           {"throughput", work::throughput},
+        {"connections", work::connections}, {"round-trips", work::round_trips},
+        {"interactive", work::interactive}, {"idle", work::idle}};
     const auto found = names.find(name);
     if (found == names.end()) throw std::runtime_error("unknown work \"" + name + "\"; see --help");
     return found->second;
@@ -86,7 +87,9 @@ po::options_description describe() {
         ("bytes,b", po::value<std::uint64_t>()->default_value(0), "payload of a stream")
         ("count", po::value<std::uint64_t>()->default_value(0), "connections: how many in all")
         ("from", po::value<double>()->default_value(0),
-         "throughput: leave so many seconds out of the window")
+         "throughput, interactive: leave so many seconds out of the window")
+        ("interval", po::value<double>()->default_value(0.05),
+         "interactive: seconds from one key to the next")
         ("idle", po::value<std::size_t>()->default_value(0),
          "throughput: so many streams are open and idle meanwhile")
         ("stalled", po::value<std::size_t>()->default_value(0),
@@ -94,7 +97,7 @@ po::options_description describe() {
         ("stalled-bytes", po::value<std::uint64_t>()->default_value(0),
          "throughput: length of the stalled downloads, which are read at the end")
         ("bulk", po::value<std::size_t>()->default_value(0),
-         "round-trips: so many bulk streams (--direction) run meanwhile")
+         "round-trips, interactive: so many bulk streams (--direction) run meanwhile")
         ("hold", po::value<double>()->default_value(10), "idle: seconds before memory is read")
         ("time-limit", po::value<double>()->default_value(60),
          "seconds for opening, and for ending, before the work counts as failed");
@@ -160,9 +163,12 @@ std::optional<options> read_options(int argc, const char* const* argv) {
     result.beside_stalled = values["stalled"].as<std::size_t>();
     result.stalled_bytes = values["stalled-bytes"].as<std::uint64_t>();
     result.beside_bulk = values["bulk"].as<std::size_t>();
+    result.interval = seconds(values["interval"].as<double>());
     result.hold = seconds(values["hold"].as<double>());
     result.time_limit = seconds(values["time-limit"].as<double>());
     if (result.streams == 0) throw std::runtime_error("--streams must be at least 1");
+    if (result.interval.count() < 1) throw std::runtime_error("--interval is under a millisecond");
+    if (result.what == work::interactive) return result; // there, --seconds begin after --from
     if (result.from >= result.duration && result.bytes == 0 && result.from.count() != 0) {
         throw std::runtime_error("--from must lie before the end of --seconds");
     }

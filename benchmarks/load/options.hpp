@@ -14,7 +14,7 @@
 
 namespace muxsocks::load {
 
-enum class work { target, throughput, connections, round_trips, idle };
+enum class work { target, throughput, connections, round_trips, interactive, idle };
 enum class direction { down, up };
 
 struct options {
@@ -31,12 +31,13 @@ struct options {
     std::size_t beside_idle = 0;     ///< throughput: open and idle meanwhile
     std::size_t beside_stalled = 0;  ///< throughput: downloads that are not read meanwhile
     std::uint64_t stalled_bytes = 0; ///< what each of them is owed and reads at the end; 0: nothing
-    std::size_t beside_bulk = 0;     ///< round_trips: bulk streams beside them
+    std::size_t beside_bulk = 0;     ///< round_trips, interactive: bulk streams beside them
     std::uint64_t bytes = 0;         ///< a stream's payload; 0: as long as `duration`
     std::uint64_t count = 0;         ///< connections: how many; 0: as long as `duration`
     std::chrono::milliseconds duration{5000};
-    std::chrono::milliseconds from{0};           ///< throughput: the window begins here
-    std::chrono::milliseconds hold{10000};       ///< idle: before memory is read
+    std::chrono::milliseconds from{0};      ///< throughput, interactive: the window begins here
+    std::chrono::milliseconds interval{50}; ///< interactive: from key to key
+    std::chrono::milliseconds hold{10000};  ///< idle: before memory is read
     std::chrono::milliseconds time_limit{60000}; ///< for what must happen before and after the work
 };
 

@@ -18,6 +18,9 @@ json measure_connections(const options& what, outcome& ends);
 /// A byte to and fro, if asked for beside bulk transfers.
 json measure_round_trips(const options& what, outcome& ends);
 
+/// Somebody who types, and one who opens connections, beside bulk transfers.
+json measure_interactive(const options& what, outcome& ends);
+
 /// Memory of streams that lie idle, and the time to open them.
 json measure_idle(const options& what, outcome& ends);
 

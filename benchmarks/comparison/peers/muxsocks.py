@@ -70,6 +70,19 @@ class MuxsocksTwo(Muxsocks):
         return {**super().client_config(scene), "threads": 2, "links": 2}
 
 
+class MuxsocksBbr(Muxsocks):
+    """For long lines, as docs/OPERATIONS.md advises."""
+    name = "muxsocks-bbr"
+    title = "muxsocks with BBR"
+    only_if_named = True
+
+    def server_config(self, scene: Scene) -> dict:
+        return {**super().server_config(scene), "link": {"congestion": "bbr"}}
+
+    def client_config(self, scene: Scene) -> dict:
+        return {**super().client_config(scene), "link": {"congestion": "bbr"}}
+
+
 class MuxsocksPlain(Muxsocks):
     name = "muxsocks-plain"
     title = "muxsocks without TLS"
