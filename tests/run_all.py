@@ -158,40 +158,17 @@ def prefix_of(preset):
     return without_address_randomisation() if preset == "tsan" else []
 
 
-def catch_counts(output):
-    """The test cases in the summary of one Catch2 program, version 2 or 3; None without one."""
-    match = re.search(r"All tests passed \(.*? in (\d+) test cases?\)", output)
-    if match:
-        return Counts(passed=int(match.group(1)))
-    match = re.search(r"^test cases: *(\d+) *\|(.*)$", output, re.MULTILINE)
-    if not match:
+def ctest_counts(report):
+    """The counts of a JUnit file that ctest wrote; None without one."""
+    if not report.exists():
         return None
-    counts = Counts()
-    for number, what in re.findall(r"(\d+) (passed|failed|skipped)", match.group(2)):
-        setattr(counts, what, getattr(counts, what) + int(number))
-    return counts
-
-
-def ctest_counts(log, ended_well):
-    """The test cases in a log of `ctest -V`: each program's own count, or one for the program.
-
-    Programs run side by side; ctest begins each line of their output with the program's number.
-    """
-    outputs = {}
-    for number, line in re.findall(r"^(\d+): (.*)$", log, re.MULTILINE):
-        outputs.setdefault(number, []).append(line)
-    verdicts = dict(re.findall(r"^ *\d+/\d+ Test +#(\d+): .*?(Passed|\*\*\*.*?) +[\d.]+ sec", log,
-                               re.MULTILINE))
-    counts = Counts()
-    for number, lines in outputs.items():
-        well = verdicts.get(number) == "Passed"
-        own = catch_counts("\n".join(lines))
-        if own is None or well == (own.failed > 0):  # no summary, or it died after it
-            own = Counts(passed=int(well), failed=int(not well))
-        counts += own
-    if not ended_well and counts.failed == 0:
-        counts.failed = 1
-    return counts
+    suite = xml.parse(report).getroot()
+    number = {key: int(suite.get(key)) for key in ("tests", "failures", "disabled", "skipped")}
+    skipped = number["disabled"] + number["skipped"]
+    # A program that is not there is a skipped test to ctest, and a failure to us.
+    lost = len(suite.findall("testcase[@status='notrun']"))
+    failed = number["failures"] + lost
+    return Counts(number["tests"] - number["failures"] - skipped, failed, skipped - lost)
 
 
 def run_ctest(preset, label, jobs):
@@ -199,10 +176,16 @@ def run_ctest(preset, label, jobs):
     step = Step(preset, label)
     # A label of its own makes no test disappear: what is nothing else is a unit test.
     chosen = ["-LE", "^(simulation|fuzz)$"] if label == "unit" else ["-L", f"^{label}$"]
-    command = [*prefix_of(preset), "ctest", "--test-dir", f"build/{preset}", *chosen, "-V", "-j",
-               str(jobs), "--no-tests=error"]
+    report = step.log.with_suffix(".xml")
+    report.unlink(missing_ok=True)
+    command = [*prefix_of(preset), "ctest", "--test-dir", f"build/{preset}", *chosen,
+               "--output-on-failure", "--output-junit", report, "-j", str(jobs),
+               "--no-tests=error"]
     code = step.run(command, **SANITIZER_OPTIONS)
-    return step.report(ctest_counts(step.text(), code == 0))
+    counts = ctest_counts(report)
+    if counts is None or (code != 0 and counts.failed == 0):
+        counts = (counts or Counts()) + Counts(failed=1)
+    return step.report(counts)
 
 
 def pytest_counts(report):
