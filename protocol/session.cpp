@@ -146,6 +146,11 @@ void session::finish(stream& s) {
     schedule(s);
 }
 
+void session::discard(stream& s) {
+    s.discarding = true;
+    drop_unread(s);
+}
+
 void session::reset(stream& s, reset_code code) {
     if (s.closed || s.rst_wanted) return;
     if (!s.opened()) {
@@ -175,7 +180,7 @@ void session::release(stream& s) {
     s.released = true;
     s.context = nullptr;
     const bool finished = s.closed || ((s.fin_wanted || s.fin_sent) && s.at_end());
-    if (!finished && !s.discarding) reset(s, reset_code::cancelled);
+    if (!finished && !s.rst_wanted) reset(s, reset_code::cancelled);
     drop_unread(s);
     drop_if_released(s);
 }

@@ -49,7 +49,7 @@ struct stream {
     bool released = false;     ///< Whether the owner has let go.
     bool dead = false;         ///< Whether it only waits to be deleted.
     bool closed = false;       ///< Whether the id is no longer in the table.
-    bool discarding = false;   ///< Whether input is thrown away (after a refusal).
+    bool discarding = false;   ///< Whether input is thrown away.
     bool request_done = false; ///< Whether the owner took the stream up (flood counters).
     std::error_code end;       ///< Why it was reset or shed; none while open or after two FINs.
 

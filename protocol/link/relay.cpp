@@ -1,5 +1,7 @@
 #include "protocol/link/relay.hpp"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -13,12 +15,32 @@ using relay_ptr = boost::intrusive_ptr<relay>;
 
 constexpr std::size_t views_at_once = 64;
 
+/// Last words that nobody takes for so long are dropped, so that the reset is not kept from who
+/// only waits for that. Whoever has been sent words and does not read them has a full socket, and
+/// would have no more of them without a proxy in between. The longer time is the side's that reads
+/// them, which passes them on at once where they are taken.
+constexpr std::chrono::seconds unread_words_limit{8};
+constexpr std::chrono::seconds unwritten_words_limit{5};
+constexpr std::chrono::milliseconds written_check{10};
+
+/// However the socket is closed from here on, by the end of the process too, its peer sees RST.
+void make_close_a_reset(tcp_socket& socket) {
+    const ::linger at_once{1, 0};
+    (void)::setsockopt(socket.native_handle(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+/// Bytes in the socket that have not been sent yet, which RST would drop.
+std::size_t unsent_bytes(tcp_socket& socket) {
+    int bytes = 0;
+    if (::ioctl(socket.native_handle(), SIOCOUTQNSD, &bytes) != 0 || bytes < 0) return 0;
+    return static_cast<std::size_t>(bytes);
+}
+
 } // namespace
 
 void close_with_reset(tcp_socket& socket) {
     if (!socket.is_open()) return;
-    const ::linger at_once{1, 0};
-    (void)::setsockopt(socket.native_handle(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    make_close_a_reset(socket);
     boost::system::error_code ignored;
     socket.close(ignored);
 }
@@ -53,6 +75,10 @@ void relay::wait_readable() {
 }
 
 void relay::on_local_readable() {
+    if (output_failed()) {
+        driver_->core().on_readable(*stream_);
+        return driver_->wake();
+    }
     if (!waiting_write_ && !waiting_error_) output_interest_.on_input(socket_);
     if (bytes_down_ == 0 && early_end_cancels()) {
         std::uint8_t byte = 0;
@@ -64,7 +90,7 @@ void relay::on_local_readable() {
         }
         // This has taken the socket's error: a later read would see an end of file.
         if (size < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-            return on_local_error(errno);
+            return on_local_error();
     }
     driver_->core().on_readable(*stream_);
     if (stream_->opened() && stream_->send.available() == 0) on_parked();
@@ -87,6 +113,14 @@ stream_owner::read_result relay::read_for_turn(const read_slot& slot) {
     }
     if (timeout_) moved_ = std::chrono::steady_clock::now();
     bytes_up_ += static_cast<std::uint64_t>(size);
+    if (output_failed()) {
+        // RST comes behind its last words, and behind FIN if that was one: an end of file is what
+        // the kernel gives also where the error has been taken from it. Of RST behind FIN it says
+        // EPIPE.
+        if (size > 0) return {static_cast<std::size_t>(size), read_outcome::more, false};
+        const bool fin = last_words_->error == EPIPE;
+        return {0, fin ? read_outcome::end : read_outcome::drained, true};
+    }
     if (size == 0) {
         local_ended_ = true;
         driver_->wake(); // on_ended is due once the turn is laid.
@@ -104,10 +138,10 @@ stream_owner::read_result relay::read_for_turn(const read_slot& slot) {
     return {bytes, read_outcome::drained, false};
 }
 
-void relay::on_read_failed() { on_local_error(ECONNRESET); }
+void relay::on_read_failed() { on_local_error(); }
 
 void relay::on_parked() {
-    if (waiting_error_ || waiting_read_ || !socket_.is_open()) return;
+    if (waiting_error_ || waiting_read_ || output_failed() || !socket_.is_open()) return;
     waiting_error_ = true;
     socket_.async_wait(tcp_socket::wait_error, [self = relay_ptr(this)](
                                                    const boost::system::error_code& error) {
@@ -117,15 +151,53 @@ void relay::on_parked() {
         ::socklen_t size = sizeof pending;
         (void)::getsockopt(self->socket_.native_handle(), SOL_SOCKET, SO_ERROR, &pending, &size);
         // Without one the socket has only hung up: both ways are closed.
-        if (pending != 0) self->on_local_error(pending);
+        if (pending != 0) self->on_output_failed(pending);
     });
 }
 
-void relay::on_local_error(int) {
+void relay::on_local_error() {
     if (!stream_) return;
     driver_->core().reset(*stream_, reset_code::cancelled);
     driver_->wake();
     reset_local();
+}
+
+// ---- Last words
+
+/// The socket takes nothing more. What it had said before is still to be read.
+void relay::on_output_failed(int error) {
+    if (!stream_ || output_failed()) return;
+    int input = 0;
+    (void)::ioctl(socket_.native_handle(), FIONREAD, &input);
+    const bool heard = local_ended_ || (input == 0 && error != EPIPE);
+    const bool cancels = bytes_down_ == 0 && early_end_cancels();
+    if (heard || cancels || stream_->closed || stream_->rst_wanted) return on_local_error();
+    auto& words = begin_last_words();
+    words.error = error;
+    words.position = bytes_up_;
+    words.tick.expires_after(unread_words_limit);
+    auto& core = driver_->core();
+    core.discard(*stream_);
+    core.on_readable(*stream_);
+    driver_->wake();
+}
+
+relay::last_words& relay::begin_last_words() {
+    last_words_ = std::make_unique<last_words>(driver_->thread().clock(), [this] {
+        // Not from within the tick: what follows may destroy it.
+        asio::post(driver_->thread().context(),
+                   [self = relay_ptr(this)] { self->on_last_words_tick(); });
+    });
+    return *last_words_;
+}
+
+void relay::on_last_words_tick() {
+    if (!stream_ || !last_words_) return;
+    auto& words = *last_words_;
+    if (words.error == 0) return reset_when_written();
+    const bool moves = std::exchange(words.position, bytes_up_) != bytes_up_;
+    if (!moves && driver_->current_link()) return on_local_error();
+    words.tick.expires_after(unread_words_limit);
 }
 
 // ---- From the stream into the socket
@@ -158,13 +230,14 @@ void relay::deliver() {
         if (size < 0) {
             if (errno == EINTR) continue;
             if (errno == EAGAIN || errno == EWOULDBLOCK) return wait_writable();
-            return on_local_error(errno);
+            return on_output_failed(errno);
         }
         if (timeout_) moved_ = std::chrono::steady_clock::now();
         bytes_down_ += static_cast<std::uint64_t>(size);
         driver_->consume(*stream_, static_cast<std::size_t>(size));
         if (static_cast<std::size_t>(size) < wanted) return wait_writable();
     }
+    if (stream_ && last_words_) return reset_when_written();
     if (stream_ && stream_->at_end() && !stream_ended_ && !on_stream_end()) {
         stream_ended_ = true;
         boost::system::error_code ignored;
@@ -191,8 +264,37 @@ void relay::on_stream_reset(std::error_code why) {
     const relay_ptr self(this);
     if (!stream_) return;
     if (bytes_down_ == 0 && on_reset_before_bytes(why)) return end(why);
-    close_with_reset(socket_);
-    end(why);
+    const bool more = stream_->unread_bytes() > 0 || unsent_bytes(socket_) > 0;
+    // With last words it is the second time: their memory is needed elsewhere.
+    if (!more || last_words_ || driver_->core().closed() || !driver_->take_last_words()) {
+        close_with_reset(socket_);
+        return end(why);
+    }
+    auto& words = begin_last_words();
+    words.why = why;
+    words.position = bytes_down_ - unsent_bytes(socket_);
+    words.moved = stream_->unread_bytes() > 0 ? stream_->moved : std::chrono::steady_clock::now();
+    make_close_a_reset(socket_);
+    reset_when_written();
+}
+
+/// The stream has ended by RST: so does the socket, once it has sent all that came before.
+void relay::reset_when_written() {
+    if (output_failed()) return;
+    auto& words = *last_words_;
+    const auto unread = stream_->unread_bytes();
+    const auto unsent = unsent_bytes(socket_);
+    const auto at = std::chrono::steady_clock::now();
+    const auto position = bytes_down_ - unsent;
+    if (position != std::exchange(words.position, position)) words.moved = at;
+    if ((unread == 0 && unsent == 0) || at - words.moved >= unwritten_words_limit) {
+        close_with_reset(socket_);
+        return end(words.why);
+    }
+    if (unread > 0)
+        words.tick.expires_after(unwritten_words_limit);
+    else
+        words.tick.expires_after(written_check);
 }
 
 // ---- Ends
@@ -219,6 +321,8 @@ void relay::end(std::error_code why) {
     const auto self = std::move(kept_);
     const auto released = std::exchange(stream_, nullptr);
     timeout_.reset();
+    if (last_words_ && last_words_->why) driver_->give_last_words();
+    last_words_.reset();
     on_ended(why);
     driver_->core().release(*released);
     driver_->wake();

@@ -5,6 +5,10 @@
 /// the link has come, straight into the turn; what the stream brings is written at once, and only
 /// what the socket does not take stays in the session. Ends are passed on as they are: FIN as a
 /// half-close, RST as RST. While it is quiet it holds a wait for readability and nothing else.
+///
+/// No end takes away what was said before it. A socket that takes nothing more is still read to its
+/// end or error, as credit comes, and RST follows behind that; a stream that has ended by RST is
+/// still written to the socket, as long as that takes it, before the socket is reset.
 
 #include "protocol/link/output_interest.hpp"
 #include "protocol/link/session_driver.hpp"
@@ -61,9 +65,26 @@ class relay : public ref_counted<relay>, public stream_owner {
     std::uint64_t bytes_down_ = 0;
 
   private:
+    /// What is left to be said while the other end of the stream, or of the socket, is a reset.
+    /// It costs memory only where there is such an end.
+    struct last_words {
+        last_words(deadlines& clock, unique_function<void()> on_tick)
+            : tick(clock, std::move(on_tick)) {}
+        deadline tick;
+        std::chrono::steady_clock::time_point moved;
+        std::uint64_t position = 0; ///< Changes as the words go on.
+        int error = 0;              ///< From the socket: why it takes nothing more.
+        std::error_code why;        ///< Into the socket: how the stream has ended.
+    };
+
     void on_local_readable();
     void deliver();
-    void on_local_error(int error);
+    void on_local_error();
+    void on_output_failed(int error);
+    bool output_failed() const { return last_words_ && last_words_->error != 0; }
+    last_words& begin_last_words();
+    void on_last_words_tick();
+    void reset_when_written();
     void check_done();
     void touch();
     void on_timeout();
@@ -73,6 +94,7 @@ class relay : public ref_counted<relay>, public stream_owner {
     const relay_timeouts& timeouts_;
     std::unique_ptr<deadline> timeout_;
     std::chrono::steady_clock::time_point moved_;
+    std::unique_ptr<last_words> last_words_;
     output_interest output_interest_;
     bool waiting_read_ = false;
     bool waiting_write_ = false;

@@ -79,6 +79,12 @@ class session_driver final : public ref_counted<session_driver>,
     void close(close_code code, std::error_code why, std::string_view text);
     void go_away(close_code code, duration drain, std::string_view text);
     void probe();
+    /// A place for a stream that has ended by RST and whose socket has not taken all yet: it counts
+    /// as no stream any more, and a peer must not make us hold sockets without number.
+    bool take_last_words() {
+        return last_words_held_ < last_words_held_max && ++last_words_held_ > 0;
+    }
+    void give_last_words() { --last_words_held_; }
     /// Has the owner of each stream look at its time-outs again.
     void on_timeouts_changed();
     /// Drops the link as if it had been lost.
@@ -116,6 +122,8 @@ class session_driver final : public ref_counted<session_driver>,
     deadline deadline_;
     deadline last_words_;
     std::string down_text_;
+    static constexpr unsigned last_words_held_max = 256;
+    unsigned last_words_held_ = 0;
     bool turn_posted_ = false;
     bool dispatching_ = false;
 };
