@@ -286,7 +286,7 @@ link::parts link::take_apart(bytes_view received) {
 
 std::vector<std::uint8_t> link::exporter() const {
     if (!engine_) return {};
-    const auto key = engine_->export_keying_material("EXPORTER-muxsocks");
+    const auto& key = engine_->exporter();
     return {key.begin(), key.end()};
 }
 

@@ -1,5 +1,6 @@
 #include "protocol/link/tls_context.hpp"
 
+#include "protocol/link/tls_bio.hpp"
 #include "protocol/link/tls_context_state.hpp"
 #include "protocol/link/tls_files.hpp"
 #include "protocol/link/tls_verify.hpp"
@@ -59,6 +60,21 @@ int select_alpn(SSL*, const unsigned char** selected, unsigned char* selected_si
     return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+// OpenSSL gives the secrets of a handshake away in lines of a text (the format of NSS's key logs):
+// LABEL, the client's random, and the secret in hex.
+void take_secret(const SSL* ssl, const char* line) {
+    const std::string_view text(line);
+    auto& secrets = lent_io(ssl).secrets;
+    traffic_secret* wanted = nullptr;
+    if (text.starts_with("CLIENT_TRAFFIC_SECRET_0 ")) wanted = &secrets.client;
+    if (text.starts_with("SERVER_TRAFFIC_SECRET_0 ")) wanted = &secrets.server;
+    if (wanted == nullptr) return;
+    auto bytes = from_hex(text.substr(text.rfind(' ') + 1));
+    if (!bytes) return;
+    *wanted = traffic_secret(*bytes);
+    OPENSSL_cleanse(bytes->data(), bytes->size());
+}
+
 void set_protocol(SSL_CTX* ctx, const tls_settings& settings) {
     require_accepted(SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
                          SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) == 1,
@@ -79,6 +95,8 @@ void set_protocol(SSL_CTX* ctx, const tls_settings& settings) {
     // An idle connection holds no record buffers.
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_read_ahead(ctx, 0);
+    // What comes behind the handshake is tls_traffic's.
+    SSL_CTX_set_keylog_callback(ctx, take_secret);
 }
 
 void set_alpn(SSL_CTX* ctx, tls_role role) {

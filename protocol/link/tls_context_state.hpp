@@ -7,6 +7,7 @@
 #include "protocol/link/openssl_handle.hpp"
 #include "protocol/link/output_buffer.hpp"
 #include "protocol/link/tls_context.hpp"
+#include "protocol/link/tls_protection.hpp"
 
 #include <system_error>
 
@@ -16,6 +17,12 @@ namespace muxsocks {
 struct tls_fault {
     std::error_code code;
     std::string text;
+};
+
+/// The first traffic secrets of both directions, once the handshake has made them.
+struct tls_secrets {
+    traffic_secret client;
+    traffic_secret server;
 };
 
 /// Lent to OpenSSL through the BIO for the length of one call, so that nothing points into an
@@ -28,6 +35,8 @@ struct tls_io {
     const std::string& server_name;
     /// What the verification of the peer's certificate found, if it failed.
     tls_fault verdict;
+    /// Filled by the handshake.
+    tls_secrets& secrets;
 };
 
 struct tls_context::state {

@@ -81,8 +81,9 @@ std::string alert_name(int alert) {
     return SSL_alert_desc_string_long(alert);
 }
 
-// `alert` is the number of RFC 8446 section 6.
-tls_fault received_alert(const tls_circumstances& circumstances, int alert) {
+} // namespace
+
+tls_fault diagnose_alert(const tls_circumstances& circumstances, int alert) {
     const std::string name = alert_name(alert);
     const std::string text = (name == "unknown" ? "number" : name) + " " + std::to_string(alert);
     switch (alert) {
@@ -104,6 +105,18 @@ tls_fault received_alert(const tls_circumstances& circumstances, int alert) {
                                           "; see its log for the reason"};
     }
 }
+
+tls_fault diagnose_damage(const tls_circumstances& circumstances) {
+    return {link_errc::tls_damaged, "what the " + peer_word(circumstances) +
+                                        " sent was damaged on the way, or is no TLS record"};
+}
+
+tls_fault diagnose_breach(const tls_circumstances& circumstances, const std::string& what) {
+    return {link_errc::tls_protocol, "TLS with the " + peer_word(circumstances) + " failed: " +
+                                         what + "; is it another program, or a proxy in between?"};
+}
+
+namespace {
 
 tls_fault known_reason(const tls_circumstances& circumstances, int reason) {
     const std::string peer = peer_word(circumstances);
@@ -130,8 +143,7 @@ tls_fault known_reason(const tls_circumstances& circumstances, int reason) {
     case SSL_R_PACKET_LENGTH_TOO_LONG:
     case SSL_R_ENCRYPTED_LENGTH_TOO_LONG:
     case SSL_R_DATA_LENGTH_TOO_LONG:
-        return {link_errc::tls_damaged,
-                "what the " + peer + " sent was damaged on the way, or is no TLS record"};
+        return diagnose_damage(circumstances);
     default:
         return {};
     }
@@ -153,14 +165,12 @@ tls_fault diagnose(const tls_circumstances& circumstances) {
         if (fault.code || ERR_GET_LIB(error) != ERR_LIB_SSL) continue;
         const int reason = ERR_GET_REASON(error);
         const bool is_alert = reason >= SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256;
-        fault = is_alert ? received_alert(circumstances, reason - SSL_AD_REASON_OFFSET)
+        fault = is_alert ? diagnose_alert(circumstances, reason - SSL_AD_REASON_OFFSET)
                          : known_reason(circumstances, reason);
     }
     if (fault.code) return fault;
     if (reasons.empty()) return {link_errc::tls_internal, "OpenSSL failed and did not say why"};
-    return {link_errc::tls_protocol, "TLS with the " + peer_word(circumstances) +
-                                         " failed: " + reasons +
-                                         "; is it another program, or a proxy in between?"};
+    return diagnose_breach(circumstances, reasons);
 }
 
 tls_fault diagnose_handshake_cut(const tls_circumstances& circumstances) {

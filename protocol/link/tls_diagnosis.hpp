@@ -19,6 +19,15 @@ struct tls_circumstances {
 /// Explains the errors in this thread's queue and empties it.
 tls_fault diagnose(const tls_circumstances& circumstances);
 
+/// The alert that ended the connection (its number, RFC 8446 section 6).
+tls_fault diagnose_alert(const tls_circumstances& circumstances, int alert);
+
+/// A record that is none, or was damaged on the way.
+tls_fault diagnose_damage(const tls_circumstances& circumstances);
+
+/// What is authentic, and not allowed behind the handshake: what it is.
+tls_fault diagnose_breach(const tls_circumstances& circumstances, const std::string& what);
+
 /// The end of the connection in the middle of the handshake.
 tls_fault diagnose_handshake_cut(const tls_circumstances& circumstances);
 

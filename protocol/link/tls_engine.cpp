@@ -3,6 +3,7 @@
 #include "protocol/link/link_error.hpp"
 #include "protocol/link/tls_bio.hpp"
 #include "protocol/link/tls_diagnosis.hpp"
+#include "protocol/link/tls_traffic.hpp"
 #include "protocol/link/tls_verify.hpp"
 
 #include <openssl/err.h>
@@ -16,15 +17,7 @@ namespace muxsocks {
 
 namespace {
 
-constexpr std::size_t record_plaintext_max = 16384; // RFC 8446 section 5.1
-// Header 5, content type 1, tag 16 (RFC 8446 section 5.2; the same for all our ciphers).
-constexpr std::size_t record_overhead = 22;
-// A key update's record, which may go before the data.
-constexpr std::size_t key_update_room = 64;
-
-constexpr std::size_t record_count(std::size_t plaintext_bytes) {
-    return (plaintext_bytes + record_plaintext_max - 1) / record_plaintext_max;
-}
+constexpr std::string_view exporter_label = "EXPORTER-muxsocks";
 
 // "[::1]" and "fe80::1%eth0" as certificates have them; names without the root's dot (RFC 6066
 // section 3).
@@ -44,6 +37,22 @@ bool set_server_name(SSL* ssl, const std::string& name) {
            SSL_set_tlsext_host_name(ssl, name.c_str()) == 1;
 }
 
+// Why the traffic has ended.
+tls_fault explain(const tls_circumstances& circumstances, const tls_traffic::received& received) {
+    switch (received.how) {
+    case tls_traffic::end::alert:
+        return diagnose_alert(circumstances, received.alert);
+    case tls_traffic::end::damaged:
+        return diagnose_damage(circumstances);
+    case tls_traffic::end::flood:
+        return diagnose_breach(circumstances, "too many records in a row without data");
+    case tls_traffic::end::internal:
+        return diagnose(circumstances);
+    default:
+        return diagnose_breach(circumstances, "a message that has no place behind the handshake");
+    }
+}
+
 } // namespace
 
 void tls_engine::ssl_deleter::operator()(ssl_st* ssl) const { SSL_free(ssl); }
@@ -51,7 +60,8 @@ void tls_engine::ssl_deleter::operator()(ssl_st* ssl) const { SSL_free(ssl); }
 tls_engine::tls_engine(const tls_context& context, std::string_view server_name)
     : context_(context.shared_state()),
       ssl_(SSL_new(context_->ssl_ctx.get())),
-      server_name_(bare_name(server_name.empty() ? context_->settings.server_name : server_name)) {
+      server_name_(bare_name(server_name.empty() ? context_->settings.server_name : server_name)),
+      secrets_(std::make_unique<tls_secrets>()) {
     bio_ptr bio = make_tls_bio();
     if (!ssl_ || !bio) throw std::bad_alloc();
     bio_ = bio.release();
@@ -78,12 +88,9 @@ std::error_code tls_engine::start_handshake(output_buffer& out) {
                                                  "' is not a name that a certificate can bear; set "
                                                  "tls.server_name"});
     }
-    tls_io io{{}, out, server_name_, {}};
-    const tls_io_loan loan(bio_, io);
-    ERR_clear_error();
-    const int result = SSL_do_handshake(ssl_.get());
-    if (SSL_get_error(ssl_.get(), result) == SSL_ERROR_WANT_READ) return {};
-    return fail(diagnose({*context_, io.verdict, {}}));
+    tls_io io{{}, out, server_name_, {}, *secrets_};
+    bool closed = false;
+    return shake_hands(io, closed);
 }
 
 decrypt_result tls_engine::decrypt(std::span<const std::uint8_t> ciphertext,
@@ -93,101 +100,112 @@ decrypt_result tls_engine::decrypt(std::span<const std::uint8_t> ciphertext,
     result.error = error_;
     if (error_) return result;
     note_first_bytes(ciphertext);
-    tls_io io{ciphertext, out, server_name_, {}};
+    auto rest = ciphertext;
+    if (!traffic_) {
+        tls_io io{ciphertext, out, server_name_, {}, *secrets_};
+        result.error = shake_hands(io, result.peer_closed);
+        rest = io.input;
+        if (traffic_) ssl_.reset();
+    }
+    if (traffic_ && !result.error) {
+        const auto received = traffic_->decrypt(rest, plain, out);
+        result.plaintext = received.plaintext;
+        result.more = received.more;
+        result.peer_closed = received.how == tls_traffic::end::closed;
+        if (received.how != tls_traffic::end::none && !result.peer_closed)
+            result.error = fail(explain(circumstances({}), received));
+    }
+    result.ciphertext_used = ciphertext.size() - rest.size();
+    return result;
+}
+
+// Takes what belongs to the handshake, and no byte of what follows it.
+std::error_code tls_engine::shake_hands(tls_io& io, bool& peer_closed) {
     const tls_io_loan loan(bio_, io);
     ERR_clear_error();
-    bool wants_more = false;
-    while (result.plaintext < plain.size() && !wants_more) {
-        const auto room = plain.subspan(result.plaintext);
-        std::size_t bytes = 0;
-        const int success = SSL_read_ex(ssl_.get(), room.data(), room.size(), &bytes);
-        result.plaintext += bytes;
-        if (success == 1) continue;
-        const int reason = SSL_get_error(ssl_.get(), success);
-        wants_more = true;
-        result.peer_closed = reason == SSL_ERROR_ZERO_RETURN;
-        if (result.peer_closed && !handshake_done())
-            result.error = fail(diagnose_handshake_cut({*context_, {}, first_bytes()}));
-        else if (!result.peer_closed && reason != SSL_ERROR_WANT_READ)
-            result.error = fail(diagnose({*context_, io.verdict, first_bytes()}));
-    }
-    result.ciphertext_used = ciphertext.size() - io.input.size();
-    result.more = !wants_more && (!io.input.empty() || SSL_pending(ssl_.get()) > 0);
-    return result;
+    const int success = SSL_do_handshake(ssl_.get());
+    if (success == 1) return begin_traffic(); // The loan still needs ssl_.
+    const int reason = SSL_get_error(ssl_.get(), success);
+    if (reason == SSL_ERROR_WANT_READ) return {};
+    peer_closed = reason == SSL_ERROR_ZERO_RETURN;
+    return fail(peer_closed ? diagnose_handshake_cut(circumstances(io.verdict))
+                            : diagnose(circumstances(io.verdict)));
+}
+
+std::error_code tls_engine::begin_traffic() {
+    // Nothing must ever be encrypted under a key that anybody can derive.
+    if (secrets_->client.empty() || secrets_->server.empty())
+        return fail({link_errc::tls_internal, "OpenSSL did not tell the secrets of its handshake"});
+    const bool is_client = context_->settings.role == tls_role::client;
+    const auto suite =
+        static_cast<std::uint16_t>(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(ssl_.get())));
+    using way = record_protection::direction;
+    traffic_ = std::make_unique<tls_traffic>(
+        record_protection(way::sending, suite, is_client ? secrets_->client : secrets_->server),
+        record_protection(way::receiving, suite, is_client ? secrets_->server : secrets_->client),
+        context_->settings.key_update_records);
+    secrets_.reset();
+    facts_ = settled();
+    return {};
 }
 
 std::error_code tls_engine::encrypt(std::span<const std::uint8_t> plain, output_buffer& out) {
     if (error_) return error_;
-    if (!handshake_done() || (SSL_get_shutdown(ssl_.get()) & SSL_SENT_SHUTDOWN) != 0)
-        return link_errc::not_connected;
-    if (plain.empty()) return {};
-    const std::size_t records = record_count(plain.size());
-    out.prepare(plain.size() + records * record_overhead + key_update_room);
-    tls_io io{{}, out, server_name_, {}};
-    const tls_io_loan loan(bio_, io);
-    ERR_clear_error();
-    // OpenSSL sends the update in front of the data that follows, and changes its key behind it.
-    if (records_sent_ >= context_->settings.key_update_records &&
-        SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED) == 1) {
-        records_sent_ = 0;
-        ++key_updates_sent_;
-    }
-    records_sent_ += records;
-    std::size_t written = 0;
-    if (SSL_write_ex(ssl_.get(), plain.data(), plain.size(), &written) == 1) return {};
-    return fail(diagnose({*context_, io.verdict, first_bytes()}));
+    if (!traffic_ || traffic_->close_sent()) return link_errc::not_connected;
+    if (traffic_->encrypt(plain, out)) return {};
+    return fail(diagnose(circumstances({})));
 }
 
 void tls_engine::shutdown(output_buffer& out) {
-    if (error_ || !handshake_done()) return;
-    tls_io io{{}, out, server_name_, {}};
-    const tls_io_loan loan(bio_, io);
-    ERR_clear_error();
-    if ((SSL_get_shutdown(ssl_.get()) & SSL_SENT_SHUTDOWN) == 0) SSL_shutdown(ssl_.get());
-    ERR_clear_error();
+    if (!error_ && traffic_) traffic_->close(out);
 }
 
 std::error_code tls_engine::end_of_file() {
     if (error_) return error_;
-    if ((SSL_get_shutdown(ssl_.get()) & SSL_RECEIVED_SHUTDOWN) != 0) return {};
-    if (!handshake_done()) return fail(diagnose_handshake_cut({*context_, {}, first_bytes()}));
+    if (!traffic_) return fail(diagnose_handshake_cut(circumstances({})));
+    if (traffic_->close_received()) return {};
     return fail({link_errc::connection_cut, make_error_code(link_errc::connection_cut).message()});
 }
 
-bool tls_engine::handshake_done() const { return SSL_is_init_finished(ssl_.get()) == 1; }
+bool tls_engine::handshake_done() const { return traffic_ != nullptr; }
 
-std::array<std::uint8_t, 32> tls_engine::export_keying_material(std::string_view label) const {
-    std::array<std::uint8_t, 32> material{};
-    const int success = SSL_export_keying_material(ssl_.get(), material.data(), material.size(),
-                                                   label.data(), label.size(), nullptr, 0, 0);
-    assert(success == 1);
-    // Too early. What nobody else can know fails every comparison, which zeros would not.
-    if (success != 1) random_bytes(material);
-    return material;
+std::uint64_t tls_engine::key_updates_sent() const {
+    return traffic_ ? traffic_->key_updates_sent() : 0;
 }
 
-std::string tls_engine::alpn() const {
+const std::array<std::uint8_t, 32>& tls_engine::exporter() const {
+    assert(handshake_done());
+    return facts_.exporter;
+}
+
+tls_engine::facts tls_engine::settled() const {
+    facts found;
     const unsigned char* name = nullptr;
     unsigned size = 0;
     SSL_get0_alpn_selected(ssl_.get(), &name, &size);
-    return size == 0 ? std::string() : std::string(reinterpret_cast<const char*>(name), size);
-}
-
-std::string tls_engine::cipher() const {
-    const SSL_CIPHER* const cipher = SSL_get_current_cipher(ssl_.get());
-    return cipher == nullptr ? "" : SSL_CIPHER_get_name(cipher);
-}
-
-std::string tls_engine::peer_subject() const {
+    if (size > 0) found.alpn.assign(reinterpret_cast<const char*>(name), size);
+    found.cipher = SSL_CIPHER_get_name(SSL_get_current_cipher(ssl_.get()));
+    found.peer_pin = peer_pin();
     const X509* const certificate = SSL_get0_peer_certificate(ssl_.get());
-    const bool is_verified = context_->verify_chain && handshake_done() && !error_;
-    return certificate != nullptr && is_verified ? certificate_subject(certificate) : "";
+    if (certificate != nullptr && context_->verify_chain)
+        found.peer_subject = certificate_subject(certificate);
+    if (SSL_export_keying_material(ssl_.get(), found.exporter.data(), found.exporter.size(),
+                                   exporter_label.data(), exporter_label.size(), nullptr, 0,
+                                   0) != 1)
+        // What nobody else can know fails every comparison, which zeros would not.
+        random_bytes(found.exporter);
+    return found;
 }
 
 std::optional<sha256_digest> tls_engine::peer_pin() const {
+    if (!ssl_) return facts_.peer_pin;
     const X509* const certificate = SSL_get0_peer_certificate(ssl_.get());
     if (certificate == nullptr) return std::nullopt;
     return certificate_pin(certificate);
+}
+
+tls_circumstances tls_engine::circumstances(const tls_fault& verdict) const {
+    return {*context_, verdict, first_bytes()};
 }
 
 void tls_engine::note_first_bytes(std::span<const std::uint8_t> ciphertext) {

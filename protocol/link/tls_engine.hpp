@@ -1,11 +1,13 @@
 #pragma once
 
 /// \file
-/// One TLS connection without a socket: ciphertext in, plaintext out, and back. It keeps no buffer
-/// between calls but what OpenSSL needs for a record that has not arrived whole, so many idle links
-/// can share one scratch buffer. It never waits and never fails for want of room to send: whatever
-/// TLS wants to send by itself (handshake, key update, alerts) is appended to the output buffer of
-/// the call, and the caller looks there after every call, failed ones included.
+/// One TLS connection without a socket: ciphertext in, plaintext out, and back. The handshake is
+/// OpenSSL's, what comes behind it tls_traffic's, which encrypts and decrypts from the caller's
+/// memory into the caller's. It keeps no buffer between calls but for a record that has not arrived
+/// whole, so many idle links can share one scratch buffer. It never waits and never fails for want
+/// of room to send: whatever TLS wants to send by itself (handshake, key update, alerts) is
+/// appended to the output buffer of the call, and the caller looks there after every call, failed
+/// ones included.
 ///
 ///     new -> start_handshake -> decrypt ... -> handshake_done -> encrypt, decrypt ... -> shutdown
 ///
@@ -29,7 +31,11 @@ struct bio_st;
 
 namespace muxsocks {
 
+struct tls_circumstances;
 struct tls_fault;
+struct tls_io;
+struct tls_secrets;
+class tls_traffic;
 
 /// The most bytes of plaintext that an engine can still hold from earlier calls: one whole record.
 inline constexpr std::size_t tls_plaintext_held_max = 16384;
@@ -83,32 +89,45 @@ class tls_engine {
     /// What came from the peer is escaped in it.
     const std::string& error_text() const { return error_text_; }
 
-    /// 32 bytes that both ends of this TLS connection know and nobody else (RFC 5705, RFC 8446
-    /// section 7.5), no context. Only after handshake_done.
-    std::array<std::uint8_t, 32> export_keying_material(std::string_view label) const;
+    /// The exporter: 32 bytes that both ends of this TLS connection know and nobody else (RFC 8446
+    /// section 7.5, docs/PROTOCOL.md, Link). Only after handshake_done.
+    const std::array<std::uint8_t, 32>& exporter() const;
     /// The protocol that both agreed on; empty if the peer knows no ALPN. Only after
     /// handshake_done.
-    std::string alpn() const;
+    std::string alpn() const { return facts_.alpn; }
     /// Such as "TLS_AES_128_GCM_SHA256".
-    std::string cipher() const;
+    std::string cipher() const { return facts_.cipher; }
     /// Subject of the peer's verified certificate (RFC 4514, escaped); empty without one.
-    std::string peer_subject() const;
+    std::string peer_subject() const { return error_ ? std::string() : facts_.peer_subject; }
     /// Pin of the peer's certificate, verified or not; nothing without one.
     std::optional<sha256_digest> peer_pin() const;
     /// How often this side has changed its sending key.
-    std::uint64_t key_updates_sent() const { return key_updates_sent_; }
+    std::uint64_t key_updates_sent() const;
 
   private:
     struct ssl_deleter {
         void operator()(ssl_st* ssl) const;
     };
 
+    /// What the handshake has settled. OpenSSL's object, which takes 15 KiB, goes with it.
+    struct facts {
+        std::string alpn;
+        std::string cipher;
+        std::string peer_subject;
+        std::optional<sha256_digest> peer_pin;
+        std::array<std::uint8_t, 32> exporter{};
+    };
+
+    std::error_code shake_hands(tls_io& io, bool& peer_closed);
+    std::error_code begin_traffic();
+    facts settled() const;
+    tls_circumstances circumstances(const tls_fault& verdict) const;
     void note_first_bytes(std::span<const std::uint8_t> ciphertext);
     std::span<const std::uint8_t> first_bytes() const;
     std::error_code fail(tls_fault fault);
 
     std::shared_ptr<const tls_context::state> context_;
-    std::unique_ptr<ssl_st, ssl_deleter> ssl_;
+    std::unique_ptr<ssl_st, ssl_deleter> ssl_; ///< Until the handshake is done.
     /// Belongs to ssl_.
     bio_st* bio_ = nullptr;
     std::string server_name_;
@@ -117,8 +136,9 @@ class tls_engine {
     /// How the peer's first record begins, or what is there instead of one; for the diagnosis.
     std::array<std::uint8_t, 3> first_bytes_{};
     std::size_t first_bytes_count_ = 0;
-    std::uint64_t records_sent_ = 0;
-    std::uint64_t key_updates_sent_ = 0;
+    std::unique_ptr<tls_secrets> secrets_; ///< While the handshake makes them.
+    facts facts_;
+    std::unique_ptr<tls_traffic> traffic_; ///< Once the handshake is done.
 };
 
 } // namespace muxsocks
