@@ -21,8 +21,9 @@ namespace {
 using namespace std::chrono_literals;
 
 void bind_user(config_section& section, socks_user& user) {
-    section.field("username", user.username, kinds::text(1, 255), "The user's name.",
-                  {.required = true});
+    section.field("name", user.name, kinds::text(1, 255),
+                  "The user's name. `username` is understood, too.",
+                  {.required = true, .alias = "username"});
     std::optional<std::string> password;
     section.secret("password", password,
                    "The user's password, 1 to 255 bytes. This or `password_file` is required.");
@@ -39,8 +40,8 @@ void bind_users(config_section& root, std::vector<socks_user>& users) {
                   "is refused beyond loopback.");
     for (std::size_t i = 0; i < users.size(); ++i) {
         for (std::size_t j = 0; j < i; ++j) {
-            if (users[i].username != users[j].username) continue;
-            root.fail("users[" + std::to_string(i) + "].username", "this name stands there twice");
+            if (users[i].name != users[j].name) continue;
+            root.fail("users[" + std::to_string(i) + "].name", "this name stands there twice");
         }
     }
 }

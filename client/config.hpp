@@ -26,7 +26,7 @@ namespace muxsocks::client {
 
 /// Someone who may use the SOCKS port (RFC 1929). Both have 1 to 255 bytes.
 struct socks_user {
-    std::string username;
+    std::string name;
     std::string password;
 
     bool operator==(const socks_user&) const = default;

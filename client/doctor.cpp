@@ -91,7 +91,7 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
 
     bool run() {
         std::printf("%s\n", to_string(server_.address).c_str());
-        begin("name", "check the spelling of \"server\" and this machine's DNS");
+        begin("name", "check the spelling of \"server\" and this machine's DNS (/etc/resolv.conf)");
         resolver_.resolve(server_.address.host,
                           [this](std::error_code error, auto addresses, bool last) {
                               on_addresses(error, addresses, last);

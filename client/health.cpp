@@ -67,8 +67,7 @@ void log_in(const conversation& with, const std::vector<socks_user>& users) {
     if (with.receive(&socks5::parse_method_selection).method != method)
         throw std::runtime_error("the client that runs has other \"users\" than this file");
     if (users.empty()) return;
-    with.send(
-        socks5::encode(socks5::password_request{users.front().username, users.front().password}));
+    with.send(socks5::encode(socks5::password_request{users.front().name, users.front().password}));
     if (with.receive(&socks5::parse_password_status).status != 0)
         throw std::runtime_error("the client that runs has other \"users\" than this file");
 }

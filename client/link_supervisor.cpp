@@ -3,6 +3,7 @@
 #include "client/network.hpp"
 #include "protocol/link/crypto.hpp"
 #include "protocol/link/link_error.hpp"
+#include "protocol/link/resolve_error.hpp"
 #include "protocol/link/session_crypto.hpp"
 #include "protocol/program/log.hpp"
 
@@ -17,6 +18,14 @@ constexpr auto back_off_first = 250ms;
 constexpr auto back_off_max = 30'000ms;
 constexpr auto hurried = 2'000ms;
 constexpr auto doubt_after = 5s;
+
+std::string why_not_connected(std::error_code error) {
+    auto text = "cannot connect: " + error.message();
+    // The client asks the system's name servers; it has no key for others.
+    if (error == resolve_errc::server_failure || error == resolve_errc::timed_out)
+        text += "; check the name servers in /etc/resolv.conf";
+    return text;
+}
 
 } // namespace
 
@@ -70,7 +79,7 @@ void link_supervisor::dial() {
 }
 
 void link_supervisor::on_connected(std::error_code error, tcp_socket socket) {
-    if (error) return on_dial_failed("cannot connect: " + error.message());
+    if (error) return on_dial_failed(why_not_connected(error));
     boost::system::error_code gone;
     peer_ = socket.remote_endpoint(gone).address();
     route_ = describe_present_route();

@@ -105,6 +105,7 @@ int health(int argc, const char* const* argv) {
 
 std::optional<int> run_subcommand(int argc, const char* const* argv) {
     if (argc < 2) return {};
+    refuse_share_links(program_role::client, argc, argv);
     const std::string_view word = argv[1];
     if (word == "import") return import(argc - 1, argv + 1);
     if (word == "doctor") return doctor(argc - 1, argv + 1);

@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 std::shared_ptr<const socks5::credentials> make_credentials(const config& settings) {
     auto made = std::make_shared<socks5::credentials>();
     for (const auto& user : settings.users)
-        made->add(user.username, user.password);
+        made->add(user.name, user.password);
     return made;
 }
 

@@ -57,7 +57,9 @@ void bind_destination_keys(config_section& section, destination_settings& destin
 }
 
 void bind_user(config_section& section, user& user) {
-    section.field("name", user.name, kinds::text(1, 255), "The user's name.", {.required = true});
+    section.field("name", user.name, kinds::text(1, 255),
+                  "The user's name. `username` is understood, too.",
+                  {.required = true, .alias = "username"});
     std::optional<std::string> token;
     section.secret("token", token,
                    "The user's token, at least 128 random bits. One of `token`, `token_file` and "

@@ -64,9 +64,11 @@ void write_users(const users_file& file) {
     rewrite_file(file.path, text);
 }
 
+std::string name_of(const json& user) { return user.value("name", user.value("username", "")); }
+
 auto find_user(json& users, const std::string& name) {
     return std::find_if(users.begin(), users.end(),
-                        [&](const json& each) { return each.value("name", "") == name; });
+                        [&](const json& each) { return name_of(each) == name; });
 }
 
 struct user_options {
@@ -121,7 +123,7 @@ std::optional<user_options> parse_user(int argc, const char* const* argv) {
 
 void list_users(const users_file& file) {
     for (const auto& each : file.content.at("users"))
-        std::puts(each.value("name", "").c_str());
+        std::puts(name_of(each).c_str());
 }
 
 void tell_how_it_takes_effect(const users_file& file, const char* what, const std::string& name) {

@@ -26,6 +26,7 @@ int health(int argc, const char* const* argv) {
 
 std::optional<int> run_subcommand(int argc, const char* const* argv) {
     if (argc < 2) return {};
+    refuse_share_links(program_role::server, argc, argv);
     const std::string_view word = argv[1];
     if (word == "init") return initialise(argc - 1, argv + 1);
     if (word == "user") return edit_users(argc - 1, argv + 1);

@@ -18,10 +18,9 @@ std::string text(resolve_errc code) {
         return "the name exists, but has no IPv4 or IPv6 address";
     case resolve_errc::server_failure:
         return "no DNS server could be reached, or none could answer for this name (SERVFAIL, "
-               "REFUSED); check dns.servers, or /etc/resolv.conf where that is not set";
+               "REFUSED)";
     case resolve_errc::timed_out:
-        return "no DNS server answered in time; check dns.servers, or /etc/resolv.conf where that "
-               "is not set, and dns.timeout";
+        return "no DNS server answered in time";
     }
     return "unknown error of name resolution";
 }

@@ -1,6 +1,7 @@
 #include "protocol/program/command_line.hpp"
 
 #include "protocol/program/config_error.hpp"
+#include "protocol/program/share_link.hpp"
 #include "protocol/program/value_kinds.hpp"
 
 #include <boost/program_options.hpp>
@@ -240,10 +241,20 @@ std::string shell_word(std::string_view text) {
     return quoted + "'";
 }
 
-std::string_view program_name(program_role role) noexcept { return texts_of(role).program; }
+void refuse_share_links(program_role role, int argc, const char* const* argv) {
+    for (int i = 1; i < argc; ++i) {
+        if (std::string_view(argv[i]).find(share_link_scheme) == std::string_view::npos) continue;
+        throw_usage(role,
+                    "a share link has a token in it, and everybody on this machine can read a "
+                    "command line (ps): put the link into a file of yours and give the file's "
+                    "name, as in \"muxsocks-client import FILE\" or \"muxsocks-client --link-file "
+                    "FILE\", or give it by standard input, as in \"muxsocks-client import\"");
+    }
+}
 
 command_line parse_command_line(program_role role, int argc, const char* const* argv,
                                 const search_environment& environment) {
+    refuse_share_links(role, argc, argv);
     const po::variables_map values = parse_options(role, argc, argv);
     command_line line;
     line.action = action_of(values);

@@ -54,12 +54,13 @@ struct command_line {
     std::vector<sha256_digest> pins;
 };
 
-/// "muxsocks-client" or "muxsocks-server".
-[[nodiscard]] std::string_view program_name(program_role role) noexcept;
-
 /// `text` as one word of a shell's command line: quoted where it has more than letters, digits and
 /// what no shell reads anything into.
 [[nodiscard]] std::string shell_word(std::string_view text);
+
+/// Throws usage_error where a share link stands on the command line, without repeating it: it is a
+/// secret, and ps shows command lines to everybody.
+void refuse_share_links(program_role role, int argc, const char* const* argv);
 
 /// What --help and --version print, each with a newline at its end.
 [[nodiscard]] std::string help_text(program_role role);

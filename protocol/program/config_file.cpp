@@ -1,6 +1,7 @@
 #include "protocol/program/config_file.hpp"
 
 #include "protocol/program/config_error.hpp"
+#include "protocol/program/share_link.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -191,6 +192,11 @@ config_origin config_origin::of_file(const std::filesystem::path& path) {
 
 std::string read_config_file(const std::filesystem::path& path, const char* what) {
     const std::string name = config_origin::of_file(path).name;
+    // Not to be shown: it is a secret.
+    if (name.find(share_link_scheme) != std::string::npos)
+        throw config_error(std::string("A share link stands where the name of a ") + what +
+                           " is expected: put the link into a file, and give its name to "
+                           "\"muxsocks-client import\" or to --link-file.");
     if (path == "-") return read_all(stdin, what, name);
     const std::unique_ptr<std::FILE, file_closer> file(std::fopen(path.c_str(), "re"));
     if (!file) throw_unreadable(what, name, errno);
@@ -206,6 +212,13 @@ json parse_config_text(const std::string& text, const config_origin& origin) {
     try {
         result = json::parse(text, follow, true, true);
     } catch (const json::parse_error& error) {
+        const auto first = text.find_first_not_of(" \t\r\n");
+        if (first != std::string::npos && text[first] != '{' &&
+            text.find(share_link_scheme) != std::string::npos)
+            throw config_error(origin.name +
+                               ": this is a share link and no configuration: run from it with "
+                               "\"muxsocks-client --link-file FILE\", or make a configuration of "
+                               "it with \"muxsocks-client import FILE\".");
         const std::size_t offset = error.byte == 0 ? 0 : error.byte - 1;
         const std::string reason = syntax_reason(error.what());
         const std::string hint = syntax_hint(text, offset, reason);

@@ -111,6 +111,12 @@ const config_section::json* config_section::find(std::string_view name, bool req
     return nullptr;
 }
 
+std::string_view config_section::name_in_use(std::string_view name, std::string_view alias) const {
+    if (alias.empty() || !has(alias)) return name;
+    if (has(name)) fail(alias, "this key and \"" + std::string(name) + "\" are the same");
+    return alias;
+}
+
 bool config_section::is_single(std::string_view name) const {
     return has(name) && !object_->at(std::string(name)).is_array();
 }

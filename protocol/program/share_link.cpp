@@ -12,7 +12,7 @@
 namespace muxsocks {
 namespace {
 
-constexpr std::string_view scheme = "muxsocks://";
+constexpr auto scheme = share_link_scheme;
 constexpr std::string_view unreserved =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
 
@@ -58,6 +58,26 @@ std::string_view cut(std::string_view& text, char mark, bool last = false) {
     return head;
 }
 
+/// The first link in the text, which may be a saved message. A link ends with a blank, or where the
+/// bracket or quotation mark right before it is closed.
+std::string_view find_link(std::string_view text) {
+    const auto begin = text.find(scheme);
+    if (begin == std::string_view::npos) return {};
+    auto link = text.substr(begin);
+    link = link.substr(0, link.find_first_of(" \t\r\n\f\v\x1b"));
+    constexpr std::string_view opening = "<([{\"'`";
+    constexpr std::string_view closing = ">)]}\"'`";
+    const auto which = begin == 0 ? std::string_view::npos : opening.find(text[begin - 1]);
+    if (which != std::string_view::npos) return link.substr(0, link.rfind(closing[which]));
+    // One that was opened further ahead: a link has none of these, but for an IPv6 address.
+    while (!link.empty() && (closing.find(link.back()) != std::string_view::npos ||
+                             link.back() == ',' || link.back() == ';')) {
+        if (link.back() == ']' && link.find('[') != std::string_view::npos) break;
+        link.remove_suffix(1);
+    }
+    return link;
+}
+
 host_port parse_server(std::string_view text) {
     host_port server;
     const auto colon = text.rfind(':');
@@ -97,12 +117,22 @@ std::string to_string(const share_link& link) {
 
 share_link parse_share_link(std::string_view text) {
     constexpr std::string_view blanks = " \t\r\n";
-    const auto begin = text.find_first_not_of(blanks);
-    if (begin == std::string_view::npos) throw config_error("the share link is empty");
-    text = text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
-    if (!text.starts_with(scheme))
-        throw config_error("that is no share link of muxsocks: it must begin with muxsocks://");
-    text.remove_prefix(scheme.size());
+    if (text.find_first_not_of(blanks) == std::string_view::npos)
+        throw config_error("the share link is empty");
+    const auto first = find_link(text);
+    if (first.empty())
+        throw config_error("there is no share link of muxsocks: it must begin with muxsocks://");
+    for (auto rest =
+             text.substr(static_cast<std::size_t>(first.data() - text.data()) + first.size());
+         !rest.empty();) {
+        const auto next = find_link(rest);
+        if (!next.empty() && next != first)
+            throw config_error("there is more than one share link: leave only the one to use");
+        rest = next.empty()
+                   ? next
+                   : rest.substr(static_cast<std::size_t>(next.data() - rest.data()) + next.size());
+    }
+    text = first.substr(scheme.size());
     share_link link;
     auto rest = text;
     auto before_name = cut(rest, '#');

@@ -16,6 +16,9 @@
 
 namespace muxsocks {
 
+/// What a link begins with.
+inline constexpr std::string_view share_link_scheme = "muxsocks://";
+
 struct share_link {
     std::string user;
     std::string token;
@@ -26,8 +29,9 @@ struct share_link {
 
 [[nodiscard]] std::string to_string(const share_link& link);
 
-/// Throws config_error with a sentence that says what is wrong, never with the token in it.
-/// White space around the link is left out.
+/// The link in the text, which may have more around it: blanks, brackets, or all that `user add`
+/// has printed. Throws config_error with a sentence that says what is wrong, never with the token
+/// in it.
 [[nodiscard]] share_link parse_share_link(std::string_view text);
 
 /// The text of a link's file, which "-" (standard input) is as well. Throws config_error.

@@ -83,7 +83,7 @@ TEST_CASE("a client that is told everything") {
     folder.write("key.pem", "key");
     const std::string text = R"({
         "listen": ["0.0.0.0:1081", ":1082", "localhost:1083"],
-        "users": [{"username": "a", "password": "b"},
+        "users": [{"name": "a", "password": "b"},
                   {"username": "c", "password_file": "password"}],
         "servers": [{"address": "[2001:db8::1]:443", "priority": 2, "weight": 3,
                      "server_name": "x.example"}, {"address": "b.example:444"}],
@@ -232,14 +232,21 @@ TEST_CASE("a client that others can reach is refused") {
 TEST_CASE("a client's users") {
     SECTION("have a name and a password each") {
         CHECK(refusal_with(R"("users": [{"password": "b"}])") ==
-              "users[0].username: this key is missing.");
-        CHECK(refusal_with(R"("users": [{"username": "a"}])") ==
+              "users[0].name: this key is missing.");
+        CHECK(refusal_with(R"("users": [{"name": "a"}])") ==
               "users[0].password: this key or \"password_file\" is missing.");
     }
     SECTION("have names of their own") {
-        CHECK(refusal_with(R"("users": [{"username": "a", "password": "b"},
+        CHECK(refusal_with(R"("users": [{"name": "a", "password": "b"},
                                         {"username": "a", "password": "c"}])") ==
-              "users[1].username: this name stands there twice.");
+              "users[1].name: this name stands there twice.");
+    }
+    SECTION("have one name, which is called username or name") {
+        CHECK(refusal_with(R"("users": [{"username": "a", "password": "b"}])") == "accepted");
+        CHECK(refusal_with(R"("users": [{"username": "a", "name": "a", "password": "b"}])") ==
+              "users[0].username: this key and \"name\" are the same.");
+        CHECK(refusal_with(R"("users": [{"username": "", "password": "b"}])")
+                  .starts_with("users[0].username: expected "));
     }
     SECTION("have passwords of at most 255 bytes, as RFC 1929 can carry") {
         const auto user = [](std::size_t length) {

@@ -98,6 +98,26 @@ TEST_CASE("a share link stands instead of a configuration file") {
     CHECK_THROWS_AS(client({"--link-file", "link", "a.json"}), usage_error);
 }
 
+TEST_CASE("a share link on the command line is refused without repeating it") {
+    const char* const link = "muxsocks://me:SECRET@example.org:443";
+    const std::vector<std::vector<const char*>> lines = {{link},
+                                                         {"-c", link},
+                                                         {"--link-file", link},
+                                                         {"--colour", link},
+                                                         {"-cmuxsocks://a:SECRET@b:1"}};
+    for (const auto& words : lines) {
+        for (const auto role : {program_role::client, program_role::server}) {
+            try {
+                (void)parse(role, words);
+                FAIL("accepted");
+            } catch (const usage_error& error) {
+                CHECK_THAT(error.what(), contains("muxsocks-client import FILE"));
+                CHECK_THAT(error.what(), !contains("SECRET"));
+            }
+        }
+    }
+}
+
 TEST_CASE("what the command line asks for") {
     CHECK(server({}).action == action::run);
     CHECK(server({"-t"}).action == action::test);

@@ -90,6 +90,21 @@ TEST_CASE("a configuration's text is refused") {
     }
 }
 
+TEST_CASE("a share link where a configuration is expected is not shown, but what to do is") {
+    const std::string link = "muxsocks://me:SECRET@example.org:443";
+    for (const auto& text : {link, "  " + link + "\n", "link:\n" + link}) {
+        const auto sentence = refusal(text);
+        CHECK(sentence.find("SECRET") == std::string::npos);
+        CHECK(sentence.find("--link-file FILE") != std::string::npos);
+        CHECK(sentence.find("import FILE") != std::string::npos);
+    }
+    CHECK(refusal("// " + link + "\n{}") == "accepted");
+    CHECK_THROWS_WITH(read_config_file(link),
+                      "A share link stands where the name of a configuration is expected: put the "
+                      "link into a file, and give its name to \"muxsocks-client import\" or to "
+                      "--link-file.");
+}
+
 TEST_CASE("a configuration's file") {
     const test::temporary_folder folder;
     SECTION("is read whole") {

@@ -66,11 +66,36 @@ TEST_CASE("a share link that is wrong is refused with a sentence") {
     CHECK_THAT(refusal("muxsocks://me:t@example.org:1?colour=red"), contains("\"colour\""));
 }
 
+TEST_CASE("a share link is found in what is around it") {
+    const auto link = GENERATE(as<std::string>(), "muxsocks://me:tok@example.org:443?pin=AAA#home",
+                               "muxsocks://me:tok@[2001:db8::1]:443");
+    const auto found = [&](const std::string& text) {
+        CAPTURE(text);
+        CHECK(refusal(text).empty());
+        return to_string(parse_share_link(text)) == link;
+    };
+    CHECK(found("<" + link + ">"));
+    CHECK(found("(" + link + ")."));
+    CHECK(found("[" + link + "]\n"));
+    CHECK(found("{" + link + "}"));
+    CHECK(found("\"" + link + "\","));
+    CHECK(found("'" + link + "'"));
+    CHECK(found("`" + link + "`"));
+    CHECK(found("> " + link + "\r\n> see you"));
+    CHECK(found("Link: " + link + " (again: " + link + ")"));
+    CHECK(found("user me added; a server that runs with server.json takes the change with SIGHUP "
+                "(systemctl reload muxsocks-server)\n\nThe share link for its client (it is a "
+                "secret):\n\n   " +
+                link + "\n\nThis token is shown once:\ntok\n"));
+    CHECK_THAT(refusal(link + "\nmuxsocks://you:tok@example.org:443"), contains("more than one"));
+}
+
 TEST_CASE("no refusal of a share link shows its token") {
     for (const auto text : {"muxsocks://me:SECRET@example.org", "muxsocks://me:SECRET@:1",
                             "muxsocks://:SECRET@example.org:1", "muxsocks://SECRET@example.org:1",
                             "muxsocks://me:SECRET%zz@example.org:1", "MUXSOCKS://me:SECRET@a:1",
-                            "muxsocks://me:SECRET"}) {
+                            "muxsocks://me:SECRET", "<muxsocks://me:SECRET>",
+                            "muxsocks://a:SECRET@a:1 muxsocks://b:SECRET@a:1"}) {
         const auto said = refusal(text);
         CAPTURE(text, said);
         CHECK_FALSE(said.empty());

@@ -297,6 +297,8 @@ TEST_CASE("a server's users") {
               "users[1].name: this name stands there twice.");
         CHECK(refusal_of_users(R"([{"token_sha256": ")" + digest + "\"}]") ==
               "users[0].name: this key is missing.");
+        CHECK(refusal_of_users("[" + one + R"(, {"username": "a", "token_sha256": ")" + digest +
+                               "\"}]") == "users[1].name: this name stands there twice.");
     }
     SECTION("have wrong destinations refused by their path") {
         CHECK(refusal_of_users(R"([{"name": "a", "token_sha256": ")" + digest +

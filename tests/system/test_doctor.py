@@ -155,6 +155,14 @@ def test_names_that_the_server_cannot_look_up(examine):
     assert "example.org" not in line
 
 
+def test_a_server_that_the_client_cannot_look_up(new_pair, namespace):
+    """It says what to look at, and names no key that the client has not."""
+    proxy = new_pair(client={"server": "muxsocks.example.org:443"})
+    proxy.start_client(wait_for_link=False, prefix=namespace.prefix)
+    line = proxy.client.wait_for_log(r"link to .* failed: .*").group()
+    assert "/etc/resolv.conf" in line and "dns." not in line, line
+
+
 def test_a_destination_that_the_server_denies(examine, target):
     echo = target(servers.echo)
     found = examine(server={"destinations": {"allow_private": False}}, target=echo.address)

@@ -371,6 +371,23 @@ def test_an_import_does_not_overwrite_and_does_not_leak(folder):
     assert "s3cret" not in ended.stderr and not (folder / "new").exists()
 
 
+def test_a_share_link_on_the_command_line_is_not_repeated(folder):
+    link = "muxsocks://me:s3cret@example.org:443"
+    file = folder / "link"
+    file.write_text(link)
+    for words in (["import", link], ["import", "--link-file", link], ["-c", link], [link],
+                  ["doctor", "--link-file", link], ["health", "-c", link]):
+        ended = run("client", *words, "--out" if words[0] == "import" else "-t", folder / "new")
+        assert ended.returncode == USAGE, words
+        assert "s3cret" not in ended.stderr and "muxsocks-client import FILE" in ended.stderr
+    ended = run("client", "-t", env={**os.environ, "MUXSOCKS_CLIENT_CONFIG": link})
+    assert ended.returncode == BAD_CONFIGURATION and "s3cret" not in ended.stderr, ended.stderr
+    # A file with a link is no configuration, but says what it is.
+    ended = run("client", "-c", file, "-t")
+    assert ended.returncode == BAD_CONFIGURATION and "s3cret" not in ended.stderr
+    assert "--link-file FILE" in ended.stderr
+
+
 @pytest.fixture
 def server_json(folder):
     port = programs.free_port()
@@ -416,6 +433,12 @@ def test_a_new_user_gets_a_share_link(server_json, folder):
     assert imported.returncode == 0, imported.stderr
     assert json.loads((folder / "ann.json").read_text())["tls"] == first["tls"]
 
+    # All that was printed may be saved, and given as it is.
+    (folder / "saved").write_text(added.stdout)
+    again = run("client", "import", folder / "saved", "--out", folder / "again.json")
+    assert again.returncode == 0, again.stderr
+    assert (folder / "again.json").read_text() == (folder / "ann.json").read_text()
+
     (folder / "client.json").unlink()
     added = user(server_json, "add", "bob")
     assert "muxsocks://" not in added.stdout and "--host" in added.stdout
@@ -428,6 +451,16 @@ def test_a_new_user_gets_a_share_link(server_json, folder):
     assert user(server_json, "add", "joe", "--host", "a b").returncode == USAGE
     assert user(server_json, "add", "a\nb").returncode == USAGE
     assert server_json.read_text() == before
+
+
+def test_users_may_be_named_by_username(server_json):
+    config = json.loads(server_json.read_text())
+    config["users"].append({"username": "ann", "token_sha256": "a" * 64})
+    server_json.write_text(json.dumps(config))
+    assert user(server_json, "list").stdout.split() == ["me", "ann"]
+    assert "exists already" in user(server_json, "add", "ann").stderr
+    assert user(server_json, "remove", "ann").returncode == 0
+    assert user(server_json, "list").stdout.split() == ["me"]
 
 
 def test_the_last_user_stays(server_json):
