@@ -105,15 +105,15 @@ class Step:
     def text(self):
         return self.log.read_text(encoding="utf-8", errors="replace")
 
-    def report(self, counts):
-        """Prints the step's line, and the end of the log if something failed."""
+    def report(self, counts, tail=TAIL):
+        """Prints the step's line, and the last `tail` lines of the log if something failed."""
         seconds = time.monotonic() - self.begun
         cpu = children_cpu() - self.cpu_begun
         result = str(counts) if counts != Counts() else "done"
         print(f"{self.preset:7} {self.label:11} {result:36} {seconds:6.1f} s, cpu {cpu:6.1f} s  "
               f"{self.reason}".rstrip(), flush=True)
-        if counts.failed:
-            lines = self.text().splitlines()[-TAIL:]
+        if counts.failed and tail:
+            lines = self.text().splitlines()[-tail:]
             print(f"--- the end of {self.log.relative_to(ROOT)}", *lines, "---", sep="\n",
                   flush=True)
         return counts
@@ -131,16 +131,16 @@ def clang():
 def build(preset, jobs):
     """Configures and builds a preset; counts nothing unless it fails."""
     step = Step(preset, "build")
-    configure = ["cmake", "--preset", preset]
+    # It shows how far it is, and what the compiler says.
+    command = [ROOT / "scripts/build", preset, "--keep-going", "--jobs", str(jobs), "--log", step.log]
     if preset == "fuzz":
         compiler = clang()
         if compiler is None:
             step.log.write_text("There is no clang++ here: scripts/setup test installs it.\n")
             return step.report(Counts(failed=1))
-        configure.append(f"-DCMAKE_CXX_COMPILER={compiler}")
-    compile_all = ["cmake", "--build", f"build/{preset}", "-j", str(jobs), "--", "-k", "0"]
-    failed = step.run(configure) != 0 or step.run(compile_all) != 0
-    return step.report(Counts(failed=int(failed)))
+        command.append(f"-DCMAKE_CXX_COMPILER={compiler}")
+    ended = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False)
+    return step.report(Counts(failed=int(ended.returncode != 0)), tail=0)
 
 
 # Tests

@@ -9,6 +9,20 @@ import pytest
 from support import programs
 
 SCRIPTS = programs.ROOT / "scripts"
+# A unit with an error in the middle of much that others say.
+FAILING_BUILD = r"""
+case "$*" in *--build*) ;; *) exit 0 ;; esac
+echo '[1/40] Building CXX object a.cpp.o'
+echo 'FAILED: [code=1] protocol/b.cpp.o'
+echo "/usr/bin/c++ -the-long-command-line-of-b -Wno-error=x"
+echo 'In file included from protocol/b.cpp:1:'
+echo 'protocol/b.hpp: In function int f():'
+echo "protocol/b.hpp:7:5: error: 'boom' was not declared in this scope"
+echo '    7 |     boom();'
+for i in {2..40}; do echo "[$i/40] Building CXX object $i.cpp.o"; done
+echo 'ninja: build stopped: subcommand failed.'
+exit 1
+"""
 MANAGERS = ["apt-get", "dnf", "pacman", "apk", "zypper"]
 
 
@@ -40,7 +54,8 @@ class Machine:
 
     def __call__(self, script, *words):
         environment = {**os.environ, "PATH": str(self.bin)}
-        return programs.run([shutil.which("bash"), SCRIPTS / script, *words], env=environment)
+        shell = "bash" if not script.endswith(".py") else "/usr/bin/python3"
+        return programs.run([shutil.which(shell), SCRIPTS / script, *words], env=environment)
 
 
 @pytest.fixture(name="machine")
@@ -130,3 +145,42 @@ def test_a_failure_of_apt_is_told_by_its_cause(machine, printed, why):
     ended = machine("setup", "package")
     assert ended.returncode == 1 and why in ended.stderr.splitlines()[-1]
     assert printed in ended.stderr
+
+
+@pytest.mark.parametrize("words", [["build", "none", "--log", "LOG"], ["demo", "--once"], ["package"],
+                                   ["../tests/run_all.py", "--only", "benchmarks", "--preset", "release"]],
+                         ids=lambda words: words[0])
+def test_a_build_that_fails_shows_the_compilers_error(machine, words, tmp_path):
+    """And not the last lines of the log, which belong to others."""
+    machine.stub("cmake", FAILING_BUILD)
+    words = [str(tmp_path / "log") if word == "LOG" else word for word in words]
+    ended = machine(*words)
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == 1
+    assert "FAILED: [code=1] protocol/b.cpp.o" in said
+    assert "protocol/b.hpp:7:5: error: 'boom' was not declared in this scope\n    7 |     boom();" in said
+    assert "In function int f()" in said
+    assert "-the-long-command-line-of-b" not in said and "Building CXX object 39" not in said
+
+
+def test_a_configuration_that_fails_shows_what_cmake_says(machine, tmp_path):
+    machine.stub("cmake", 'echo "CMake Error at cmake/dependencies.cmake:7 (find_package):"; echo '
+                          '"  Could not find Boost"; for i in {1..60}; do echo "-- $i"; done; exit 1')
+    ended = machine("build", "none", "--log", tmp_path / "log")
+    assert ended.returncode == 1 and "Could not find Boost" in ended.stderr
+    assert "-- 59" not in ended.stderr
+
+
+def test_a_long_build_says_how_far_it_is(machine, tmp_path):
+    machine.stub("cmake", f"""
+case "$*" in *--build*) ;; *) exit 0 ;; esac
+echo '[7/40] Building CXX object 7.cpp.o'
+for i in {{1..200}}; do [ ! -e {tmp_path}/seen ] || exit 0; sleep 0.05; done; exit 1""")
+    (tmp_path / "bin/grep").unlink()
+    # The progress is asked for with grep; a second question comes after the first line was printed.
+    machine.stub("grep", f'[ -e {tmp_path}/asked ] && touch {tmp_path}/seen; touch {tmp_path}/asked; '
+                         f'exec {shutil.which("grep")} "$@"')
+    ended = programs.run([shutil.which("bash"), SCRIPTS / "build", "none", "--log", tmp_path / "log"],
+                         env={**os.environ, "PATH": str(machine.bin), "MUXSOCKS_PROGRESS_SECONDS": "0.1"})
+    assert ended.returncode == 0, ended.stderr
+    assert "[7/40] after " in ended.stdout
