@@ -72,9 +72,9 @@ po::options_description describe_options(init_options& options) {
         "a group that may read the server's files: that of the service's user");
     add("force", po::bool_switch(&options.force), "replace files that exist");
     add("once", po::bool_switch(&options.once),
-        "change nothing if server.json exists, and show the share link again on a terminal (for "
+        "change nothing if server.json exists, and show the share link on a terminal only (for "
         "what "
-        "starts again and again)");
+        "starts again and again, with a log)");
     add("no-qr", po::bool_switch(&options.no_qr), "no QR code");
     add("help,h", "this text");
     return all;
@@ -225,6 +225,16 @@ void show_link(const share_link& link, const init_options& options) {
     if (!options.no_qr && ::isatty(STDOUT_FILENO) != 0) print_qr(text);
 }
 
+void tell_where_the_link_is() {
+    std::puts("The share link is not shown here, as this may be a log: run the same on a terminal "
+              "(with Docker: docker compose run --rm init)");
+}
+
+/// What starts again and again writes to a log, which must not collect secrets.
+bool may_show_link(const init_options& options) {
+    return !options.once || ::isatty(STDOUT_FILENO) != 0;
+}
+
 void tell(const plan& made, const init_options& options) {
     std::printf("Written to %s: server.json, client.json%s\n\n", made.dir.c_str(),
                 made.made ? ", server-cert.pem, server-key.pem" : "");
@@ -232,14 +242,18 @@ void tell(const plan& made, const init_options& options) {
                 shell_word((made.dir / "server.json").string()).c_str());
     std::printf(
         "2. On the laptop:  copy client.json there and run  muxsocks-client -c client.json\n"
-        "   or save the share link below (it is a secret) to a file and run  muxsocks-client "
+        "   or save the share link%s (it is a secret) to a file and run  muxsocks-client "
         "--link-file FILE\n"
-        "3. Set the browser's SOCKS5 proxy to 127.0.0.1:1080, with remote DNS.\n\n");
+        "3. Set the browser's SOCKS5 proxy to 127.0.0.1:1080, with remote DNS.\n\n",
+        may_show_link(options) ? " below" : "");
     if (!made.made && !options.no_pin)
         std::printf(
             "Clients are pinned to this key: renew with the same key (certbot --reuse-key), "
             "or use --no-pin.\n\n");
-    show_link(made.link, options);
+    if (may_show_link(options))
+        show_link(made.link, options);
+    else
+        tell_where_the_link_is();
 }
 
 // ---- --once
@@ -262,8 +276,7 @@ void refuse_half_made(const init_options& options) {
     }
 }
 
-/// server.json is there: nothing is made, and the link shown again. A log must not collect it, so
-/// only on a terminal.
+/// server.json is there: nothing is made, and the share link shown again, on a terminal only.
 int show_what_is_there(const init_options& options, const std::vector<host_port>& servers) {
     const auto server_json = fs::path(options.dir) / "server.json";
     std::printf("%s exists: nothing to do\n", server_json.c_str());
@@ -281,9 +294,11 @@ int show_what_is_there(const init_options& options, const std::vector<host_port>
             server_json.string() + " and the client.json beside it were made for " +
             list_of(known->servers) + ", not for " + list_of(servers) +
             ": give the --host of then; or set the new address in client.json (key and tokens stay "
-            "good); or make everything anew with --force instead of --once");
-    if (::isatty(STDOUT_FILENO) == 0) {
-        std::puts("(on a terminal this shows the share link again)");
+            "good); or make everything anew, and give all clients the new share link: with --force "
+            "instead of --once, or, where Docker Compose gives the command, after \"docker compose "
+            "down --volumes\" with the same files");
+    if (!may_show_link(options)) {
+        tell_where_the_link_is();
         return exit_ok;
     }
     auto link = known->link;

@@ -83,7 +83,7 @@ def make_base(suite):
     """The image debian:SUITE-slim, made from packages where it is missing."""
     name = f"debian:{suite}-slim"
     if run(["docker", "image", "ls", "-q", name]) == "":
-        run([HERE / "make-base-images", suite], timeout=600)
+        run([ROOT / "docker/make-base-images", suite], timeout=600)
     return name
 
 

@@ -192,28 +192,37 @@ def test_the_unit_of_a_user(machine):
     machine(f"{joe} stop muxsocks-client")
 
 
-def deploy_hook():
-    """certbot's, as the README gives it."""
-    text = (ROOT / "README.md").read_text()
-    block = re.search(r"^    #!/bin/sh\n    # /etc/letsencrypt/.*?(?=^\S)", text, re.M | re.S)
-    return textwrap.dedent(block.group())
+def lets_encrypt():
+    """The commands of docs/OPERATIONS.md, from the hook to the service."""
+    text = (ROOT / "docs/OPERATIONS.md").read_text()
+    return textwrap.dedent(re.search(r"^    sudo apt install certbot\n(.*?)(?=^\S)", text,
+                                     re.M | re.S).group(1))
 
 
-def test_a_renewal_by_certbot_reaches_the_service(machine):
-    def renew():
-        """What certbot does: new files in the lineage, then the hook."""
-        machine("muxsocks-server init --host example.org --dir /made --force && mkdir -p /lineage && "
-                "mv /made/server-cert.pem /lineage/fullchain.pem && "
-                "mv /made/server-key.pem /lineage/privkey.pem")
-        machine("RENEWED_LINEAGE=/lineage /hook")
+# Makes a lineage as certbot does, anew with a new key each time.
+CERTBOT = """#!/bin/sh
+set -e
+live=/etc/letsencrypt/live/server.example.org
+mkdir -p $live
+muxsocks-server init --host server.example.org --dir /made --force > /dev/null
+mv /made/server-cert.pem $live/fullchain.pem
+mv /made/server-key.pem $live/privkey.pem
+"""
 
-    docker("exec", "-i", machine.name, "sh", "-c", "cat > /hook && chmod 0755 /hook",
-           text=deploy_hook())
-    renew()
-    machine("muxsocks-server init --host 127.0.0.1:8443 --dir /etc/muxsocks --group muxsocks --force "
-            "--cert /etc/muxsocks/tls/fullchain.pem --key /etc/muxsocks/tls/privkey.pem")
-    machine("systemctl restart muxsocks-server")
-    renew()
+
+def test_lets_encrypt_by_the_documents_and_a_renewal_that_reaches_the_service(machine):
+    def put(name, text):
+        docker("exec", "-i", machine.name, "sh", "-c",
+               f"cat > /usr/local/bin/{name} && chmod 0755 /usr/local/bin/{name}", text=text)
+
+    put("certbot", CERTBOT)
+    put("sudo", '#!/bin/sh\nexec env "$@"\n')
+    # A new server: nothing that another init has made.
+    machine("systemctl stop muxsocks-server; rm -f /etc/muxsocks/*.json /etc/muxsocks/*.pem")
+    docker("exec", "-i", machine.name, "sh", "-e", text=lets_encrypt())
+    machine("systemctl is-active muxsocks-server")
+    machine("certbot; RENEWED_LINEAGE=/etc/letsencrypt/live/server.example.org "
+            "/etc/letsencrypt/renewal-hooks/deploy/muxsocks")
     said = machine("for i in $(seq 20); do journalctl --no-pager -u muxsocks-server | "
                    "grep 'certificates read anew' && exit; sleep 0.5; done; "
                    "journalctl --no-pager -u muxsocks-server; exit 1")
@@ -221,7 +230,7 @@ def test_a_renewal_by_certbot_reaches_the_service(machine):
 
 
 def test_an_upgrade_leaves_alone_what_runs_and_a_removal_stops_it(machine):
-    machine("muxsocks-server init --host 127.0.0.1:8443 --dir /etc/muxsocks --group muxsocks --force")
+    machine("rm -rf /etc/muxsocks/tls/* && muxsocks-server init --host 127.0.0.1:8443 --dir /etc/muxsocks --group muxsocks --force")
     machine("systemctl restart muxsocks-server muxsocks-client")
     before = machine("pidof muxsocks-server muxsocks-client")
     said = machine("apt-get install -y --reinstall /packages/*.deb")
