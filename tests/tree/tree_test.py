@@ -1,7 +1,7 @@
 """Reads the sources and checks what no compiler does: the layers, and what must not be in the tree.
 
-The layers are an allowed-list of include directions, folder by folder. The core (protocol/ and
-socks5/) has in addition a list of the standard headers that it may use, because "no socket, clock,
+The layers are an allowed-list of include directions, folder by folder, which stands in docs/DESIGN.md
+and nowhere else. The core (protocol/ and socks5/) has in addition a list of the standard headers that it may use, because "no socket, clock,
 thread, file or log" is what makes it testable on a scripted clock and pipe.
 
 Run: /usr/bin/python3 -m pytest tests/tree
@@ -16,15 +16,21 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-# Folder -> folders whose headers it may include. The longest matching folder counts, so that
-# protocol/link is not protocol. Folders that are not named here (tests, benchmarks) may use all.
-CORE = {"protocol": {"protocol"}, "socks5": {"socks5"}}
-LIBRARY = {"protocol/link": {"protocol", "protocol/link"}}
-LIBRARY["protocol/program"] = LIBRARY["protocol/link"] | {"protocol/program", "socks5"}
-PROGRAMS = {
-    name: LIBRARY["protocol/program"] | {name} for name in ("client", "server")
-}
-MAY_INCLUDE = {**CORE, **LIBRARY, **PROGRAMS}
+
+def read_layers():
+    """Folder -> folders whose headers it may include, from the table in docs/DESIGN.md. The longest
+    matching folder counts, so that protocol/link is not protocol. Folders that are not named there
+    (tests, benchmarks) may use all."""
+    text = (ROOT / "docs/DESIGN.md").read_text(encoding="utf-8")
+    section = re.search(r"^## Layers\n(.*?)^## ", text, re.MULTILINE | re.DOTALL).group(1)
+    table = re.search(r"^\| a file in \|.*\n\|[-|]+\n((?:\|.*\n)+)", section, re.MULTILINE).group(1)
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()]
+    return {folder.rstrip("/"): {folder.rstrip("/"), *(each.rstrip("/") for each in re.findall(
+        r"[\w/]+/", others))} for folder, others in rows}
+
+
+MAY_INCLUDE = read_layers()
+CORE = {folder for folder, others in MAY_INCLUDE.items() if others == {folder}}
 FOLDERS = set(MAY_INCLUDE) | {"tests", "benchmarks"}
 
 # <chrono> is for durations and time points that come in as arguments; clocks are caught below.
@@ -148,6 +154,25 @@ def faults(check, texts):
 
 def test_includes_follow_the_layers(texts):
     assert faults(include_faults, sources(texts)) == []
+
+
+def test_the_rule_of_layers_stands_once(texts):
+    """In docs/DESIGN.md, for every folder with sources, and nowhere in other words."""
+    assert CORE == {"protocol", "socks5"}
+    assert set(MAY_INCLUDE) == {"/".join(path.split("/")[:-1]) for path in sources(texts)
+                                if path.split("/")[0] not in ("tests", "benchmarks", "cmake")}
+    for path in ("CONTRIBUTING.md", "docs/DESIGN.md", "README.md"):
+        assert not re.search(r"(client|server|program|link) *-+> *(protocol|socks5)", texts[path]), path
+        assert path == "docs/DESIGN.md" or "may include " not in texts[path]
+
+
+def test_browsers_are_told_all_that_keeps_names_and_addresses(texts):
+    """Wherever Chromium or about:config gets the proxy."""
+    for path in ("README.md", "scripts/demo"):
+        for command in re.findall(r"chromium (?:.*\\\n)*.*--proxy-server.*\n.*", texts[path]):
+            assert "--webrtc-ip-handling-policy=disable_non_proxied_udp" in command, path
+    for key in ("socks5_remote_dns", "socks_remote_dns"):
+        assert f"network.proxy.{key}" in texts["README.md"]
 
 
 def test_core_has_no_clock_thread_or_output(texts):
