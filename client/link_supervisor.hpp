@@ -18,7 +18,7 @@
 
 namespace muxsocks::client {
 
-class link_supervisor : private session_driver::delegate, private link::owner {
+class link_supervisor final : private session_driver::delegate, private link::owner {
   public:
     class watcher {
       public:

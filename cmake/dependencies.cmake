@@ -4,7 +4,11 @@ find_package(Threads REQUIRED)
 if(NOT MUXSOCKS_FUZZ)
     # Else programs built on one release do not start on the next: these change their names in each.
     set(Boost_USE_STATIC_LIBS ${MUXSOCKS_PORTABLE})
-    find_package(Boost 1.81 REQUIRED COMPONENTS program_options)
+    # By Boost's own files where it has them; newer CMakes (CMP0167) have no other way.
+    find_package(Boost 1.81 CONFIG QUIET COMPONENTS program_options)
+    if(NOT Boost_FOUND)
+        find_package(Boost 1.81 REQUIRED COMPONENTS program_options)
+    endif()
     find_package(OpenSSL 3 REQUIRED)
     find_package(nlohmann_json 3.10 REQUIRED)
     find_package(spdlog REQUIRED)

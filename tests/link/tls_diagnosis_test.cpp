@@ -4,6 +4,7 @@
 #include "tests/catch.hpp"
 #include "tests/link/tls_pair.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -128,8 +129,9 @@ TEST_CASE("a TLS client whose server is something else") {
         CHECK_THAT(client.engine.error_text(), contains("201"));
     }
     SECTION("ends at a handshake that makes no sense") {
-        byte_vector record{22, 3, 3, 0, 40, 2, 0, 0, 36};
-        record.resize(45, 0x77);
+        byte_vector record(45, 0x77);
+        const byte_vector begin{22, 3, 3, 0, 40, 2, 0, 0, 36};
+        std::copy(begin.begin(), begin.end(), record.begin());
         client.take(record);
         CHECK(client.error);
         CHECK_FALSE(client.engine.error_text().empty());
