@@ -43,3 +43,9 @@ endfunction()
 
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 set(CMAKE_CXX_EXTENSIONS OFF)
+
+# For what no byte of a stream passes through, and what is compiled at length for it (JSON, options of
+# command lines): a quarter of the time to build the programs.
+function(muxsocks_compile_fast target)
+    target_compile_options(${target} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)
+endfunction()
