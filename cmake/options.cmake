@@ -47,5 +47,5 @@ set(CMAKE_CXX_EXTENSIONS OFF)
 # For what no byte of a stream passes through, and what is compiled at length for it (JSON, options of
 # command lines): a quarter of the time to build the programs.
 function(muxsocks_compile_fast target)
-    target_compile_options(${target} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)
+    target_compile_options(${target} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-O1>)
 endfunction()
