@@ -178,7 +178,7 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
     }
 
     void on_link_up(link& from) override {
-        pass_unless_refused(from.engine() ? from.engine()->cipher()
+        pass_unless_refused(from.engine() ? from.engine()->agreed()
                                           : "off (\"tls.enabled\" is false)");
         begin("token", alike, recipe_.settings.timeouts.handshake);
         driver_ = new session_driver(

@@ -273,7 +273,7 @@ void link_supervisor::on_established(session_driver& from) {
     spoke_v2_ = spoke_v2_ || from.core().version() >= 2;
     const auto& engine = from.current_link()->engine();
     log::info("link to {} is up ({}, version {}, round trip {:.1f} ms)", name_,
-              engine ? engine->cipher() : "plain", from.core().version(),
+              engine ? engine->agreed() : "plain", from.core().version(),
               std::chrono::duration<double, std::milli>(from.core().rtt()).count());
     if (from.core().version() == 1)
         log::warning("{} speaks protocol version 1: no authentication, no flow control; bytes that "

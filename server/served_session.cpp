@@ -86,7 +86,7 @@ void served_session::on_established(session_driver& from) {
     policy_ = user->policy;
     key_ = user->key;
     log::info("link from {} is up ({}, version {})", name(),
-              from.current_link()->engine() ? from.current_link()->engine()->cipher() : "plain",
+              from.current_link()->engine() ? from.current_link()->engine()->agreed() : "plain",
               core.version());
     if (core.resumable()) {
         worker_.shared().registry.insert(core.id(), worker_, core.user());

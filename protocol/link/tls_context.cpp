@@ -27,6 +27,9 @@ constexpr const char* ciphers_aes_first =
     "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 constexpr const char* ciphers_chacha_first =
     "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384";
+// What is recorded today is not to be read by a quantum computer later (browsers and OpenSSH do the
+// same); OpenSSL has it from 3.5 on. Its hello is longer than one packet.
+constexpr const char* groups_hybrid_first = "X25519MLKEM768:X25519:P-256:P-384";
 constexpr const char* groups = "X25519:P-256:P-384";
 
 bool processor_has_aes() {
@@ -83,7 +86,11 @@ void set_protocol(SSL_CTX* ctx, const tls_settings& settings) {
     require_accepted(
         SSL_CTX_set_ciphersuites(ctx, aes ? ciphers_aes_first : ciphers_chacha_first) == 1,
         "the ciphers of TLS 1.3");
-    require_accepted(SSL_CTX_set1_groups_list(ctx, groups) == 1, "the groups for the key exchange");
+    if (SSL_CTX_set1_groups_list(ctx, groups_hybrid_first) != 1) {
+        ERR_clear_error();
+        require_accepted(SSL_CTX_set1_groups_list(ctx, groups) == 1,
+                         "the groups for the key exchange");
+    }
     // The server's order holds, except for a client that puts ChaCha20 first because it lacks AES.
     SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
                                  SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |

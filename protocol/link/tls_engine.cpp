@@ -185,6 +185,9 @@ tls_engine::facts tls_engine::settled() const {
     SSL_get0_alpn_selected(ssl_.get(), &name, &size);
     if (size > 0) found.alpn.assign(reinterpret_cast<const char*>(name), size);
     found.cipher = SSL_CIPHER_get_name(SSL_get_current_cipher(ssl_.get()));
+    const char* const group =
+        SSL_group_to_name(ssl_.get(), static_cast<int>(SSL_get_negotiated_group(ssl_.get())));
+    found.group = group == nullptr ? "an unknown group" : group;
     found.peer_pin = peer_pin();
     const X509* const certificate = SSL_get0_peer_certificate(ssl_.get());
     if (certificate != nullptr && context_->verify_chain)

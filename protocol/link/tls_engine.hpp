@@ -97,6 +97,8 @@ class tls_engine {
     std::string alpn() const { return facts_.alpn; }
     /// Such as "TLS_AES_128_GCM_SHA256".
     std::string cipher() const { return facts_.cipher; }
+    /// The cipher and the group of the key exchange, such as "TLS_AES_128_GCM_SHA256, x25519".
+    std::string agreed() const { return facts_.cipher + ", " + facts_.group; }
     /// Subject of the peer's verified certificate (RFC 4514, escaped); empty without one.
     std::string peer_subject() const { return error_ ? std::string() : facts_.peer_subject; }
     /// Pin of the peer's certificate, verified or not; nothing without one.
@@ -113,6 +115,7 @@ class tls_engine {
     struct facts {
         std::string alpn;
         std::string cipher;
+        std::string group;
         std::string peer_subject;
         std::optional<sha256_digest> peer_pin;
         std::array<std::uint8_t, 32> exporter{};

@@ -4,6 +4,8 @@
 #include "tests/catch.hpp"
 #include "tests/link/tls_pair.hpp"
 
+#include <openssl/crypto.h>
+
 #include <algorithm>
 
 using namespace muxsocks;
@@ -78,6 +80,15 @@ TEST_CASE("the cipher of a TLS connection") {
         CHECK(cipher(true, false) == "TLS_CHACHA20_POLY1305_SHA256");
         CHECK(cipher(false, false) == "TLS_CHACHA20_POLY1305_SHA256");
     }
+}
+
+TEST_CASE("the key exchange of a TLS connection is hybrid where OpenSSL has one") {
+    const tls_world world;
+    tls_pair pair(world);
+    pair.handshake();
+    const auto group = OpenSSL_version_num() >= 0x30500000 ? "X25519MLKEM768" : "x25519";
+    CHECK(pair.client.engine.agreed() == pair.server.engine.agreed());
+    CHECK(pair.server.engine.agreed() == pair.server.engine.cipher() + ", " + group);
 }
 
 TEST_CASE("data through a TLS connection arrives as it was sent") {
