@@ -109,7 +109,8 @@ def test_the_rate_is_kept(wan, datagrams, rate, bytes_per_second, size, count):
     pair = datagrams(path)
     wanted = (count - 1) * size / bytes_per_second
     ratios = []
-    for _ in range(5):
+    end = time.monotonic() + deadline.seconds(10)
+    while time.monotonic() < end:
         for number in range(count):
             pair.send(number, size)
         times = [pair.receive(deadline.seconds(10))[1] for _ in range(count)]
