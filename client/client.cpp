@@ -5,6 +5,7 @@
 #include "protocol/link/stalled_search.hpp"
 #include "protocol/program/certificate_watch.hpp"
 #include "protocol/program/config_error.hpp"
+#include "protocol/program/listeners.hpp"
 #include "protocol/program/log.hpp"
 #include "protocol/program/resources.hpp"
 #include "protocol/program/service_manager.hpp"
@@ -49,8 +50,9 @@ class program final : public trouble_watch::watcher {
                 budget_, recipe_, share_of(recipe_->settings.links, i, threads), files_));
             stalled_.enlist(workers_.back()->thread());
         }
-        for (const auto& each : workers_)
-            each->listen(threads > 1);
+        listeners_.emplace(workers_.front()->context(), workers_.front()->clock(), "SOCKS5",
+                           [this](int descriptor) { next_worker().take(descriptor); });
+        listeners_->open(recipe_->settings.listen);
         signals_.emplace(workers_.front()->context().get_executor());
         for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2})
             signals_->add(signal);
@@ -72,6 +74,7 @@ class program final : public trouble_watch::watcher {
         watchdog_->start();
         // What connects from here on waits in the listeners.
         manager_.ready("serving");
+        asio::post(workers_.front()->context(), [this] { listeners_->accept(); });
         std::vector<std::thread> threads;
         for (std::size_t i = 1; i < workers_.size(); ++i)
             threads.emplace_back([this, i] { run_worker(*workers_[i]); });
@@ -87,6 +90,9 @@ class program final : public trouble_watch::watcher {
         const auto work = asio::make_work_guard(one.context());
         one.context().run();
     }
+
+    /// Each in its turn: connections of applications differ too much for a better measure.
+    worker& next_worker() { return *workers_[turn_++ % workers_.size()]; }
 
     template <typename Function>
     void on_all(Function function) {
@@ -130,6 +136,7 @@ class program final : public trouble_watch::watcher {
     void drain() {
         stopping_ = true;
         trouble_->stop();
+        listeners_->close();
         log::info("stopping: no new connections; those that run have {} s to end (a second signal "
                   "stops now)",
                   recipe_->settings.timeouts.drain.count() / 1000);
@@ -143,6 +150,7 @@ class program final : public trouble_watch::watcher {
     }
 
     void stop() {
+        listeners_->close();
         on_all([](worker& each) {
             each.stop();
             // What the links still have to say goes out first.
@@ -175,6 +183,7 @@ class program final : public trouble_watch::watcher {
                 log::warning("{}", warning);
             budget_.set_limit(next->settings.memory.total);
             use(next, std::move(seen));
+            listeners_->move_to(next->settings.listen);
             log::info("configuration reloaded");
             manager_.ready("serving");
         } catch (const std::exception& error) {
@@ -189,14 +198,13 @@ class program final : public trouble_watch::watcher {
     void use(const std::shared_ptr<const link_recipe>& next, file_states seen) {
         recipe_ = next;
         watch_certificates(std::move(seen));
-        const bool shared = workers_.size() > 1;
         const auto threads = static_cast<std::uint32_t>(workers_.size());
-        // Each thread listens, so each needs a link.
+        // Each thread serves applications, so each needs a link.
         const auto links = std::max(next->settings.links, threads);
         for (std::uint32_t i = 0; i < threads; ++i)
             asio::post(workers_[i]->context(),
-                       [next, shared, share = share_of(links, i, threads), at = workers_[i].get()] {
-                           at->reload(next, share, shared);
+                       [next, share = share_of(links, i, threads), at = workers_[i].get()] {
+                           at->reload(next, share);
                        });
     }
 
@@ -229,6 +237,8 @@ class program final : public trouble_watch::watcher {
     memory_budget budget_;
     stalled_search stalled_;
     std::vector<std::unique_ptr<worker>> workers_;
+    std::optional<listeners> listeners_;
+    std::size_t turn_ = 0;
     std::optional<asio::basic_signal_set<executor>> signals_;
     std::unique_ptr<trouble_watch> trouble_;
     std::unique_ptr<service_watchdog> watchdog_;

@@ -1,7 +1,7 @@
 #pragma once
 
 /// \file
-/// One thread of the client: its listeners, its links, and the streams between them. Nothing is
+/// One thread of the client: its links, and the streams of applications over them. Nothing is
 /// shared with other workers but configuration, the memory budget and the limit of files.
 
 #include "client/link_pool.hpp"
@@ -22,36 +22,27 @@ class worker {
     worker(const worker&) = delete;
     worker& operator=(const worker&) = delete;
 
-    /// Binds all listeners; throws std::runtime_error with a sentence. `shared`: several workers
-    /// listen on the same port (SO_REUSEPORT).
-    void listen(bool shared);
     asio::io_context& context() { return thread_.context(); }
     link_thread& thread() { return thread_; }
     deadlines& clock() { return thread_.clock(); }
 
+    /// A connection of an application, accepted in whichever thread. Any thread may call it.
+    void take(int descriptor);
+
     // The rest runs in the worker's own thread.
     void start();
-    void reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t links, bool shared);
+    void reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t links);
     void suspect_all(const char* reason, std::chrono::nanoseconds slept) {
         pool_.suspect_all(reason, slept);
     }
     void check_routes() { pool_.check_routes(); }
-    /// Stops listening; `drained` is called when the last stream has ended or the time is over.
+    /// Takes no new streams; `drained` is called when the last stream has ended or the time is
+    /// over.
     void drain(std::function<void()> drained);
     void stop();
     void log_statistics() const { pool_.log_statistics(); }
 
   private:
-    struct listener {
-        host_port address;
-        tcp_acceptor acceptor;
-        std::unique_ptr<deadline> pause; ///< After EMFILE.
-    };
-
-    std::unique_ptr<listener> bind(const listen_address& address, bool shared);
-    void move_listeners(bool shared);
-    void accept(listener& on);
-    void take(tcp_socket socket);
     void check_drained();
     socks5::credential_check make_check() const;
 
@@ -61,7 +52,6 @@ class worker {
     std::shared_ptr<const link_recipe> recipe_;
     std::shared_ptr<const socks5::credentials> credentials_;
     link_pool pool_;
-    std::vector<std::unique_ptr<listener>> listeners_;
     std::function<void()> drained_;
     deadline drain_check_;
     instant drain_until_{};

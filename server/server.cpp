@@ -3,6 +3,7 @@
 #include "protocol/link/stalled_search.hpp"
 #include "protocol/program/certificate_watch.hpp"
 #include "protocol/program/config_error.hpp"
+#include "protocol/program/listeners.hpp"
 #include "protocol/program/log.hpp"
 #include "protocol/program/resources.hpp"
 #include "protocol/program/service_manager.hpp"
@@ -49,17 +50,17 @@ class program {
             workers_.push_back(std::make_unique<worker>(shared_));
             stalled_.enlist(workers_.back()->thread());
         }
-        for (const auto& address : serving.listen)
-            bind(address);
-        if (listeners_.empty())
-            throw std::runtime_error("none of the addresses in \"listen\" exists on this host");
+        auto& clock = workers_.front()->thread().clock();
+        listeners_.emplace(main_context(), clock,
+                           serving.tls.enabled ? "links" : "links without TLS",
+                           [this](int descriptor) { least_loaded().take(descriptor); });
+        listeners_->open(serving.listen);
         signals_.emplace(main_context().get_executor());
         for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2})
             signals_->add(signal);
         std::vector<asio::io_context*> threads;
         for (const auto& each : workers_)
             threads.push_back(&each->context());
-        auto& clock = workers_.front()->thread().clock();
         watchdog_ = std::make_unique<service_watchdog>(manager_, clock, std::move(threads));
         certificates_ =
             std::make_unique<certificate_watch>(clock, [this] { renew_certificates(); });
@@ -67,11 +68,7 @@ class program {
 
     int run() {
         wait_signal();
-        for (const auto& each : listeners_) {
-            log::info("listening for links on {}{}", bound_address(each->acceptor),
-                      shared_.current->tls ? "" : " (without TLS)");
-            accept(*each);
-        }
+        listeners_->accept();
         watch_certificates(std::move(first_look_));
         watchdog_->start();
         manager_.ready("serving");
@@ -85,12 +82,6 @@ class program {
     }
 
   private:
-    struct listener {
-        host_port address;
-        tcp_acceptor acceptor;
-        std::unique_ptr<deadline> pause; ///< After EMFILE.
-    };
-
     asio::io_context& main_context() { return workers_.front()->context(); }
 
     static void run_worker(worker& one) {
@@ -117,33 +108,6 @@ class program {
     void on_all(Function function) {
         for (const auto& each : workers_)
             asio::post(each->context(), [function, at = each.get()] { function(*at); });
-    }
-
-    // ---- Listening, in the first worker's thread
-
-    listener* bind(const listen_address& address) {
-        auto acceptor = open_listener(main_context(), address, false);
-        if (!acceptor) return nullptr;
-        listeners_.push_back(std::unique_ptr<listener>(
-            new listener{address.address, std::move(*acceptor), nullptr}));
-        return listeners_.back().get();
-    }
-
-    void accept(listener& on) {
-        on.acceptor.async_wait(
-            tcp_acceptor::wait_read, [this, at = &on](const boost::system::error_code& error) {
-                if (error) return;
-                const auto outcome = accept_ready(
-                    at->acceptor, [this](int descriptor) { least_loaded().take(descriptor); });
-                if (outcome == accept_outcome::drained) return accept(*at);
-                log::warning(
-                    "no file descriptor left to accept a link: raise RLIMIT_NOFILE; accepting "
-                    "again in 100 ms");
-                if (!at->pause)
-                    at->pause = std::make_unique<deadline>(workers_.front()->thread().clock(),
-                                                           [this, at] { accept(*at); });
-                at->pause->expires_after(100ms);
-            });
     }
 
     worker& least_loaded() {
@@ -205,10 +169,7 @@ class program {
         if (stopped_) return;
         stopped_ = true;
         if (drain_check_) drain_check_->cancel();
-        for (const auto& each : listeners_) {
-            boost::system::error_code ignored;
-            each->acceptor.close(ignored);
-        }
+        listeners_->close();
         on_all([](worker& each) {
             each.close_all(close_code::shutting_down, errc::drain_timeout,
                            "the server has stopped");
@@ -244,7 +205,7 @@ class program {
             shared_.budget.set_limit(next->settings.memory.total);
             shared_.registry.set(next->settings.resume);
             shared_.admission_of_links->set_limits(next->settings.limits);
-            move_listeners(next->settings.listen);
+            listeners_->move_to(next->settings.listen);
             log::info("configuration reloaded");
             manager_.ready("serving");
         } catch (const std::exception& error) {
@@ -284,44 +245,13 @@ class program {
         }
     }
 
-    /// Also where nothing has changed: what could not be bound the last time is tried again.
-    void move_listeners(const std::vector<listen_address>& wanted) {
-        auto old =
-            std::make_shared<std::vector<std::unique_ptr<listener>>>(std::exchange(listeners_, {}));
-        std::vector<listen_address> added;
-        for (const auto& address : wanted) {
-            const auto same = std::find_if(old->begin(), old->end(), [&](const auto& each) {
-                return each && each->address == address.address;
-            });
-            if (same != old->end())
-                listeners_.push_back(std::move(*same));
-            else
-                added.push_back(address);
-        }
-        // Those that go are closed first: a new address may contain an old one.
-        for (const auto& each : *old)
-            if (each) each->acceptor.close();
-        // Handlers of the closed ones name their listener: they run before it goes.
-        asio::post(main_context(), [old] {});
-        for (const auto& address : added) {
-            try {
-                if (const auto made = bind(address)) {
-                    log::info("listening for links on {}", bound_address(made->acceptor));
-                    accept(*made);
-                }
-            } catch (const std::exception& error) {
-                log::error("{}", error.what());
-            }
-        }
-    }
-
     command_line line_;
     service_manager manager_;
     file_states first_look_;
     shared_state shared_;
     stalled_search stalled_;
     std::vector<std::unique_ptr<worker>> workers_;
-    std::vector<std::unique_ptr<listener>> listeners_;
+    std::optional<listeners> listeners_;
     std::optional<asio::basic_signal_set<executor>> signals_;
     std::unique_ptr<service_watchdog> watchdog_;
     std::unique_ptr<certificate_watch> certificates_;

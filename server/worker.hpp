@@ -6,7 +6,6 @@
 /// places for dials, and the memory budget; nothing of it on the data path.
 
 #include "protocol/link/resolver.hpp"
-#include "protocol/program/listen.hpp"
 #include "server/admission.hpp"
 #include "server/dns_watch.hpp"
 #include "server/recipe.hpp"

@@ -37,15 +37,11 @@ std::string cure_for(const boost::system::error_code& error) {
 }
 
 /// Sets the options and binds; false if this host lacks the family or address.
-boost::system::error_code set_up(tcp_acceptor& acceptor, const tcp::endpoint& at, bool dual,
-                                 bool shared) {
+boost::system::error_code set_up(tcp_acceptor& acceptor, const tcp::endpoint& at, bool dual) {
     boost::system::error_code error;
     if (acceptor.open(at.protocol(), error); error) return error;
     acceptor.set_option(tcp_acceptor::reuse_address(true), error);
     if (at.address().is_v6()) acceptor.set_option(asio::ip::v6_only(!dual), error);
-    const int on = 1;
-    if (shared)
-        (void)::setsockopt(acceptor.native_handle(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     acceptor.set_option(tcp::no_delay(true), error);
     acceptor.set_option(asio::socket_base::keep_alive(true), error);
     if (acceptor.bind(at, error); error) return error;
@@ -82,17 +78,17 @@ int connect_within(const tcp::endpoint& to, std::chrono::milliseconds limit) {
 
 } // namespace
 
-std::optional<tcp_acceptor> open_listener(asio::io_context& context, const listen_address& address,
-                                          bool shared) {
+std::optional<tcp_acceptor> open_listener(asio::io_context& context,
+                                          const listen_address& address) {
     tcp_acceptor acceptor(context.get_executor());
     auto at = endpoint_of(address.address);
     const bool all = address.address.host.empty();
-    auto error = set_up(acceptor, at, all, shared);
+    auto error = set_up(acceptor, at, all);
     if (all && error == boost::system::errc::address_family_not_supported) {
         // A host without IPv6.
         acceptor = tcp_acceptor(context.get_executor());
         at = {asio::ip::address_v4::any(), address.address.port};
-        error = set_up(acceptor, at, false, shared);
+        error = set_up(acceptor, at, false);
     }
     if (!error) return acceptor;
     const bool absent = error == boost::system::errc::address_family_not_supported ||
@@ -131,24 +127,8 @@ int connect_to_own_listener(std::span<const listen_address> listening,
     throw std::runtime_error("cannot connect to " + failures);
 }
 
-int accept_one(int listening, int& error) {
-    for (;;) {
-        const int descriptor = ::accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (descriptor >= 0) return descriptor;
-        switch (errno) {
-        case EMFILE:
-        case ENFILE:
-        case ENOBUFS:
-        case ENOMEM:
-            error = errno;
-            return -1;
-        case EAGAIN:
-            return -1;
-        default:
-            // A connection that is gone already, or the network's passing trouble.
-            continue;
-        }
-    }
+int accept_one(int listening) {
+    return ::accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
 } // namespace muxsocks

@@ -6,6 +6,7 @@
 #include "protocol/link/asio.hpp"
 #include "protocol/program/settings.hpp"
 
+#include <cerrno>
 #include <chrono>
 #include <optional>
 #include <span>
@@ -16,9 +17,8 @@ namespace muxsocks {
 /// A listening, non-blocking socket. What accepted sockets inherit (TCP_NODELAY, SO_KEEPALIVE) is
 /// set on it. An empty host is all addresses, IPv4 and IPv6. Nothing if the address may be skipped
 /// and the host lacks its family. Throws std::runtime_error with a sentence that names address and
-/// cure. `shared`: SO_REUSEPORT.
-std::optional<tcp_acceptor> open_listener(asio::io_context& context, const listen_address& address,
-                                          bool shared);
+/// cure.
+std::optional<tcp_acceptor> open_listener(asio::io_context& context, const listen_address& address);
 
 /// "127.0.0.1:1080", as bound.
 std::string bound_address(const tcp_acceptor& acceptor);
@@ -29,26 +29,26 @@ std::string bound_address(const tcp_acceptor& acceptor);
 int connect_to_own_listener(std::span<const listen_address> listening,
                             std::chrono::milliseconds limit);
 
-enum class accept_outcome {
-    drained,      ///< Nothing waits any more, or the batch is full: wait again.
-    out_of_files, ///< EMFILE, ENFILE, ENOBUFS or ENOMEM: pause before waiting again.
-};
+/// accept4() once: a descriptor, or -1 with errno.
+int accept_one(int listening);
 
-/// accept4() until nothing waits, at most `batch` times; one descriptor or -1.
-int accept_one(int listening, int& error);
-
-/// Passes the descriptor of every connection that waits to `take(int)`, which owns it.
+/// Passes the descriptor of every connection that waits to `take(int)`, which owns it; 64 at most.
+/// Returns 0, or the errno with which the listener should pause: too few files, or whatever else
+/// will not pass by itself.
 template <typename Take>
-accept_outcome accept_ready(tcp_acceptor& acceptor, Take take) {
+int accept_ready(tcp_acceptor& acceptor, Take&& take) {
     constexpr int batch = 64;
     for (int i = 0; i < batch && acceptor.is_open(); ++i) {
-        int error = 0;
-        const int descriptor = accept_one(acceptor.native_handle(), error);
-        if (descriptor < 0)
-            return error != 0 ? accept_outcome::out_of_files : accept_outcome::drained;
-        take(descriptor);
+        const int descriptor = accept_one(acceptor.native_handle());
+        if (descriptor >= 0) {
+            take(descriptor);
+            continue;
+        }
+        if (errno == EAGAIN) return 0;
+        // A connection that is gone already.
+        if (errno != EINTR && errno != ECONNABORTED) return errno;
     }
-    return accept_outcome::drained;
+    return 0;
 }
 
 } // namespace muxsocks
