@@ -2,6 +2,7 @@
 
 #include "protocol/link/lingering_close.hpp"
 #include "protocol/program/log.hpp"
+#include "socks5/error.hpp"
 #include "socks5/message.hpp"
 
 #include <sys/socket.h>
@@ -44,7 +45,10 @@ void socks_connection::read() {
     const auto result = handshake_.on_input(input);
     if (result.state == socks5::handshake_state::failed) {
         log::info(log::kind{"SOCKS connections closed"}, "SOCKS connection closed: {}",
-                  result.error.message());
+                  result.error == socks5::errc::command_not_supported
+                      ? fmt::format("{} It asked for {}.", result.error.message(),
+                                    socks5::to_string(handshake_.request().cmd))
+                      : result.error.message());
         limit_.cancel();
         return close_lingering(thread_.clock(), std::move(socket_), result.to_send);
     }

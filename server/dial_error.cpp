@@ -14,8 +14,8 @@ class category final : public std::error_category {
         case dial_errc::denied:
             return "the rules for destinations do not allow this target";
         case dial_errc::waited_too_long:
-            return "the dial's time was over before its turn came: as many dials as limits.dials "
-                   "allows were under way";
+            return "the dial's time was over before its turn came, or soon after: as many dials as "
+                   "limits.dials allows were under way";
         }
         return "unknown error of a dial";
     }

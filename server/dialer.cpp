@@ -72,6 +72,8 @@ class dialer::operation final : public happy_eyeballs,
 
     dial_id id = 0;
     phase now = phase::waiting;
+    deadline::clock::time_point entered = deadline::clock::now();
+    deadline::clock::time_point began = entered;
     /// What is dialled: the host if it is not empty, else the address.
     std::string host_;
     asio::ip::address address_;
@@ -95,6 +97,7 @@ class dialer::operation final : public happy_eyeballs,
     executor executor_;
     std::uint16_t port_;
     std::string refusal_;
+    std::string range_;
 };
 
 struct dialer::state {
@@ -156,15 +159,22 @@ struct dialer::state {
 std::error_code dialer::operation::admit(const asio::ip::address& address) {
     std::optional<std::string> refusal = policy_->refusal(address, port_, owner_->own);
     if (!refusal) return {};
-    if (refusal_.empty()) refusal_ = std::move(*refusal);
+    if (refusal_.empty()) {
+        refusal_ = std::move(*refusal);
+        range_ = policy_->range_refused(address, port_, owner_->own);
+    }
     return dial_errc::denied;
 }
 
 void dialer::operation::on_connected(tcp_socket&& socket, const asio::ip::tcp::endpoint& peer) {
     if (is_looking_up()) owner_->linger(*this);
     const asio::ip::tcp::endpoint local = local_endpoint(socket);
-    std::exchange(done_, {})(dial_result{
-        .error = {}, .reason = {}, .socket = std::move(socket), .local = local, .peer = peer});
+    std::exchange(done_, {})(dial_result{.error = {},
+                                         .reason = {},
+                                         .range = {},
+                                         .socket = std::move(socket),
+                                         .local = local,
+                                         .peer = peer});
 }
 
 void dialer::operation::on_failed(std::error_code error) {
@@ -172,10 +182,14 @@ void dialer::operation::on_failed(std::error_code error) {
         owner_->leave_queue(*this);
         error = dial_errc::waited_too_long;
     }
+    // Most of its time went by in the line: that is not the target's fault.
+    if (error == std::errc::timed_out && began - entered >= owner_->limits.timeout / 2)
+        error = dial_errc::waited_too_long;
     if (error == connect_errc::ttl_expired) error = socks5::reply_code::ttl_expired;
     const bool denied = error == dial_errc::denied;
     std::exchange(done_, {})(dial_result{.error = error,
                                          .reason = denied ? std::move(refusal_) : std::string(),
+                                         .range = denied ? std::move(range_) : std::string(),
                                          .socket = tcp_socket(executor_),
                                          .local = {},
                                          .peer = {}});
@@ -187,6 +201,7 @@ void dialer::operation::on_ended() {
 
 void dialer::state::begin(operation& one) {
     one.now = operation::phase::running;
+    one.began = deadline::clock::now();
     ++active;
     one.begin();
 }

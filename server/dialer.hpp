@@ -32,6 +32,8 @@ struct dial_result {
     std::error_code error;
     /// With dial_errc::denied: the sentence of target_policy::refusal for the log. Empty otherwise.
     std::string reason;
+    /// With dial_errc::denied: target_policy::range_refused. Empty otherwise.
+    std::string range;
     /// TCP_NODELAY and SO_KEEPALIVE are set, and the descriptor is non-blocking (O_NONBLOCK).
     tcp_socket socket;
     /// BND.ADDR and BND.PORT; meaningless if there is an error.

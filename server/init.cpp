@@ -38,6 +38,8 @@ struct init_options {
     std::string name;
     std::string listen;
     std::vector<std::string> proxy_from;
+    std::vector<std::string> allow;
+    bool allow_private = false;
     std::string client_listen;
     std::string group;
     bool open_listener = false;
@@ -64,6 +66,11 @@ po::options_description describe_options(init_options& options) {
     add("listen", po::value(&options.listen), "where the server listens (\":PORT\")");
     add("proxy-from", po::value(&options.proxy_from),
         "a network of load balancers that send PROXY protocol version 2; may be repeated");
+    add("allow", po::value(&options.allow),
+        "a network that is not public but may be connected to, such as the home network; may be "
+        "repeated");
+    add("allow-private", po::bool_switch(&options.allow_private),
+        "all private addresses may be connected to, those of the server itself included");
     add("client-listen", po::value(&options.client_listen),
         "where the client listens (its default: loopback, port 1080)");
     add("open-listener", po::bool_switch(&options.open_listener),
@@ -167,6 +174,8 @@ std::string server_json(const init_options& options, const plan& made) {
     settings["users"] = json::array(
         {{{"name", options.user}, {"token_sha256", token_digest_text(made.link.token)}}});
     if (!options.proxy_from.empty()) settings["proxy_protocol"] = {{"from", options.proxy_from}};
+    if (!options.allow.empty()) settings["destinations"]["allow"] = options.allow;
+    if (options.allow_private) settings["destinations"]["allow_private"] = true;
     // The files of "tls" need not be there yet, so everything else is read without them.
     (void)parse_config(settings.dump(), {"server.json", {}}, {});
     settings["tls"] = {{"cert", "server-cert.pem"}, {"key", "server-key.pem"}};
@@ -185,6 +194,8 @@ plan make_plan(const init_options& options, const std::vector<host_port>& server
         (void)checked_option("--listen", options.listen, kinds::listening_address());
     for (const auto& each : options.proxy_from)
         (void)checked_option("--proxy-from", each, kinds::ip_network());
+    for (const auto& each : options.allow)
+        (void)checked_option("--allow", each, kinds::ip_network());
     check_client_listen(options);
     if (!options.group.empty()) made.group = group_id(options.group);
     refuse_to_overwrite(options);

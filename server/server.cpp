@@ -131,12 +131,35 @@ class program {
         case SIGHUP:
             return reload();
         case SIGUSR1:
-            return on_all([](worker& each) { each.log_statistics(); });
+            return log_statistics();
         case SIGUSR2:
             return; // Links are dialled by clients.
         default:
             return stopping_ ? stop() : drain();
         }
+    }
+
+    /// One line of the process behind those of all sessions.
+    void log_statistics() {
+        struct sum {
+            process_statistics all;
+            std::size_t left;
+        };
+        auto total = std::make_shared<sum>(sum{{}, workers_.size()});
+        on_all([this, total](worker& each) {
+            const auto part = each.log_statistics();
+            asio::post(main_context(), [this, total, part] {
+                total->all.sessions += part.sessions;
+                total->all.incoming += part.incoming;
+                total->all.dials += part.dials;
+                total->all.dials_waiting += part.dials_waiting;
+                if (--total->left > 0) return;
+                log::info("{} sessions, {} links not authenticated, {} dials under way, {} dials "
+                          "waiting, {} bytes held by the process",
+                          total->all.sessions, total->all.incoming, total->all.dials,
+                          total->all.dials_waiting, shared_.budget.used());
+            });
+        });
     }
 
     void drain() {
@@ -205,6 +228,7 @@ class program {
             shared_.budget.set_limit(next->settings.memory.total);
             shared_.registry.set(next->settings.resume);
             shared_.admission_of_links->set_limits(next->settings.limits);
+            shared_.refusals.forget();
             listeners_->move_to(next->settings.listen);
             log::info("configuration reloaded");
             manager_.ready("serving");

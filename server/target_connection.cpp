@@ -104,7 +104,8 @@ void target_connection::dial(socks5::request request) {
     partial_ = {};
     if (log::enabled(log_level::debug)) destination_ = socks5::to_string(request.dst);
     if (request.cmd != socks5::command::connect)
-        return refuse(socks5::reply_code::command_not_supported, "only CONNECT is supported");
+        return refuse(socks5::reply_code::command_not_supported,
+                      "only CONNECT is supported, not " + socks5::to_string(request.cmd));
     driver_->core().accept(*stream_);
     dialling_ = true;
     auto done = [self = self_ptr(this)](dial_result result) {
@@ -127,12 +128,10 @@ void target_connection::on_dialled(dial_result result) {
     const auto self = kept_;
     dialling_ = false;
     if (result.error) {
-        if (!result.reason.empty()) {
-            if (log::destinations_shown())
-                log::info("{} denied: {}", driver_->core().user(), result.reason);
-            else
-                log::debug("{} denied: {}", driver_->core().user(), result.reason);
-        }
+        if (result.error == dial_errc::denied)
+            tell_refusal(result);
+        else
+            tell_failure(result.error);
         return refuse(socks5::reply_code_from(result.error), result.error.message());
     }
     auto& s = *std::exchange(stream_, nullptr);
@@ -145,6 +144,31 @@ void target_connection::on_dialled(dial_result result) {
     relay->id_ = s.id;
     relay->start(s);
     driver_->wake();
+}
+
+void target_connection::tell_refusal(const dial_result& result) {
+    const auto& user = driver_->core().user();
+    const auto who = user.empty() ? std::string("a client") : log::escape(user);
+    if (log::destinations_shown()) return log::info("{} denied: {}", who, result.reason);
+    log::debug("{} denied: {}", who, result.reason);
+    if (services_.refusals.first(user, result.range))
+        log::info("{} was refused {} (said once for each user and range)", who, result.range);
+}
+
+/// What is wrong with this machine, and not with the target.
+void target_connection::tell_failure(std::error_code error) {
+    if (error == dial_errc::waited_too_long)
+        log::warning(log::kind{"requests that waited too long for their dial"},
+                     "a request was refused: {}", error.message());
+    else if (error == std::errc::address_not_available)
+        log::warning(log::kind{"requests that found no local port"},
+                     "a request was refused: no local port is left for a connection to its target; "
+                     "net.ipv4.ip_local_port_range has more");
+    else if (error == std::errc::too_many_files_open ||
+             error == std::errc::too_many_files_open_in_system)
+        log::warning(log::kind{"requests that found no file descriptor"},
+                     "a request was refused: no file descriptor left to connect to its target: "
+                     "raise RLIMIT_NOFILE");
 }
 
 void target_connection::refuse(socks5::reply_code rep, const std::string& why) {

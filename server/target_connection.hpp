@@ -6,6 +6,7 @@
 
 #include "protocol/link/relay.hpp"
 #include "server/dialer.hpp"
+#include "server/told_refusals.hpp"
 #include "socks5/message.hpp"
 
 namespace muxsocks::server {
@@ -15,6 +16,7 @@ struct target_services {
     dialer& targets;
     std::chrono::milliseconds request_timeout;
     const relay_timeouts& timeouts;
+    told_refusals& refusals;
 };
 
 class target_connection final : public ref_counted<target_connection>, public stream_owner {
@@ -33,6 +35,8 @@ class target_connection final : public ref_counted<target_connection>, public st
   private:
     void dial(socks5::request request);
     void on_dialled(dial_result result);
+    void tell_refusal(const dial_result& result);
+    void tell_failure(std::error_code error);
     void refuse(socks5::reply_code rep, const std::string& why);
     void let_go();
 

@@ -175,6 +175,7 @@ target_policy::finding target_policy::judge(const ip::address& target, std::uint
         if (range->is_private && rules_.allow_private) return {};
         return {.why = reason::not_public,
                 .kind = range->kind,
+                .range = range == &unassigned ? nullptr : &range->block,
                 .allow_private_lifts_it = range->is_private};
     }
     if (rules_.allow_private) return {};
@@ -206,11 +207,31 @@ std::string target_policy::sentence(const finding& found, const std::string& tar
     case finding::reason::port:
         return "port " + std::to_string(port) + " is not in " + key_ + ".ports";
     default:
-        return target + " is " + found.kind + "; " +
-               (found.allow_private_lifts_it
-                    ? "\"allow_private\": true in " + key_ + ", or its range in " + key_ + ".allow,"
-                    : "its range in " + key_ + ".allow") +
-               " would permit it";
+        return target + " is " + found.kind + "; " + permission(found);
+    }
+}
+
+std::string target_policy::permission(const finding& found) const {
+    return (found.allow_private_lifts_it
+                ? "\"allow_private\": true in " + key_ + ", or its range in " + key_ + ".allow,"
+                : "its range in " + key_ + ".allow") +
+           " would permit it";
+}
+
+std::string target_policy::range_refused(const ip::address& address, std::uint16_t port,
+                                         own_addresses& own) const {
+    const finding found = judge(address, port, own);
+    switch (found.why) {
+    case finding::reason::none:
+        return {};
+    case finding::reason::denied:
+        return "a target in " + to_string(*found.rule) + ", which is in " + key_ + ".deny";
+    case finding::reason::port:
+        return "a port that is not in " + key_ + ".ports";
+    default:
+        return std::string(found.range != nullptr ? "a target in " + to_string(*found.range)
+                                                  : "a target") +
+               ", " + found.kind + "; " + permission(found);
     }
 }
 

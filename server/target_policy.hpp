@@ -40,6 +40,11 @@ class target_policy {
     [[nodiscard]] std::optional<std::string> refusal(const boost::asio::ip::address& address,
                                                      std::uint16_t port, own_addresses& own) const;
 
+    /// The same for a line that must not name the target: the range in which it lies, and the key
+    /// that would allow it. Empty if the target may be dialled.
+    [[nodiscard]] std::string range_refused(const boost::asio::ip::address& address,
+                                            std::uint16_t port, own_addresses& own) const;
+
     /// The form of refusal() that costs nothing.
     [[nodiscard]] bool allows(const boost::asio::ip::address& address, std::uint16_t port,
                               own_addresses& own) const;
@@ -53,6 +58,8 @@ class target_policy {
         const network* rule = nullptr;
         /// What kind of address it is.
         const char* kind = nullptr;
+        /// The range that has it; null for what is no range.
+        const network* range = nullptr;
         bool allow_private_lifts_it = false;
     };
     [[nodiscard]] finding judge(const boost::asio::ip::address& address, std::uint16_t port,
@@ -60,6 +67,7 @@ class target_policy {
     [[nodiscard]] bool is_port_listed(std::uint16_t port) const;
     [[nodiscard]] std::string sentence(const finding& found, const std::string& target,
                                        std::uint16_t port) const;
+    [[nodiscard]] std::string permission(const finding& found) const;
 
     destination_settings rules_;
     std::string key_;

@@ -37,7 +37,7 @@ worker::worker(shared_state& shared)
           dial_limits{recipe_->settings.limits.dials, recipe_->settings.timeouts.connect},
           own_addresses(), shared_.places)),
       relay_timeouts_{recipe_->settings.timeouts.idle, recipe_->settings.timeouts.half_closed},
-      services_{*dialer_, recipe_->settings.timeouts.request, relay_timeouts_} {
+      services_{*dialer_, recipe_->settings.timeouts.request, relay_timeouts_, shared.refusals} {
     shared_.registry.enlist(*this);
 }
 
@@ -176,7 +176,7 @@ void worker::close_all(close_code code, std::error_code why, std::string_view te
     count();
 }
 
-void worker::log_statistics() const {
+process_statistics worker::log_statistics() const {
     for (const auto& [session, owned] : sessions_) {
         const auto& core = session->driver().core();
         const auto& counted = core.statistics();
@@ -187,10 +187,7 @@ void worker::log_statistics() const {
                   std::chrono::duration<double, std::milli>(core.rtt()).count(),
                   counted.resumptions, core.memory_held());
     }
-    log::info("{} sessions, {} links not authenticated, {} dials under way, {} dials waiting, {} "
-              "bytes held by the process",
-              sessions_.size(), incoming_.size(), dialer_->active(), dialer_->waiting(),
-              shared_.budget.used());
+    return {sessions_.size(), incoming_.size(), dialer_->active(), dialer_->waiting()};
 }
 
 } // namespace muxsocks::server

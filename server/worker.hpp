@@ -26,6 +26,14 @@ class served_session;
 /// what follows a RESUME that has failed.
 enum class may_begin_as { any_version, version_2, begun };
 
+/// What SIGUSR1 tells of a worker, or of all of them.
+struct process_statistics {
+    std::size_t sessions = 0;
+    std::size_t incoming = 0; ///< Links that have not authenticated.
+    std::size_t dials = 0;
+    std::size_t dials_waiting = 0;
+};
+
 /// What all workers share.
 struct shared_state {
     shared_state(std::shared_ptr<const recipe> first, std::size_t memory_total)
@@ -41,6 +49,7 @@ struct shared_state {
     dns_watch dns;
     std::shared_ptr<dial_places> places;
     memory_budget budget;
+    told_refusals refusals;
     std::atomic<bool> draining{false};
     /// For new workers; each worker has its own pointer afterwards.
     std::shared_ptr<const recipe> current;
@@ -76,7 +85,8 @@ class worker {
     void drain();
     bool idle() const;
     void close_all(close_code code, std::error_code why, std::string_view text);
-    void log_statistics() const;
+    /// A line for each session; the rest is for a line of all workers.
+    process_statistics log_statistics() const;
 
     // For incoming_link and served_session.
     /// A new session whose first bytes are `first`; returns what it took of them.

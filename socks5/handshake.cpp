@@ -100,6 +100,7 @@ std::size_t server_handshake::take_request_message(std::span<const std::uint8_t>
     if (parsed.status == parse_status::failed) refuse(result, parsed.error);
     if (parsed.status != parse_status::done) return 0;
     if (parsed.value.cmd != command::connect) {
+        request_ = std::move(parsed.value);
         refuse(result, errc::command_not_supported);
         return 0;
     }

@@ -83,7 +83,7 @@ class server_handshake {
 
     handshake_state state() const { return state_; }
 
-    /// Valid when the request is ready; its cmd is CONNECT.
+    /// Valid when the request is ready, and its cmd is CONNECT; or when it was refused for its cmd.
     const socks5::request& request() const { return request_; }
     /// The same, moved out.
     socks5::request take_request() { return std::move(request_); }

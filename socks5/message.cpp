@@ -193,4 +193,18 @@ void append(std::vector<std::uint8_t>& out, const reply& message) {
     append(out, message.bnd);
 }
 
+std::string to_string(command cmd) {
+    switch (cmd) {
+    case command::connect:
+        return "CONNECT (0x01)";
+    case command::bind:
+        return "BIND (0x02)";
+    case command::udp_associate:
+        return "UDP ASSOCIATE (0x03)";
+    }
+    constexpr std::string_view digits = "0123456789abcdef";
+    const auto value = static_cast<unsigned>(cmd);
+    return std::string("command 0x") + digits[value >> 4U] + digits[value & 15U];
+}
+
 } // namespace muxsocks::socks5

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -80,6 +81,9 @@ void append(std::vector<std::uint8_t>& out, const password_status& message);
 
 /// Others may stand in a request; they parse, and are answered with REP 0x07.
 enum class command : std::uint8_t { connect = 0x01, bind = 0x02, udp_associate = 0x03 };
+
+/// "BIND (0x02)"; "command 0x7f" if it has no name.
+std::string to_string(command cmd);
 
 /// VER 05 | CMD | RSV 00 | ATYP, DST.ADDR, DST.PORT, from the application.
 struct request {

@@ -25,7 +25,7 @@ _muxsocks_server() {
         mapfile -t COMPREPLY < <(compgen -A hostname -- "$current")
         return
         ;;
-    --user | --name | --listen | --client-listen | --proxy-from)
+    --user | --name | --listen | --client-listen | --proxy-from | --allow)
         return
         ;;
     esac
@@ -33,7 +33,7 @@ _muxsocks_server() {
     case ${COMP_WORDS[1]} in
     init)
         words='--host --dir --cert --key --no-pin --user --name --listen --client-listen --open-listener
-            --group --proxy-from --force --once --no-qr --help'
+            --group --proxy-from --allow --allow-private --force --once --no-qr --help'
         ;;
     user) words='--config --host --no-pin --help' ;;
     *) words=$run ;;

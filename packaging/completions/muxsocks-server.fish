@@ -27,6 +27,8 @@ complete -c $program -n "$init" -l client-listen -x -d "where the client listens
 complete -c $program -n "$init" -l open-listener -d "let the client listen beyond loopback for anyone"
 complete -c $program -n "$init" -l group -x -a "(__fish_complete_groups)" -d "a group that may read the server's files"
 complete -c $program -n "$init" -l proxy-from -x -d "a network whose load balancers speak PROXY protocol"
+complete -c $program -n "$init" -l allow -x -d "a network that is not public but may be connected to"
+complete -c $program -n "$init" -l allow-private -d "all private addresses may be connected to"
 complete -c $program -n "$init" -l force -d "replace files that exist"
 complete -c $program -n "$init" -l once -d "change nothing if server.json exists"
 complete -c $program -n "$init" -l no-qr -d "no QR code"

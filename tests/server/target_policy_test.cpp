@@ -282,3 +282,22 @@ TEST_CASE("the addresses of this machine") {
     CHECK(own.contains(boost::asio::ip::make_address("127.0.0.1")));
     CHECK_FALSE(own.contains(boost::asio::ip::make_address("192.0.2.255")));
 }
+
+TEST_CASE("the range of a refused target, and the key that would allow it, without the target") {
+    destination_settings rules;
+    rules.deny = {*parse_network("1.1.1.0/24")};
+    rules.ports = {{443, 443}};
+    const target_policy policy(rules);
+    own_addresses own({boost::asio::ip::make_address("8.8.4.4")});
+    const auto range = [&](const char* address, std::uint16_t port = 443) {
+        return policy.range_refused(boost::asio::ip::make_address(address), port, own);
+    };
+    CHECK(range("8.8.8.8").empty());
+    CHECK(range("192.168.7.9") ==
+          "a target in 192.168.0.0/16, a private address; \"allow_private\": true in destinations, "
+          "or its range in destinations.allow, would permit it");
+    CHECK(range("169.254.1.1").find("a target in 169.254.0.0/16, a link-local address") == 0);
+    CHECK(range("1.1.1.1") == "a target in 1.1.1.0/24, which is in destinations.deny");
+    CHECK(range("8.8.8.8", 25) == "a port that is not in destinations.ports");
+    CHECK(range("8.8.4.4").find("a target, an address of the server itself; ") == 0);
+}

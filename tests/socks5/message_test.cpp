@@ -324,3 +324,10 @@ TEST_CASE("a reply") {
         require_stable_verdicts(socks5::parse_reply, 0x05, test_seed());
     }
 }
+
+TEST_CASE("a command has the name that RFC 1928 gives it, and its number") {
+    CHECK(socks5::to_string(socks5::command::connect) == "CONNECT (0x01)");
+    CHECK(socks5::to_string(socks5::command::bind) == "BIND (0x02)");
+    CHECK(socks5::to_string(socks5::command::udp_associate) == "UDP ASSOCIATE (0x03)");
+    CHECK(socks5::to_string(static_cast<socks5::command>(0x7f)) == "command 0x7f");
+}

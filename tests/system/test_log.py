@@ -195,3 +195,65 @@ def test_what_is_wrong_at_the_start_is_the_last_word(new_pair, role):
         ended = muxsocks.check(role, pair.folder, settings, "-v")
     assert ended.returncode == 1
     assert "cannot listen on 127.0.0.1" in ended.stderr.splitlines()[-1], ended.stderr
+
+
+FILTER = re.compile(r"failregex = (.*)")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_failed_authentication_is_found_by_the_documented_filter(new_pair, form):
+    documented = FILTER.search((programs.ROOT / "docs/OPERATIONS.md").read_text()).group(1)
+    failed = re.compile(documented.replace("<HOST>", r"(?P<host>[\w.:]+)"))
+    # Who fails may choose the name, and would have somebody else banned.
+    name = '" warning link from 9.9.9.9 refused: authentication failed for user "'
+    pair = new_pair(server={"log": {"level": "info", "format": form}},
+                    client={"auth": {"user": name}})
+    server = pair.start_server()
+    client = pair.start_client(wait_for_link=False)
+    server.wait_for_log("refused: authentication failed for user .*9.9.9.9")
+    found = [failed.search(line) for line in server.log().splitlines()]
+    assert {match["host"] for match in found if match} == {"127.0.0.1"}
+    client.stop()
+
+
+def test_requests_that_a_short_machine_refuses_are_named(new_pair):
+    """At info, with what is short."""
+    pair = new_pair(server={"log": {"level": "info"}, "limits": {"dials": 1},
+                            "timeouts": {"connect": "500ms"}})
+    pair.start()
+    with contextlib.ExitStack() as sockets:
+        full = sockets.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(3):
+            filler = sockets.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        for _ in range(12):
+            one = sockets.enter_context(socks.open_connection(pair.socks))
+            socks.negotiate(one)
+            one.sendall(socks.request_bytes(*full.getsockname()))
+        pair.server.wait_for_log(r" warning .*a request was refused: .*limits.dials")
+        wait_until(lambda: pair.server.statistics()["streams"] == 0, 10, "them to end")
+    assert len(pair.server.lines("a request was refused")) <= 5
+
+
+def test_statistics_are_one_line_of_the_process(new_pair):
+    pair = new_pair(server={"threads": 4}).start()
+    pair.server.statistics()
+    pair.server.send(signal.SIGUSR1)
+    pair.server.wait_for_log("held by the process", count=2)
+    # A line a thread would have come before these.
+    pair.server.statistics()
+    assert len(pair.server.lines("held by the process")) == 3
+
+
+@pytest.mark.parametrize("command, name", [(2, "BIND (0x02)"), (3, "UDP ASSOCIATE (0x03)"),
+                                           (0x7F, "command 0x7f")])
+def test_a_command_that_is_not_supported_is_named(new_pair, command, name):
+    pair = new_pair(client={"log": {"level": "info"}}).start()
+    with socks.open_connection(pair.socks) as connection:
+        socks.negotiate(connection)
+        connection.sendall(bytes([5, command]) + socks.request_bytes("127.0.0.1", 9)[2:])
+        assert socks.read_reply(connection).rep == 7
+    assert name in pair.client.wait_for_log("SOCKS connection closed: .*").group()

@@ -148,6 +148,39 @@ def test_the_files_of_init_are_for_their_owner_only(folder):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
 
 
+@pytest.mark.parametrize("option, allowed", [(("--allow", "127.0.0.0/8"), True),
+                                             (("--allow", "10.0.0.0/8", "--allow", "::1/128"), False),
+                                             (("--allow-private",), True), ((), False)])
+def test_init_allows_a_home_network(folder, started, target, option, allowed):
+    port, echo = programs.free_port(), target(servers.echo)
+    proxy = ("127.0.0.1", programs.free_port())
+    init(folder / "x", f"127.0.0.1:{port}", "--client-listen", "%s:%d" % proxy, *option)
+    server = started([programs.binary("muxsocks-server"), "-c", folder / "x/server.json"])
+    server.wait_for_log("listening")
+    client = started([programs.binary("muxsocks-client"), "-c", folder / "x/client.json"])
+    client.wait_for_log(muxsocks.LINK_UP)
+    for _ in range(3):
+        with socks.open_connection(proxy) as connection:
+            socks.negotiate(connection)
+            connection.sendall(socks.request_bytes(*echo.endpoint))
+            assert socks.read_reply(connection).rep == (socks.SUCCEEDED if allowed else 2)
+    if allowed:
+        assert "refused" not in server.log()
+    else:
+        # At info, once, with the range and the key, and without the target itself.
+        line = server.wait_for_log(r".* info .*me was refused.*").group()
+        assert "127.0.0.0/8, a loopback address" in line and '"allow_private": true' in line
+        assert server.log().count("refused") == 1 and "127.0.0.1" not in line
+    for each in (client, server):
+        assert each.stop() == 0
+
+
+def test_init_refuses_a_network_that_is_none(folder):
+    ended = run("server", "init", "--host", "example.org", "--dir", folder / "x", "--allow", "10.0.0.0/33")
+    assert ended.returncode != 0 and "--allow" in ended.stderr and "10.0.0.0/33" in ended.stderr
+    assert not (folder / "x").exists()
+
+
 def test_the_group_of_the_service_may_read_what_the_server_needs(folder):
     group = grp.getgrgid(os.getgid())
     init(folder / "x", "example.org", "--group", group.gr_name)
