@@ -12,34 +12,81 @@ using namespace std::chrono_literals;
 constexpr auto forget_after = 5min;
 constexpr std::size_t remembered_max = 10'000;
 
+admission_table::limits table_limits(const limit_settings& limits) {
+    return {limits.unauthenticated, limits.unauthenticated_per_address};
+}
+
 } // namespace
 
-boost::asio::ip::address host_of(const boost::asio::ip::address& address) {
-    if (!address.is_v6()) return address;
-    auto bytes = address.to_v6().to_bytes();
-    std::fill(bytes.begin() + 8, bytes.end(), static_cast<unsigned char>(0));
-    return boost::asio::ip::address_v6(bytes);
-}
+admission::admission(limit_settings limits, std::function<void(worker&, link_id)> make_go)
+    : limits_(std::move(limits)), make_go_(std::move(make_go)), table_(table_limits(limits_)) {}
 
-admission::ticket admission::enter(const boost::asio::ip::address& address) {
-    const std::lock_guard lock(mutex_);
-    if (links_ >= limits_.unauthenticated) return {};
-    const bool counted = !exempt_locked(address);
-    if (counted) {
-        auto& count = by_address_[host_of(address)];
-        if (count >= limits_.unauthenticated_per_address) return {};
-        ++count;
+admission::ticket admission::enter(const boost::asio::ip::address& address, bool balancer,
+                                   worker& owner) {
+    std::unique_lock lock(mutex_);
+    if (lost_.size() >= limits_.unauthenticated) return {};
+    const auto entered =
+        table_.enter(address, balancer || exempt_locked(address), std::chrono::steady_clock::now());
+    ticket made;
+    if (entered.id != 0) {
+        owners_[entered.id] = &owner;
+        made = ticket(shared_from_this(), entered.id);
     }
-    ++links_;
-    return {shared_from_this(), host_of(address), counted};
+    send_away(entered.must_go, std::move(lock));
+    return made;
 }
 
-void admission::leave(const boost::asio::ip::address& address, bool counted) {
+bool admission::move_to(link_id id, const boost::asio::ip::address& address) {
+    std::unique_lock lock(mutex_);
+    const auto moved =
+        table_.move_to(id, address, exempt_locked(address), std::chrono::steady_clock::now());
+    send_away(moved.must_go, std::move(lock));
+    return moved.id != 0;
+}
+
+void admission::send_away(const std::vector<link_id>& those, std::unique_lock<std::mutex> lock) {
+    std::vector<std::pair<worker*, link_id>> told;
+    for (const auto id : those) {
+        lost_.insert(id);
+        told.emplace_back(owners_.at(id), id);
+    }
+    lock.unlock();
+    for (const auto& [owner, id] : told)
+        make_go_(*owner, id);
+}
+
+void admission::leave(link_id id) {
     const std::lock_guard lock(mutex_);
-    --links_;
-    if (!counted) return;
-    const auto found = by_address_.find(address);
-    if (found != by_address_.end() && --found->second == 0) by_address_.erase(found);
+    table_.leave(id);
+    owners_.erase(id);
+    lost_.erase(id);
+}
+
+bool admission::has_lost(link_id id) const {
+    const std::lock_guard lock(mutex_);
+    return lost_.contains(id);
+}
+
+void admission::set_owner(link_id id, worker& owner) {
+    const std::lock_guard lock(mutex_);
+    owners_[id] = &owner;
+}
+
+void admission::on_progress(link_id id, link_progress to) {
+    const std::lock_guard lock(mutex_);
+    table_.on_progress(id, to);
+}
+
+std::chrono::milliseconds admission::pause(const boost::asio::ip::address& address) const {
+    const std::lock_guard lock(mutex_);
+    // Health checks and forwarders of this machine come from there.
+    if (address.is_loopback() || exempt_locked(address)) return 0ms;
+    return table_.pause(address, std::chrono::steady_clock::now());
+}
+
+void admission::on_silent_end(const boost::asio::ip::address& address) {
+    const std::lock_guard lock(mutex_);
+    table_.on_failure(address, std::chrono::steady_clock::now());
 }
 
 std::chrono::milliseconds admission::on_failure(const boost::asio::ip::address& address) {
@@ -58,16 +105,13 @@ std::chrono::milliseconds admission::on_failure(const boost::asio::ip::address& 
 void admission::on_success(const boost::asio::ip::address& address) {
     const std::lock_guard lock(mutex_);
     failed_.erase(host_of(address));
+    table_.on_success(address, std::chrono::steady_clock::now());
 }
 
 void admission::set_limits(limit_settings limits) {
     const std::lock_guard lock(mutex_);
     limits_ = std::move(limits);
-}
-
-bool admission::exempt(const boost::asio::ip::address& address) const {
-    const std::lock_guard lock(mutex_);
-    return exempt_locked(address);
+    table_.set_limits(table_limits(limits_));
 }
 
 bool admission::exempt_locked(const boost::asio::ip::address& address) const {

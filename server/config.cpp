@@ -148,10 +148,12 @@ void bind_limits(config_section& root, limit_settings& limits) {
                       "Resets of a session beyond the streams that it completed; above it the "
                       "session is ended.");
         section.field("resets_burst", limits.resets_burst, rate, "The same at once.");
-        section.field("unauthenticated", limits.unauthenticated, count,
-                      "Links at once that have not authenticated yet.");
+        section.field(
+            "unauthenticated", limits.unauthenticated, count,
+            "Links at once that have not authenticated yet, and as many again from hosts that "
+            "authenticated within a day. One more takes the place of one that says nothing.");
         section.field("unauthenticated_per_address", limits.unauthenticated_per_address, count,
-                      "The same from one address.");
+                      "The same from one address (IPv6: from one /64).");
         section.list("exempt", limits.exempt, kinds::ip_network(),
                      "Addresses for which nothing is limited by address: those of a load balancer "
                      "or of a NAT with many clients.");

@@ -40,8 +40,13 @@ std::size_t extensions_in_front(bytes_view bytes) {
 
 } // namespace
 
-incoming_link::incoming_link(worker& at, tcp_socket socket)
-    : worker_(at), socket_(std::move(socket)), limit_(at.thread().clock(), [this] {
+incoming_link::incoming_link(worker& at, tcp_socket socket, admission::ticket ticket,
+                             boost::asio::ip::address peer)
+    : worker_(at),
+      socket_(std::move(socket)),
+      ticket_(std::move(ticket)),
+      peer_(std::move(peer)),
+      limit_(at.thread().clock(), [this] {
           end(link_ && link_->engine() && !link_->engine()->handshake_done()
                   ? make_error_code(link_errc::tls_handshake_timeout).message()
                   : make_error_code(link_errc::hello_timeout).message());
@@ -49,11 +54,10 @@ incoming_link::incoming_link(worker& at, tcp_socket socket)
 
 incoming_link::incoming_link(worker& at, link::parts parts, admission::ticket ticket,
                              boost::asio::ip::address peer)
-    : incoming_link(
-          at, tcp_socket(at.context().get_executor(), asio::ip::tcp::v4(), parts.descriptor)) {
+    : incoming_link(at,
+                    tcp_socket(at.context().get_executor(), asio::ip::tcp::v4(), parts.descriptor),
+                    std::move(ticket), std::move(peer)) {
     parts_ = std::move(parts);
-    ticket_ = std::move(ticket);
-    peer_ = std::move(peer);
 }
 
 incoming_link::~incoming_link() {
@@ -68,16 +72,12 @@ void incoming_link::begin() {
         const auto started = link_;
         return started->start_up(*this, std::move(parts_.received));
     }
-    boost::system::error_code error;
-    const auto remote = socket_->remote_endpoint(error);
-    if (error) return leave();
-    peer_ = remote.address();
-    if (peer_.is_v6() && peer_.to_v6().is_v4_mapped())
-        peer_ = asio::ip::make_address_v4(asio::ip::v4_mapped, peer_.to_v6());
+    // On the way here, perhaps.
+    if (ticket_.lost()) return give_way();
     const auto& settings = worker_.now_serving().settings;
     limit_.expires_after(settings.timeouts.handshake);
     if (in_networks(settings.proxy_protocol.from, peer_)) return wait_proxy_header();
-    if (admit()) begin_tls();
+    begin_tls_after_pause();
 }
 
 void incoming_link::wait_proxy_header() {
@@ -109,16 +109,31 @@ void incoming_link::read_proxy_header() {
     health_check_ = header.local;
     // So a load balancer learns that new links must go elsewhere, and leaves the others alone.
     if (health_check_ && worker_.shared().draining) return leave();
-    if (header.client) peer_ = *header.client;
-    if (admit()) begin_tls();
+    if (header.client) {
+        peer_ = *header.client;
+        if (!ticket_.move_to(peer_))
+            return close("all places for links that have not authenticated are taken "
+                         "(limits.unauthenticated, limits.unauthenticated_per_address)");
+    }
+    begin_tls_after_pause();
 }
 
-bool incoming_link::admit() {
-    ticket_ = worker_.shared().admission_of_links->enter(peer_);
-    if (ticket_) return true;
-    end("too many links that have not authenticated (limits.unauthenticated, "
-        "limits.unauthenticated_per_address)");
-    return false;
+void incoming_link::begin_tls_after_pause() {
+    const auto pause = worker_.shared().admission_of_links->pause(peer_);
+    if (pause == 0ms || health_check_) return wait_first_bytes();
+    limit_.expires_after(pause + worker_.now_serving().settings.timeouts.handshake);
+    pause_ = std::make_unique<deadline>(worker_.thread().clock(), [this] { wait_first_bytes(); });
+    pause_->expires_after(pause);
+}
+
+/// Whoever says nothing costs a socket, and no TLS.
+void incoming_link::wait_first_bytes() {
+    socket_->async_wait(tcp_socket::wait_read,
+                        [this, &at = worker_](const boost::system::error_code& error) {
+                            if (error || !at.knows(*this)) return;
+                            ticket_.on_progress(link_progress::shaking_hands);
+                            begin_tls();
+                        });
 }
 
 void incoming_link::begin_tls() {
@@ -138,6 +153,7 @@ void incoming_link::begin_tls() {
 }
 
 void incoming_link::on_link_up(link&) {
+    ticket_.on_progress(link_progress::encrypted);
     const auto& settings = worker_.now_serving().settings;
     if (v1_allowed_)
         limit_.expires_after(v1_hello_time);
@@ -227,6 +243,7 @@ std::size_t incoming_link::fail_resume(const resume_fail_frame& failure, bytes_v
 
 void incoming_link::on_link_down(link&, std::error_code, const std::string& text) {
     link_.reset();
+    if (!health_check_) worker_.shared().admission_of_links->on_silent_end(peer_);
     if (health_check_)
         log::debug("health check from {} ended: {}", peer_.to_string(), text);
     else
@@ -235,7 +252,17 @@ void incoming_link::on_link_down(link&, std::error_code, const std::string& text
     leave();
 }
 
+void incoming_link::give_way() {
+    close("it gave its place to a newer one (limits.unauthenticated, "
+          "limits.unauthenticated_per_address)");
+}
+
 void incoming_link::end(const std::string& why) {
+    if (!health_check_) worker_.shared().admission_of_links->on_silent_end(peer_);
+    close(why);
+}
+
+void incoming_link::close(const std::string& why) {
     log::info(log::kind{"links closed before they authenticated"}, "link from {} closed: {}",
               peer_.to_string(), why);
     if (link_) std::exchange(link_, nullptr)->close();

@@ -11,13 +11,17 @@ namespace muxsocks::server {
 
 class incoming_link final : private link::owner {
   public:
-    incoming_link(worker& at, tcp_socket socket);
+    incoming_link(worker& at, tcp_socket socket, admission::ticket ticket,
+                  boost::asio::ip::address peer);
     /// A link that another thread has taken apart, with a RESUME among its bytes.
     incoming_link(worker& at, link::parts parts, admission::ticket ticket,
                   boost::asio::ip::address peer);
     ~incoming_link();
 
     void begin();
+    admission::link_id place() const { return ticket_.id(); }
+    /// Its place was given to a newcomer.
+    void give_way();
 
   private:
     void on_link_up(link& from) override;
@@ -27,12 +31,14 @@ class incoming_link final : private link::owner {
 
     void wait_proxy_header();
     void read_proxy_header();
-    bool admit();
+    void begin_tls_after_pause();
+    void wait_first_bytes();
     void begin_tls();
     std::size_t on_resume(const resume_frame& frame, bytes_view bytes, std::size_t size);
     /// Returns what it took of the bytes `behind` the RESUME.
     std::size_t fail_resume(const resume_fail_frame& failure, bytes_view behind);
     void end(const std::string& why);
+    void close(const std::string& why);
     void leave();
 
     worker& worker_;
@@ -43,6 +49,7 @@ class incoming_link final : private link::owner {
     boost::asio::ip::address peer_;
     deadline limit_;
     std::unique_ptr<deadline> proxy_retry_; ///< While the PROXY header comes in pieces.
+    std::unique_ptr<deadline> pause_;       ///< Of an address that has failed before.
     bool v1_allowed_ = false;
     bool resume_failed_ = false;
     bool health_check_ = false; ///< Of a load balancer.

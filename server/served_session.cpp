@@ -80,6 +80,7 @@ void served_session::on_established(session_driver& from) {
     const auto& core = from.core();
     const auto user = worker_.now_serving().find_user(core.user(), core.version());
     worker_.shared().admission_of_links->on_success(peer_);
+    worker_.on_authenticated(ticket_.id());
     ticket_ = {};
     was_up_ = true;
     if (!user) return close(close_code::user_removed, errc::authentication_failed, "unknown user");
@@ -119,6 +120,8 @@ void served_session::on_resumed(session_driver& from) {
 }
 
 void served_session::on_closed(session_driver& from, std::error_code why, const std::string& text) {
+    if (!was_up_ && why != errc::closed_by_peer && !ticket_.lost())
+        worker_.shared().admission_of_links->on_silent_end(peer_);
     if (why == errc::authentication_failed)
         log::warning(
             log::kind{"links refused for their authentication", host_of(peer_).to_string()},
@@ -151,6 +154,12 @@ void served_session::go_away(close_code code, std::string_view text) {
 void served_session::close(close_code code, std::error_code why, std::string_view text) {
     const driver_ptr keep = driver_;
     keep->close(code, why, text);
+}
+
+void served_session::give_way() {
+    close(close_code::normal, errc::closed_locally,
+          "it gave its place to a newer one (limits.unauthenticated, "
+          "limits.unauthenticated_per_address)");
 }
 
 void served_session::on_reload() {

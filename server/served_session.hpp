@@ -26,6 +26,10 @@ class served_session final : private session_driver::delegate {
     /// Whether no stream is left and all that they sent has arrived.
     bool idle() const { return driver_->core().stream_count() == 0 && driver_->all_delivered(); }
     void go_away(close_code code, std::string_view text);
+    /// While it has not authenticated: its place among those that have not.
+    admission::link_id place() const { return ticket_.id(); }
+    /// Its place was given to a newcomer.
+    void give_way();
     void close(close_code code, std::error_code why, std::string_view text);
     /// After a reload: new rules, or the end if the user is gone.
     void on_reload();
@@ -45,7 +49,7 @@ class served_session final : private session_driver::delegate {
     session_settings make_settings(may_begin_as as);
 
     worker& worker_;
-    admission::ticket ticket_;
+    admission::ticket ticket_; ///< Until it has authenticated.
     boost::asio::ip::address peer_;
     std::string subject_; ///< Of the client's certificate.
     std::shared_ptr<const target_policy> policy_;

@@ -7,9 +7,13 @@
 #include "protocol/program/log.hpp"
 #include "protocol/program/resources.hpp"
 #include "protocol/program/service_manager.hpp"
+#include "server/networks.hpp"
 #include "server/worker.hpp"
 
 #include <boost/asio/signal_set.hpp>
+
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -53,7 +57,7 @@ class program {
         auto& clock = workers_.front()->thread().clock();
         listeners_.emplace(main_context(), clock,
                            serving.tls.enabled ? "links" : "links without TLS",
-                           [this](int descriptor) { least_loaded().take(descriptor); });
+                           [this](int descriptor) { take(descriptor); });
         listeners_->open(serving.listen);
         signals_.emplace(main_context().get_executor());
         for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2})
@@ -108,6 +112,31 @@ class program {
     void on_all(Function function) {
         for (const auto& each : workers_)
             asio::post(each->context(), [function, at = each.get()] { function(*at); });
+    }
+
+    /// From here on it counts as a link that has not authenticated.
+    void take(int descriptor) {
+        asio::ip::tcp::endpoint remote;
+        auto size = static_cast<::socklen_t>(remote.capacity());
+        // It may be gone already.
+        if (::getpeername(descriptor, remote.data(), &size) != 0) {
+            ::close(descriptor);
+            return;
+        }
+        remote.resize(size);
+        auto peer = remote.address();
+        if (peer.is_v6() && peer.to_v6().is_v4_mapped())
+            peer = asio::ip::make_address_v4(asio::ip::v4_mapped, peer.to_v6());
+        auto& server = least_loaded();
+        const bool balancer = in_networks(shared_.current->settings.proxy_protocol.from, peer);
+        auto ticket = shared_.admission_of_links->enter(peer, balancer, server);
+        if (ticket) return server.take(descriptor, std::move(ticket), std::move(peer));
+        ::close(descriptor);
+        log::warning(log::kind{"links that were closed at once"},
+                     "a link from {} was closed at once: all places for links that have not "
+                     "authenticated are taken (limits.unauthenticated, "
+                     "limits.unauthenticated_per_address)",
+                     peer.to_string());
     }
 
     worker& least_loaded() {

@@ -48,20 +48,34 @@ worker::~worker() {
 
 // ---- New links
 
-void worker::take(int descriptor) {
-    asio::post(context(), [this, descriptor] {
-        boost::system::error_code error;
-        tcp_socket socket(context().get_executor());
-        socket.assign(asio::ip::tcp::v4(), descriptor, error);
-        if (error) {
-            ::close(descriptor);
-            return;
-        }
-        add(std::make_unique<incoming_link>(*this, std::move(socket)));
-    });
+void shared_state::make_go(worker& owner, admission::link_id id) {
+    asio::post(owner.context(), [&owner, id] { owner.on_place_lost(id); });
+}
+
+void worker::on_place_lost(admission::link_id id) {
+    for (const auto& [link, owned] : incoming_)
+        if (link->place() == id) return link->give_way();
+    const auto found = authenticating_.find(id);
+    if (found != authenticating_.end()) found->second->give_way();
+}
+
+void worker::take(int descriptor, admission::ticket ticket, boost::asio::ip::address peer) {
+    asio::post(context(),
+               [this, descriptor, ticket = std::move(ticket), peer = std::move(peer)]() mutable {
+                   boost::system::error_code error;
+                   tcp_socket socket(context().get_executor());
+                   socket.assign(asio::ip::tcp::v4(), descriptor, error);
+                   if (error) {
+                       ::close(descriptor);
+                       return;
+                   }
+                   add(std::make_unique<incoming_link>(*this, std::move(socket), std::move(ticket),
+                                                       std::move(peer)));
+               });
 }
 
 void worker::take(link::parts parts, admission::ticket ticket, boost::asio::ip::address peer) {
+    ticket.belongs_to(*this);
     struct moved {
         link::parts parts;
         admission::ticket ticket;
@@ -94,8 +108,11 @@ void worker::forget(incoming_link& one) {
 std::size_t worker::begin_session(link_ptr on, admission::ticket ticket,
                                   boost::asio::ip::address peer, may_begin_as as,
                                   bytes_view first) {
+    const auto place = ticket.id();
+    ticket.on_progress(link_progress::speaking);
     auto made = std::make_unique<served_session>(*this, std::move(ticket), std::move(peer), as);
     auto& added = *made;
+    authenticating_.emplace(place, &added);
     sessions_.emplace(&added, std::move(made));
     count();
     return added.begin(std::move(on), first);
@@ -112,6 +129,7 @@ served_session* worker::find_session(const session_id& id) {
 void worker::forget(served_session& one) {
     const auto found = sessions_.find(&one);
     if (found == sessions_.end()) return;
+    authenticating_.erase(one.place());
     auto gone = std::make_shared<std::unique_ptr<served_session>>(std::move(found->second));
     sessions_.erase(found);
     count();

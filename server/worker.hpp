@@ -37,12 +37,15 @@ struct process_statistics {
 /// What all workers share.
 struct shared_state {
     shared_state(std::shared_ptr<const recipe> first, std::size_t memory_total)
-        : admission_of_links(std::make_shared<admission>(first->settings.limits)),
+        : admission_of_links(std::make_shared<admission>(first->settings.limits, make_go)),
           registry(first->settings.resume),
           dns(first->settings.dns),
           places(std::make_shared<dial_places>(first->settings.limits.dials)),
           budget(memory_total),
           current(std::move(first)) {}
+
+    /// For admission: tells the worker that a link of its has lost its place.
+    static void make_go(worker& owner, admission::link_id id);
 
     std::shared_ptr<admission> admission_of_links;
     session_registry registry;
@@ -72,7 +75,7 @@ class worker {
     /// Links and sessions here, for spreading new links. Any thread may ask.
     std::size_t load() const { return load_.load(std::memory_order_relaxed); }
     /// A new connection, accepted by another thread. Any thread may call it.
-    void take(int descriptor);
+    void take(int descriptor, admission::ticket ticket, boost::asio::ip::address peer);
     /// A link that wants to resume a session of this worker. Any thread may call it.
     void take(link::parts parts, admission::ticket ticket, boost::asio::ip::address peer);
 
@@ -97,6 +100,8 @@ class worker {
     void add(std::unique_ptr<incoming_link> one);
     void forget(incoming_link& one);
     void forget(served_session& one);
+    void on_authenticated(admission::link_id id) { authenticating_.erase(id); }
+    void on_place_lost(admission::link_id id);
 
   private:
     void count();
@@ -110,6 +115,8 @@ class worker {
     target_services services_;
     std::unordered_map<incoming_link*, std::unique_ptr<incoming_link>> incoming_;
     std::unordered_map<served_session*, std::unique_ptr<served_session>> sessions_;
+    /// Sessions of which it is not known yet whose they are.
+    std::unordered_map<admission::link_id, served_session*> authenticating_;
     std::atomic<std::size_t> load_{0};
 };
 

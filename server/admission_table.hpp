@@ -1,0 +1,114 @@
+#pragma once
+
+/// \file
+/// Which links that have not authenticated keep their places. No newcomer is turned away for
+/// somebody who says nothing: when all places are taken, or all of its host, the first of these
+/// goes that there is:
+///
+///     1. a link that has not said a word;
+///     2. one that has been shaking hands for 2 s;
+///     3. one of a block that holds more than a quarter of all places, if the newcomer is of
+///     another;
+///
+/// and of several the one in the fullest block of addresses, looked for from wide to narrow (IPv4
+/// /24, /32; IPv6 /48, /56, /64), there the one furthest from having authenticated, and of these
+/// the oldest. Only where all are in the midst of their handshakes, and from many places, a
+/// newcomer has to try again: otherwise nobody of a crowd that comes at once would get to the end.
+/// Hosts that authenticated lately have places of their own, which strangers cannot take.
+///
+/// A host that fails again and again waits before it is served, longer each time.
+///
+/// No clock, no lock, no socket: admission has them. A change costs as many steps as there are
+/// links.
+
+#include "server/networks.hpp"
+
+#include <boost/asio/ip/address.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+namespace muxsocks::server {
+
+/// Whom an address counts for: one host has a whole /64 of IPv6.
+boost::asio::ip::address host_of(const boost::asio::ip::address& address);
+
+/// How far a link is on its way to authenticate.
+enum class link_progress : std::uint8_t {
+    connected, ///< Not a byte yet.
+    shaking_hands,
+    encrypted,
+    speaking, ///< HELLO has come.
+};
+
+class admission_table {
+  public:
+    using address = boost::asio::ip::address;
+    using time_point = std::chrono::steady_clock::time_point;
+    using link_id = std::uint64_t;
+
+    struct limits {
+        /// For strangers, and as many again for hosts that authenticated lately.
+        std::size_t links = 256;
+        std::size_t links_per_host = 8;
+    };
+
+    explicit admission_table(limits within) : limits_(within) {}
+    void set_limits(limits within) { limits_ = within; }
+
+    struct entry {
+        link_id id = 0;               ///< 0: there was no place.
+        std::vector<link_id> must_go; ///< They have left already.
+    };
+    /// `exempt`: its address is not limited by itself.
+    entry enter(const address& from, bool exempt, time_point now);
+    /// The link comes from another address than it seemed (PROXY header). Without a place there it
+    /// has left.
+    entry move_to(link_id id, const address& from, bool exempt, time_point now);
+    void on_progress(link_id id, link_progress to);
+    void leave(link_id id) { links_.erase(id); }
+    [[nodiscard]] bool has(link_id id) const { return links_.contains(id); }
+    [[nodiscard]] std::size_t size() const { return links_.size(); }
+
+    void on_success(const address& from, time_point now);
+    /// A link ended without having authenticated.
+    void on_failure(const address& from, time_point now);
+    /// How long a new link from there waits: nothing up to three failures, then 0.25 s, doubling to
+    /// 4 s, of which a client waits 5. Hosts that authenticated lately do not wait.
+    [[nodiscard]] std::chrono::milliseconds pause(const address& from, time_point now) const;
+
+  private:
+    struct place {
+        address from;
+        address host;
+        time_point since;
+        link_progress progress = link_progress::connected;
+        bool known = false;
+        bool exempt = false;
+    };
+    struct failures {
+        unsigned count = 0;
+        time_point last;
+    };
+    using links = std::map<link_id, place>;
+
+    [[nodiscard]] bool is_known(const address& host, time_point now) const;
+    entry make_room(link_id for_whom, time_point now);
+    template <typename Among>
+    [[nodiscard]] std::optional<link_id> choose(Among among) const;
+    template <typename Among>
+    [[nodiscard]] std::optional<link_id> choose_to_go(Among among, time_point now) const;
+    [[nodiscard]] std::optional<link_id> choose_of_crowd(const place& newcomer) const;
+
+    limits limits_;
+    links links_; ///< In the order in which they came.
+    std::map<address, time_point> known_;
+    std::map<address, failures> failed_;
+    link_id last_id_ = 0;
+};
+
+} // namespace muxsocks::server
