@@ -7,16 +7,16 @@ namespace muxsocks::server {
 namespace {
 
 using namespace std::chrono_literals;
-using boost::asio::ip::address;
 
 constexpr auto known_for = 24h;
 constexpr auto failures_forgotten_after = 5min;
 constexpr unsigned failures_free = 3;
 constexpr auto handshake_time = 2s;
 /// Of hosts that authenticated, and of hosts that failed.
-constexpr std::size_t remembered_max = 10'000;
+constexpr std::size_t hosts_remembered_max = 10'000;
 
-address block_of(const address& whole, unsigned bits_v4, unsigned bits_v6) {
+boost::asio::ip::address block_of(const boost::asio::ip::address& whole, unsigned bits_v4,
+                                  unsigned bits_v6) {
     const auto masked = [](auto bytes, unsigned bits) {
         for (std::size_t i = 0; i < bytes.size(); ++i, bits -= std::min(bits, 8U))
             bytes[i] &= static_cast<unsigned char>(bits >= 8 ? 0xffU : 0xff00U >> bits);
@@ -30,7 +30,7 @@ address block_of(const address& whole, unsigned bits_v4, unsigned bits_v6) {
 /// Those remembered longest go.
 template <typename Map, typename Time>
 void bound(Map& remembered, Time time_of) {
-    if (remembered.size() < remembered_max) return;
+    if (remembered.size() < hosts_remembered_max) return;
     std::vector<admission_table::time_point> times;
     for (const auto& each : remembered)
         times.push_back(time_of(each.second));
@@ -41,9 +41,12 @@ void bound(Map& remembered, Time time_of) {
 
 } // namespace
 
-address host_of(const address& from) { return block_of(from, 32, 64); }
+boost::asio::ip::address host_of(const boost::asio::ip::address& from) {
+    return block_of(from, 32, 64);
+}
 
-admission_table::entry admission_table::enter(const address& from, bool exempt, time_point now) {
+admission_table::entry admission_table::enter(const boost::asio::ip::address& from, bool exempt,
+                                              time_point now) {
     const auto id = ++last_id_;
     const auto host = host_of(from);
     links_.emplace(id,
@@ -51,8 +54,8 @@ admission_table::entry admission_table::enter(const address& from, bool exempt, 
     return make_room(id, now);
 }
 
-admission_table::entry admission_table::move_to(link_id id, const address& from, bool exempt,
-                                                time_point now) {
+admission_table::entry admission_table::move_to(link_id id, const boost::asio::ip::address& from,
+                                                bool exempt, time_point now) {
     const auto found = links_.find(id);
     // It may have lost its place before.
     if (found == links_.end()) return {id, {}};
@@ -139,7 +142,7 @@ std::optional<admission_table::link_id> admission_table::choose(Among among) con
     if (left.empty()) return {};
     constexpr std::array<std::array<unsigned, 2>, 3> widths{{{24, 48}, {32, 56}, {32, 64}}};
     for (const auto& [v4, v6] : widths) {
-        std::map<address, std::size_t> counts;
+        std::map<boost::asio::ip::address, std::size_t> counts;
         for (const auto& each : left)
             ++counts[block_of(each->second.from, v4, v6)];
         std::size_t most = 0;
@@ -159,18 +162,18 @@ std::optional<admission_table::link_id> admission_table::choose(Among among) con
 
 // ---- What is remembered of hosts
 
-bool admission_table::is_known(const address& host, time_point now) const {
+bool admission_table::is_known(const boost::asio::ip::address& host, time_point now) const {
     const auto found = known_.find(host);
     return found != known_.end() && now - found->second < known_for;
 }
 
-void admission_table::on_success(const address& from, time_point now) {
+void admission_table::on_success(const boost::asio::ip::address& from, time_point now) {
     bound(known_, [](time_point when) { return when; });
     known_[host_of(from)] = now;
     failed_.erase(host_of(from));
 }
 
-void admission_table::on_failure(const address& from, time_point now) {
+void admission_table::on_failure(const boost::asio::ip::address& from, time_point now) {
     bound(failed_, [](const failures& each) { return each.last; });
     auto& counted = failed_[host_of(from)];
     if (now - counted.last > failures_forgotten_after) counted.count = 0;
@@ -178,7 +181,8 @@ void admission_table::on_failure(const address& from, time_point now) {
     ++counted.count;
 }
 
-std::chrono::milliseconds admission_table::pause(const address& from, time_point now) const {
+std::chrono::milliseconds admission_table::pause(const boost::asio::ip::address& from,
+                                                 time_point now) const {
     const auto host = host_of(from);
     const auto found = failed_.find(host);
     if (found == failed_.end() || is_known(host, now)) return 0ms;
