@@ -10,7 +10,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto forget_after = 5min;
-constexpr std::size_t remembered_max = 10'000;
+constexpr std::size_t failures_max = 10'000;
 
 admission_table::limits table_limits(const limit_settings& limits) {
     return {limits.unauthenticated, limits.unauthenticated_per_address};
@@ -92,9 +92,9 @@ void admission::on_silent_end(const boost::asio::ip::address& address) {
 std::chrono::milliseconds admission::on_failure(const boost::asio::ip::address& address) {
     const std::lock_guard lock(mutex_);
     const auto now = std::chrono::steady_clock::now();
-    if (failed_.size() >= remembered_max)
+    if (failed_.size() >= failures_max)
         std::erase_if(failed_, [&](const auto& each) { return now - each.second.last > 1min; });
-    if (failed_.size() >= remembered_max) failed_.clear();
+    if (failed_.size() >= failures_max) failed_.clear();
     auto& known = failed_[host_of(address)];
     if (now - known.last > forget_after) known.count = 0;
     known.last = now;

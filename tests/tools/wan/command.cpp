@@ -24,7 +24,7 @@ std::vector<std::string_view> split(std::string_view line) {
     }
 }
 
-[[noreturn]] void refuse(std::string_view text, const std::string& expected) {
+[[noreturn]] void refuse_value(std::string_view text, const std::string& expected) {
     throw std::invalid_argument("'" + std::string(text) + "' is not " + expected);
 }
 
@@ -34,7 +34,7 @@ double parse_number(std::string_view text, double high, const std::string& expec
     const auto [rest, error] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
     // Written so that a NaN is refused.
     if (error != std::errc{} || rest != end || !(number >= 0 && number <= high))
-        refuse(text, expected);
+        refuse_value(text, expected);
     return number;
 }
 
@@ -48,7 +48,7 @@ double parse_share(std::string_view text) {
 burst_loss parse_burst(std::string_view share_text, std::string_view length_text) {
     const double share = parse_share(share_text);
     const double length = parse_number(length_text, 1e6, "a mean number of packets from 1");
-    if (length < 1) refuse(length_text, "a mean number of packets from 1");
+    if (length < 1) refuse_value(length_text, "a mean number of packets from 1");
     burst_loss burst;
     burst.leave = 1 / length;
     burst.enter = share < 1 ? std::min(1.0, share * burst.leave / (1 - share)) : 1.0;
@@ -58,7 +58,7 @@ burst_loss parse_burst(std::string_view share_text, std::string_view length_text
 
 std::size_t parse_mtu(std::string_view text) {
     const double bytes = parse_number(text, packet_bytes_max, "an MTU from 68 to 2048");
-    if (bytes < 68) refuse(text, "an MTU from 68 to 2048");
+    if (bytes < 68) refuse_value(text, "an MTU from 68 to 2048");
     return static_cast<std::size_t>(bytes);
 }
 
@@ -129,7 +129,7 @@ void wan_commands::set(std::string_view command, path& way, words arguments, tim
         settings.reorder = off ? 0 : parse_share(arguments[0]);
         settings.reorder_by = off ? duration{} : parse_duration(arguments[1]);
     } else if (command == "mtu") {
-        if (arguments.size() == 2 && arguments[1] != "told") refuse(arguments[1], "told");
+        if (arguments.size() == 2 && arguments[1] != "told") refuse_value(arguments[1], "told");
         settings.mtu = off ? 0 : parse_mtu(arguments[0]);
         settings.mtu_is_told = arguments.size() == 2;
     } else if (command == "blackout") {
