@@ -13,7 +13,7 @@ chunk_ref chunk_pool::take() {
     // Room for every chunk that could come back, so that give_back never allocates.
     free_.reserve(free_max_);
     auto memory = std::unique_ptr<std::uint8_t[]>(new std::uint8_t[chunk_size_]);
-    return chunk_ref(new chunk_ref::chunk{std::move(memory), this, 0});
+    return chunk_ref(new chunk_ref::chunk{std::move(memory), this, 0, 0});
 }
 
 void chunk_pool::trim() {

@@ -32,6 +32,11 @@ class chunk_ref {
     explicit operator bool() const { return chunk_ != nullptr; }
     std::uint8_t* data() const { return chunk_->memory.get(); }
     bool unique() const { return chunk_->references == 1; }
+    /// Counts who keeps the chunk's bytes until they are acknowledged, so that its memory is
+    /// charged once, however many do. Whether this is the first one.
+    bool add_keeper() const { return chunk_->keepers++ == 0; }
+    /// Whether that was the last one.
+    bool remove_keeper() const { return --chunk_->keepers == 0; }
     void reset() {
         release();
         chunk_ = nullptr;
@@ -44,6 +49,7 @@ class chunk_ref {
         std::unique_ptr<std::uint8_t[]> memory;
         chunk_pool* pool;
         std::size_t references;
+        std::size_t keepers = 0;
     };
     explicit chunk_ref(chunk* c) : chunk_(c) { c->references = 1; }
     void release() noexcept;

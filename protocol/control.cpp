@@ -1,94 +1,12 @@
 #include "protocol/control.hpp"
 
+#include "protocol/fields.hpp"
 #include "protocol/frame.hpp"
 
 #include <algorithm>
 
 namespace muxsocks {
 namespace {
-
-class writer {
-  public:
-    explicit writer(control_type type) { u8(static_cast<std::uint8_t>(type)); }
-
-    writer& u8(std::uint8_t v) {
-        out_.push_back(v);
-        return *this;
-    }
-    writer& u32(std::uint32_t v) {
-        out_.resize(out_.size() + 4);
-        store_u32(out_.data() + out_.size() - 4, v);
-        return *this;
-    }
-    writer& u64(std::uint64_t v) {
-        out_.resize(out_.size() + 8);
-        store_u64(out_.data() + out_.size() - 8, v);
-        return *this;
-    }
-    writer& bytes(bytes_view v) {
-        out_.insert(out_.end(), v.begin(), v.end());
-        return *this;
-    }
-    writer& text(std::string_view v) {
-        out_.insert(out_.end(), v.begin(), v.end());
-        return *this;
-    }
-    std::vector<std::uint8_t> done() { return std::move(out_); }
-
-  private:
-    std::vector<std::uint8_t> out_;
-};
-
-/// Reads fields one after another; after a field that is not whole, ok() stays false.
-class reader {
-  public:
-    explicit reader(bytes_view payload) : rest_(payload) { take(1); }
-
-    std::uint8_t u8() {
-        const auto p = take(1);
-        return p ? *p : std::uint8_t{0};
-    }
-    std::uint16_t u16() {
-        const auto p = take(2);
-        return p ? load_u16(p) : std::uint16_t{0};
-    }
-    std::uint32_t u32() {
-        const auto p = take(4);
-        return p ? load_u32(p) : 0;
-    }
-    std::uint64_t u64() {
-        const auto p = take(8);
-        return p ? load_u64(p) : 0;
-    }
-    template <std::size_t Size>
-    std::array<std::uint8_t, Size> bytes() {
-        std::array<std::uint8_t, Size> value{};
-        if (const auto p = take(Size)) std::copy_n(p, Size, value.begin());
-        return value;
-    }
-    std::string text(std::size_t size) {
-        const auto p = take(size);
-        return p ? std::string(p, p + size) : std::string();
-    }
-    void skip(std::size_t size) { take(size); }
-    std::size_t left() const { return rest_.size(); }
-    bool ok() const { return ok_; }
-    bool done() const { return ok_ && rest_.empty(); }
-
-  private:
-    const std::uint8_t* take(std::size_t size) {
-        if (!ok_ || rest_.size() < size) {
-            ok_ = false;
-            return nullptr;
-        }
-        const auto p = rest_.data();
-        rest_ = rest_.subspan(size);
-        return p;
-    }
-
-    bytes_view rest_;
-    bool ok_ = true;
-};
 
 std::string_view cut(const std::string& text, std::size_t size_max) {
     return std::string_view(text).substr(0, size_max);
@@ -97,7 +15,7 @@ std::string_view cut(const std::string& text, std::size_t size_max) {
 } // namespace
 
 std::vector<std::uint8_t> encode(const hello_frame& f) {
-    return writer(control_type::hello)
+    return field_writer(control_type::hello)
         .u8(f.version)
         .u32(f.features)
         .u32(f.initial_window)
@@ -108,7 +26,7 @@ std::vector<std::uint8_t> encode(const hello_frame& f) {
 
 std::vector<std::uint8_t> encode(const auth_frame& f) {
     const auto user = cut(f.user, 255);
-    return writer(control_type::auth)
+    return field_writer(control_type::auth)
         .u8(f.method)
         .u8(static_cast<std::uint8_t>(user.size()))
         .text(user)
@@ -117,11 +35,15 @@ std::vector<std::uint8_t> encode(const auth_frame& f) {
 }
 
 std::vector<std::uint8_t> encode(const auth_ok_frame& f) {
-    return writer(control_type::auth_ok).bytes(f.id).u32(f.resume_timeout_ms).bytes(f.mac).done();
+    return field_writer(control_type::auth_ok)
+        .bytes(f.id)
+        .u32(f.resume_timeout_ms)
+        .bytes(f.mac)
+        .done();
 }
 
 std::vector<std::uint8_t> encode(const resume_frame& f) {
-    return writer(control_type::resume)
+    return field_writer(control_type::resume)
         .u8(f.version)
         .bytes(f.id)
         .u32(f.epoch)
@@ -132,7 +54,7 @@ std::vector<std::uint8_t> encode(const resume_frame& f) {
 }
 
 std::vector<std::uint8_t> encode(const resume_ok_frame& f) {
-    return writer(control_type::resume_ok)
+    return field_writer(control_type::resume_ok)
         .u32(f.epoch)
         .u64(f.recv_frames)
         .u64(f.first_frame)
@@ -141,14 +63,14 @@ std::vector<std::uint8_t> encode(const resume_ok_frame& f) {
 }
 
 std::vector<std::uint8_t> encode(const resume_fail_frame& f) {
-    return writer(control_type::resume_fail)
+    return field_writer(control_type::resume_fail)
         .u8(static_cast<std::uint8_t>(f.code))
         .u32(f.retry_ms)
         .done();
 }
 
 std::vector<std::uint8_t> encode(const goaway_frame& f) {
-    return writer(control_type::goaway)
+    return field_writer(control_type::goaway)
         .u32(f.last_stream)
         .u8(f.code)
         .u32(f.drain_ms)
@@ -157,11 +79,14 @@ std::vector<std::uint8_t> encode(const goaway_frame& f) {
 }
 
 std::vector<std::uint8_t> encode(const close_frame& f) {
-    return writer(control_type::close).u8(f.code).text(cut(f.text, close_frame::text_max)).done();
+    return field_writer(control_type::close)
+        .u8(f.code)
+        .text(cut(f.text, close_frame::text_max))
+        .done();
 }
 
 std::vector<std::uint8_t> encode_auth_fail(std::uint8_t code) {
-    return writer(control_type::auth_fail).u8(code).done();
+    return field_writer(control_type::auth_fail).u8(code).done();
 }
 
 std::vector<std::uint8_t> control_frame(bytes_view payload) {
@@ -173,7 +98,7 @@ std::vector<std::uint8_t> control_frame(bytes_view payload) {
 
 std::optional<hello_frame> decode_hello(bytes_view payload) {
     if (payload.size() > hello_frame::size_max) return {};
-    reader in(payload);
+    field_reader in(payload);
     hello_frame f;
     f.version = in.u8();
     f.features = in.u32();
@@ -190,7 +115,7 @@ std::optional<hello_frame> decode_hello(bytes_view payload) {
 }
 
 std::optional<auth_frame> decode_auth(bytes_view payload) {
-    reader in(payload);
+    field_reader in(payload);
     auth_frame f;
     f.method = in.u8();
     f.user = in.text(in.u8());
@@ -200,7 +125,7 @@ std::optional<auth_frame> decode_auth(bytes_view payload) {
 }
 
 std::optional<auth_ok_frame> decode_auth_ok(bytes_view payload) {
-    reader in(payload);
+    field_reader in(payload);
     auth_ok_frame f;
     f.id = in.bytes<16>();
     f.resume_timeout_ms = in.u32();
@@ -210,14 +135,14 @@ std::optional<auth_ok_frame> decode_auth_ok(bytes_view payload) {
 }
 
 std::optional<std::uint8_t> decode_auth_fail(bytes_view payload) {
-    reader in(payload);
+    field_reader in(payload);
     const auto code = in.u8();
     if (!in.done() || code != 1) return {};
     return code;
 }
 
 std::optional<resume_frame> decode_resume(bytes_view payload) {
-    reader in(payload);
+    field_reader in(payload);
     resume_frame f;
     f.version = in.u8();
     f.id = in.bytes<16>();
@@ -230,7 +155,7 @@ std::optional<resume_frame> decode_resume(bytes_view payload) {
 }
 
 std::optional<resume_ok_frame> decode_resume_ok(bytes_view payload) {
-    reader in(payload);
+    field_reader in(payload);
     resume_ok_frame f;
     f.epoch = in.u32();
     f.recv_frames = in.u64();
@@ -241,7 +166,7 @@ std::optional<resume_ok_frame> decode_resume_ok(bytes_view payload) {
 }
 
 std::optional<resume_fail_frame> decode_resume_fail(bytes_view payload) {
-    reader in(payload);
+    field_reader in(payload);
     const auto code = in.u8();
     resume_fail_frame f{static_cast<resume_failure>(code), in.u32()};
     if (!in.done() || code < 1 || code > 4) return {};
@@ -249,7 +174,7 @@ std::optional<resume_fail_frame> decode_resume_fail(bytes_view payload) {
 }
 
 std::optional<goaway_frame> decode_goaway(bytes_view payload) {
-    reader in(payload);
+    field_reader in(payload);
     goaway_frame f;
     f.last_stream = in.u32();
     f.code = in.u8();
@@ -261,7 +186,7 @@ std::optional<goaway_frame> decode_goaway(bytes_view payload) {
 }
 
 std::optional<close_frame> decode_close(bytes_view payload) {
-    reader in(payload);
+    field_reader in(payload);
     close_frame f;
     f.code = in.u8();
     if (in.left() > close_frame::text_max) return {};
@@ -271,7 +196,7 @@ std::optional<close_frame> decode_close(bytes_view payload) {
 }
 
 std::optional<std::uint64_t> decode_u64(bytes_view payload) {
-    reader in(payload);
+    field_reader in(payload);
     const auto value = in.u64();
     if (!in.done()) return {};
     return value;

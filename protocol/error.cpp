@@ -30,6 +30,14 @@ struct category final : std::error_category {
             return "the peer granted credit above 2^62";
         case errc::ack_beyond_sent:
             return "the peer acknowledged frames that were never sent";
+        case errc::bad_offset:
+            return "the peer sent bytes at an offset above 2^62";
+        case errc::bad_syn:
+            return "the peer set SYN on another frame than the first one of a stream of its own";
+        case errc::too_many_ids:
+            return "the peer used more stream ids at once than max_streams allows";
+        case errc::bad_drop:
+            return "the peer gave up a link that there never was, or the one that said so";
         case errc::replay_gap:
             return "the peer left out frames when it resumed the session";
         case errc::version_mismatch:
@@ -55,6 +63,8 @@ struct category final : std::error_category {
             return "the peer sent too many tiny grants of credit";
         case errc::flood_of_pings:
             return "the peer sent too many PING frames";
+        case errc::flood_of_extensions:
+            return "the peer sent too many control frames of unknown types";
         case errc::flood_of_refusals:
             return "the peer opened too many streams above its limit";
         case errc::frame_timeout:
@@ -65,6 +75,12 @@ struct category final : std::error_category {
             return "the peer was silent for longer than the keepalive allows";
         case errc::link_lost:
             return "the link was lost";
+        case errc::link_given_up:
+            return "the peer has given the link up";
+        case errc::link_replaced:
+            return "another link took the place of this one";
+        case errc::bad_join_answer:
+            return "the server did not prove that it knows the session";
         case errc::closed_by_peer:
             return "the peer closed the session";
         case errc::closed_locally:

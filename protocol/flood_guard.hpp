@@ -50,6 +50,8 @@ struct flood_limits {
     double credits_burst = 10'000;
     double pings_per_second = 20;
     double pings_burst = 200;
+    double extensions_per_second = 100; ///< Control frames of unknown types from 0x80 on.
+    double extensions_burst = 1'000;
 };
 
 class flood_guard {
@@ -60,7 +62,8 @@ class flood_guard {
           resets(limits.resets_per_second, limits.resets_burst),
           empty(limits.empty_per_second, limits.empty_burst),
           credits(limits.credits_per_second, limits.credits_burst),
-          pings(limits.pings_per_second, limits.pings_burst) {}
+          pings(limits.pings_per_second, limits.pings_burst),
+          extensions(limits.extensions_per_second, limits.extensions_burst) {}
 
     token_bucket opens;
     token_bucket incomplete;
@@ -68,6 +71,7 @@ class flood_guard {
     token_bucket empty;
     token_bucket credits;
     token_bucket pings;
+    token_bucket extensions;
 };
 
 } // namespace muxsocks

@@ -1,0 +1,87 @@
+#pragma once
+
+/// \file
+/// One link of a session as the session sees it: what it has carried both ways, who waits for it,
+/// and whether it lives.
+
+#include "protocol/keepalive.hpp"
+#include "protocol/session/kept_frames.hpp"
+#include "protocol/session/receipts.hpp"
+#include "protocol/session/scheduler.hpp"
+
+namespace muxsocks::core {
+
+/// How fast a link carries what streams send, for the quantum and for PINGs while bulk flows.
+class rate_meter {
+  public:
+    static constexpr std::uint64_t sample_bytes = 2 * 1024 * 1024;
+    static constexpr std::uint64_t bulk_bytes = 1024 * 1024;
+
+    void on_moved(std::uint64_t bytes) { moved_ += bytes; }
+    /// Bytes a second, once in each sample_bytes.
+    std::optional<std::uint64_t> sample(instant now) {
+        const auto bytes = moved_ - sampled_;
+        if (bytes < sample_bytes) return {};
+        const auto seconds = std::chrono::duration<double>(now - since_).count();
+        sampled_ = moved_;
+        since_ = now;
+        rate_ = static_cast<std::uint64_t>(static_cast<double>(bytes) / (seconds + 1e-6));
+        return rate_;
+    }
+    std::uint64_t rate() const { return rate_; }
+    bool bulk_since_ping() const { return moved_ - pinged_ >= bulk_bytes; }
+    void on_ping() { pinged_ = moved_; }
+
+  private:
+    std::uint64_t moved_ = 0;
+    std::uint64_t sampled_ = 0;
+    std::uint64_t pinged_ = 0;
+    std::uint64_t rate_ = 0;
+    instant since_{};
+};
+
+struct link_state {
+    enum class phase : std::uint8_t {
+        joining, ///< Client: JOIN is due or out, no answer yet.
+        up,
+    };
+    /// What may follow JOIN before its answer has come.
+    static constexpr std::size_t joining_bytes_max = 64 * 1024;
+    static constexpr std::size_t joining_room_min = 2048; ///< Less is not worth a turn.
+
+    link_state(link_number name, phase begin, kept_memory& memory, const kept_limits& limits,
+               bool keep, keepalive_timing timing)
+        : number(name), at(begin), kept(memory, limits, keep), alive(timing) {}
+
+    const link_number number;
+    phase at;
+    std::vector<std::uint8_t> exporter; ///< Until the link is up.
+
+    kept_frames kept;
+    receipts brought;
+    std::vector<std::uint8_t> outbox; ///< Session-level frames, laid before all else.
+    std::vector<std::uint8_t> copies; ///< Small frames that another link carries, too.
+    std::size_t laid_bytes = 0;       ///< While it is joining.
+
+    scheduler ready; ///< Streams that can send now, by this link.
+    rate_meter rate;
+    bool blocked = false;      ///< Whether the last turn had no room for kept frames.
+    instant blocked_retry{};   ///< When to look for room again without an ACK.
+    bool stretch_next = false; ///< Whether the next turn is what another link had.
+
+    keepalive alive;
+    std::optional<std::uint64_t> pong_token;
+    std::optional<instant> partial_since; ///< Since when a frame is not complete.
+    /// Since when something but ACK and PONG went out that nothing has come back for.
+    std::optional<instant> unanswered_since;
+    std::optional<instant> asked_at; ///< When it was doubted, and PINGs went out.
+    bool avoided = false; ///< Whether others have answered meanwhile: nothing new goes this way.
+
+    bool up() const { return at == phase::up; }
+    void blocks_until(instant retry) {
+        blocked = true;
+        blocked_retry = retry;
+    }
+};
+
+} // namespace muxsocks::core

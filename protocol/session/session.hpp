@@ -1,0 +1,366 @@
+#pragma once
+
+/// \file
+/// A session: many streams over any number of links, which it may outlive. Free of I/O: bytes and
+/// the time come in as arguments, bytes and events go out. Single-threaded.
+///
+/// One turn of its driver is always: what happened (on_...), then next_event() until there is none,
+/// end_batch(), next_event() again, then turns of output for each link while wants_turn(), then
+/// deadline(). session_settings::wake says when, so that no caller of open(), write() or consume()
+/// has to.
+///
+///     stream_ids, stream_set    streams and their ids       link_set      links and who takes what
+///     received_batch            what came in one batch      link_state    what one link has
+///     carried stream_memory             what is held unread         resend_queue  what lost links
+///     had handshake, session_proofs how it began                turn          what goes out now
+///     version_one               the base protocol           attached_clock  time with a link
+
+#include "protocol/session/attached_clock.hpp"
+#include "protocol/session/handshake.hpp"
+#include "protocol/session/link_set.hpp"
+#include "protocol/session/received_batch.hpp"
+#include "protocol/session/resend_queue.hpp"
+#include "protocol/session/stream_ids.hpp"
+#include "protocol/session/stream_memory.hpp"
+#include "protocol/session/stream_set.hpp"
+#include "protocol/session/turn.hpp"
+#include "protocol/session/version_one.hpp"
+#include "protocol/session/waiting.hpp"
+
+namespace muxsocks::core {
+
+/// Where the bytes of one read of a stream's socket go: straight behind the room for the headers.
+struct read_slot {
+    static constexpr std::size_t places_max = 8;
+    stream* subject = nullptr;
+    std::array<bytes_span, places_max> places;
+    std::size_t count = 0; ///< Places used; fill them in order.
+    std::size_t size = 0;  ///< Bytes of all places together.
+};
+
+enum class read_outcome : std::uint8_t {
+    more,    ///< The socket may have more now.
+    drained, ///< Nothing more for now: the owner waits and calls on_readable() again.
+    end,     ///< End of file, after the bytes of this read.
+};
+
+struct session_statistics {
+    std::uint64_t streams_opened = 0;
+    std::uint64_t bytes_sent = 0;     ///< Of streams, each once.
+    std::uint64_t bytes_received = 0; ///< Of streams, each once.
+    std::uint64_t half_closes = 0;    ///< FIN received while our direction was open.
+    std::uint64_t resets_sent = 0;
+    std::uint64_t resets_received = 0;
+    std::uint64_t windows_dry = 0; ///< Times a stream stopped for want of credit.
+    std::uint64_t windows_grown = 0;
+    std::uint64_t shed = 0;
+    std::uint64_t refused = 0;
+    std::uint64_t kept_full = 0;  ///< Times a link stopped because it keeps all that it may.
+    std::uint64_t sent_again = 0; ///< Frames that a lost or doubted link had.
+    std::uint64_t sent_twice = 0; ///< Small frames that went by two links at once.
+    std::uint64_t repeated = 0;   ///< Received bytes that were known.
+    std::uint64_t pieces = 0;     ///< Frames that came beyond a gap.
+    std::uint64_t ids_missing = 0;
+    std::uint64_t links = 0; ///< That were up.
+    std::uint64_t links_lost = 0;
+    std::uint64_t links_doubted = 0;
+    std::uint64_t links_dropped_by_peer = 0;
+    std::uint64_t detached = 0; ///< Times without a link.
+};
+
+class session {
+  public:
+    session(session_settings settings, instant now);
+    ~session();
+    session(const session&) = delete;
+    session& operator=(const session&) = delete;
+
+    // ---- Links. `exporter`: TLS keying material, empty without channel binding. A link that has
+    // ended, or was never told to the session, is named in vain.
+
+    /// The first link is up; its number is 0. A client's HELLO becomes due.
+    void on_link(bytes_view exporter, instant now);
+    /// Client: a further link is up. JOIN becomes due on it; returns its number. link_up,
+    /// join_failed or link_down follows.
+    link_number join(bytes_view exporter, instant now);
+    /// Server: verifies a JOIN. With an empty result the link belongs to the session, which has
+    /// looked at nothing behind JOIN yet.
+    std::optional<join_fail_frame> on_join(const join_frame& frame, bytes_view exporter,
+                                           instant now);
+    /// Plaintext from the link, beginning at a frame. Takes whole frames and returns their bytes;
+    /// the rest must come again, with more behind it. The views that readable streams show point
+    /// into `bytes` until end_batch().
+    std::size_t on_bytes(link_number link, bytes_view bytes, instant now);
+    /// The link is gone without CLOSE, or given up here. Without another one the session detaches
+    /// if it can be resumed, or closes. Not while a turn is laid.
+    void on_link_lost(link_number link, std::error_code why, instant now);
+    /// Which link takes what, from now on.
+    void set_roles(const link_roles& roles);
+    std::vector<link_facts> facts() const;
+    /// What the server said to the JOIN that failed last.
+    const join_fail_frame& join_answer() const { return join_answer_; }
+
+    // ---- Events.
+
+    /// The oldest event, if there is one.
+    std::optional<event> next_event() { return batch_.next_event(); }
+    /// Ends a batch of received bytes: what streams did not consume is copied and kept, against the
+    /// memory bounds.
+    void end_batch();
+    /// The oldest notice; one for each event.
+    notice_frame take_notice();
+
+    // ---- Streams.
+
+    /// Client: a new stream whose first bytes are `request`. It leaves when a turn, the peer's
+    /// limit and a link allow.
+    stream& open(bytes_view request, void* context);
+    /// Whether new streams make sense here: not closed, draining, or told to go away.
+    bool accepts_opens() const;
+    /// The owner takes an opened stream up: its request was complete.
+    void accept(stream& s) { s.request_done = true; }
+    /// Sends own bytes, before anything that is read from the socket.
+    void write(stream& s, bytes_view bytes);
+    /// A refusal: the bytes and FIN in one frame, then input is discarded until the peer ends the
+    /// stream. Releases it.
+    void refuse(stream& s, bytes_view reply);
+    /// Server: tells why, in front of the refusing reply, or without a stream about the session. In
+    /// vain where the peer does not know of notices.
+    void notify(stream* about, const notice_frame& told);
+    /// The stream's socket has bytes or an end to read; its turn will come by next_read().
+    void on_readable(stream& s);
+    /// The socket will give no more bytes: FIN follows.
+    void finish(stream& s);
+    /// RST, after own bytes for which there is credit; nothing else is sent or received any more.
+    void reset(stream& s, reset_code code);
+    /// The owner lets go; an unfinished stream is reset. The pointer is invalid from here on.
+    void release(stream& s);
+    /// Unread bytes, oldest first; returns the views filled. Valid until consume() or end_batch().
+    std::size_t peek(const stream& s, std::span<bytes_view> views) const {
+        return batch_.peek(s, views);
+    }
+    /// The local socket has taken the oldest `bytes`. `now` may be later than all that the session
+    /// has heard, and counts only if it is.
+    void consume(stream& s, std::size_t bytes, instant now);
+    /// The unread bytes of the stream that holds most of those that have not moved for 5 seconds;
+    /// 0 without one.
+    std::size_t most_stalled(instant now) const;
+    /// Resets that stream: its memory is needed.
+    void shed_most_stalled(instant now);
+    /// Calls `function(stream&)` for every stream that has an owner. It may reset and release them.
+    template <typename Function>
+    void for_each_stream(Function function) {
+        streams_.for_each([&](stream& s) {
+            if (!s.released) function(s);
+        });
+    }
+
+    // ---- Output of one link, turn by turn: begin_turn, next_read and on_read until there is no
+    // slot, end_turn.
+
+    bool wants_turn(link_number link) const;
+    /// Whether larger batches than usual delay no one (scheduler::alone_and_fast).
+    bool may_batch_more(link_number link) const;
+    /// The link wants a turn. Of `size` bytes at most, but one session-level frame more where that
+    /// alone is longer.
+    void begin_turn(link_number link, instant now,
+                    std::size_t size = chunk_pool::default_chunk_size);
+    std::optional<read_slot> next_read();
+    void on_read(const read_slot& slot, std::size_t bytes, read_outcome outcome);
+    /// The bytes of the turn, contiguous; maybe none. Good while `keep` is held.
+    bytes_view end_turn(chunk_ref& keep);
+
+    // ---- Time and ends.
+
+    std::optional<instant> deadline() const;
+    void on_deadline(instant now);
+    /// Sends a PING on every link now: do they still live?
+    void probe();
+    /// GOAWAY: the peer opens no more streams here; those that exist go on.
+    void go_away(close_code code, duration drain, std::string_view text);
+    /// CLOSE, by every link: over for good. All streams are reset.
+    void close(close_code code, std::error_code why, std::string_view text,
+               std::uint16_t detail = 0);
+    /// Whether the session may end in good order: no stream is open, missing or on its way, and the
+    /// peer has all that was sent.
+    bool may_end() const;
+
+    // ---- Getters.
+
+    bool established() const { return state_ != state::closed && handshake_.done(); }
+    bool attached() const { return links_.up_count() > 0; }
+    bool closed() const { return state_ == state::closed; }
+    bool resumable() const { return established() && agreed().resumable; }
+    bool reading_paused() const { return v1_.paused(); }
+    /// Whether the link waits because it keeps all that it may.
+    bool waits_for_acks(link_number link) const;
+    unsigned version() const { return version_; }
+    const agreement& agreed() const { return handshake_.agreed(); }
+    const session_id& id() const { return proofs_.id(); }
+    const session_proofs& proofs() const { return proofs_; }
+    std::size_t link_count() const { return links_.size(); }
+    bool has_link(link_number link) const { return links_.find(link) != nullptr; }
+    std::size_t stream_count() const { return streams_.table.size(); }
+    std::size_t opening_count() const { return waiting_.opening_count; }
+    duration rtt() const { return links_.rtt(); }
+    /// When a byte last came on any link that stands.
+    instant last_heard() const;
+    std::size_t memory_held() const { return account_.charged(); }
+    std::size_t kept_held() const { return kept_memory_.held(); }
+    const session_statistics& statistics() const { return statistics_; }
+    std::error_code error() const { return error_; }
+    const std::string& peer_text() const { return peer_text_; }
+    std::uint16_t peer_detail() const { return peer_detail_; }
+    void set_keepalive(const keepalive_timing& timing);
+
+  private:
+    enum class state : std::uint8_t { open, closed };
+
+    // session.cpp
+    void wake() const {
+        if (settings_.wake) settings_.wake();
+    }
+    bool broken(broken_rule rule) const { return settings_.broken == rule; }
+    bool client() const { return settings_.side == role::client; }
+    void emit(event::kind type, stream* s = nullptr, std::error_code error = {},
+              link_number link = 0) {
+        batch_.emit({type, s, error, link});
+    }
+    void fail(errc why);
+    void finish_session(std::error_code why);
+    void reap();
+
+    // session_streams.cpp
+    void close_stream(stream& s);
+    void close_if_done(stream& s);
+    void end_stream(stream& s, std::error_code why);
+    void drop_if_released(stream& s);
+    void end_all_streams(std::error_code why);
+    void recharge(stream& s);
+    void drop_unread(stream& s);
+    stream* most_held(instant moved_before = instant::max()) const;
+    void shed(stream& s);
+    void fault(stream& s, reset_code code, errc why);
+    void end_v1_pause(stream& s);
+
+    // session_links.cpp
+    link_state& add_link(link_number number, link_state::phase at, instant now);
+    std::size_t on_join_answer(link_state& l, bytes_view bytes);
+    void on_join_ok(link_state& l, bytes_view payload);
+    void lose(link_state& l, std::error_code why, bool told);
+    void on_links_changed();
+    void on_acked(bytes_view frame);
+    void on_all_acked(stream& s);
+    void on_ack(link_state& l, std::uint64_t frames);
+    void on_drop(link_state& by, bytes_view payload);
+    void on_heard(link_state& l);
+    void doubt_links();
+    void avoid(link_state& l);
+    void make_room_for_joined();
+    void say_again(link_number lost);
+    duration patience(const link_state& l) const;
+
+    // session_receive.cpp
+    bool begins_v1(const frame_header& first) const;
+    void handle(link_state& l, const frame_header& header, bytes_view payload);
+    void on_stream_frame(const frame_header& header, bytes_view payload);
+    void on_v1_frame(const frame_header& header, bytes_view payload);
+    stream* find_or_open(std::uint32_t id, bool opens);
+    stream* admit(std::uint32_t id);
+    void on_data(std::uint32_t id, std::uint8_t flags, bytes_view payload);
+    void take_data(stream& s, std::uint64_t offset, bytes_view bytes, bool fin);
+    void place(stream& s, std::uint64_t offset, bytes_view bytes);
+    void on_fin(stream& s);
+    void on_rst(std::uint32_t id, bytes_view payload);
+    void begin_v1();
+    void refuse_id(std::uint32_t id);
+    bool v1_backlog_full() const;
+
+    // session_control.cpp
+    void on_ping(link_state& l, bytes_view payload);
+    void on_control(link_state& l, std::uint32_t id, bytes_view payload);
+    void on_handshake(link_state& l, control_type type, bytes_view payload);
+    void on_extension(std::uint32_t id, bytes_view payload);
+    void on_credit(std::uint32_t id, bytes_view payload);
+    void on_goaway(bytes_view payload);
+    void on_peer_close(bytes_view payload);
+
+    // session_send.cpp
+    bool may_open() const;
+    bool flows(const link_state& l) const;
+    /// Streams that the peer may still take for open: not those that it will hear RST of.
+    std::size_t open_count() const { return streams_.table.size() - waiting_.resetting; }
+    bool rst_pending() const { return waiting_.rst_pending(now_); }
+    bool kept_pending(const link_state& l) const;
+    /// Whether the next stretch of what another link had may go by this one.
+    bool may_carry(const link_state& l) const;
+    /// What another link had goes before new bulk.
+    bool fresh_only(const link_state& l) const { return &l == links_.bulk() && again_.has_bulk(); }
+    void wait_for_room(link_state& l);
+    void unblock();
+    link_state* home(const stream& s) const;
+    bool sendable(const stream& s) const;
+    void schedule(stream& s);
+    void unschedule(stream& s);
+    void list_credit(stream& s);
+    void list_reset(stream& s);
+    void on_sent(stream& s, std::size_t bytes);
+    void on_fin_sent(stream& s);
+    static void queue_control(link_state& l, std::uint32_t id, bytes_view payload);
+    std::size_t header_size() const { return version_ >= 2 ? data_header_size : frame_header_size; }
+    std::size_t payload_max() const {
+        return settings_.frame_payload + frame_header_size - header_size();
+    }
+    bool serve(stream& s, read_slot& slot);
+    read_slot make_slot(stream& s);
+
+    // session_turn.cpp
+    void lay_outbox(link_state& l);
+    void lay_control(link_state& l);
+    void lay_credits(link_state& l);
+    void lay_kept_control(link_state& l);
+    void lay_again(link_state& l);
+    void lay_resets();
+    void lay_opening();
+    void lay_own(stream& s, std::uint8_t more_flags = 0);
+    void lay_overlap(stream& s, const std::uint8_t* frame);
+    void lay_rst(std::uint32_t id, reset_code code, stream* s);
+    void lay_fin(stream& s);
+    void count_frame(stream* s, const std::uint8_t* frame, std::size_t size);
+
+    session_settings settings_;
+    memory_account account_;
+    kept_memory kept_memory_;
+    resend_queue again_;
+    session_proofs proofs_;
+    handshake handshake_;
+    flood_guard flood_;
+    session_statistics statistics_;
+    link_set links_;
+    attached_clock attached_;
+    stream_set streams_;
+    stream_ids ids_;
+    stream_memory memory_;
+    received_batch batch_;
+    turn turn_;
+    version_one v1_;
+
+    state state_ = state::open;
+    bool first_seen_; ///< Whether the header of the session's first frame has come.
+    bool goaway_due_ = false;
+    bool goaway_received_ = false;
+    bool joined_ = false; ///< Whether a link has joined since the last batch ended.
+    std::uint8_t version_ = 2;
+    std::uint16_t peer_detail_ = 0;
+    instant now_;
+    std::error_code error_;
+    std::string peer_text_;
+    join_fail_frame join_answer_;
+    std::optional<goaway_frame> goaway_; ///< As sent.
+    std::deque<notice_frame> notices_;
+
+    waiting waiting_;
+    instant credits_given_{}; ///< When a lost link last gave repetitions of CREDIT back.
+};
+
+} // namespace muxsocks::core

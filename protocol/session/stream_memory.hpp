@@ -1,0 +1,52 @@
+#pragma once
+
+/// \file
+/// What streams hold unread and what they are promised beyond the initial window, against the
+/// session's account; and how windows grow and shrink.
+
+#include "protocol/memory_account.hpp"
+#include "protocol/session/stream.hpp"
+
+#include <vector>
+
+namespace muxsocks::core {
+
+class stream_memory {
+  public:
+    /// Without a byte taken; over a bound of memory such streams go first.
+    static constexpr duration stalled_after = std::chrono::seconds(5);
+
+    stream_memory(memory_account& account, std::uint64_t initial_window, std::uint64_t window_max)
+        : account_(account), initial_window_(initial_window), window_max_(window_max) {}
+
+    /// Charges what the stream holds now. False if that does not fit: something must be shed.
+    bool recharge(stream& s);
+    /// Gives back what the stream is charged, with what it holds unread.
+    void drop(stream& s);
+    /// What the stream holds.
+    static std::size_t held(const stream& s) { return s.unread.size() + s.beyond.size(); }
+
+    /// Bytes were consumed: doubles the window if they were taken quickly and it can be charged.
+    /// Whether it grew.
+    bool grow(stream& s, instant now, duration rtt);
+    std::optional<instant> deadline() const {
+        return grown_.empty() ? std::nullopt : std::optional(sweep_at_);
+    }
+    void on_deadline(instant now);
+    /// Before streams are deleted.
+    template <typename Predicate>
+    void forget(Predicate gone) {
+        std::erase_if(grown_, gone);
+    }
+
+  private:
+    std::size_t wanted(const stream& s) const;
+
+    memory_account& account_;
+    std::uint64_t initial_window_;
+    std::uint64_t window_max_;
+    std::vector<stream*> grown_; ///< Streams whose window is above the initial one.
+    instant sweep_at_{};
+};
+
+} // namespace muxsocks::core
