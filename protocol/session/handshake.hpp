@@ -40,11 +40,8 @@ class handshake {
     /// A control frame on stream 0. AUTH that proves nothing, and AUTH_FAIL, are faults
     /// (authentication_failed) after which no CLOSE is sent.
     outcome on_control(control_type type, bytes_view payload, instant now);
-    /// A control frame of an unknown type. Whether there were too many.
-    bool on_extension(std::size_t size) {
-        extension_bytes_ += size;
-        return ++extensions_ > 16 || extension_bytes_ > 4096;
-    }
+    /// A whole control frame of an unknown type, in front of HELLO. Whether there were too many.
+    bool on_extension(std::size_t size) { return !leading_.take(size); }
     /// The peer speaks version 1: there is nothing to agree on.
     void skip();
 
@@ -71,8 +68,7 @@ class handshake {
     step at_ = step::start;
     instant sent_{}; ///< When our HELLO went out.
     instant deadline_{};
-    std::size_t extensions_ = 0;
-    std::size_t extension_bytes_ = 0;
+    leading_extensions leading_;
 };
 
 } // namespace muxsocks::core

@@ -62,6 +62,7 @@ struct link_state {
     std::vector<std::uint8_t> outbox; ///< Session-level frames, laid before all else.
     std::vector<std::uint8_t> copies; ///< Small frames that another link carries, too.
     std::size_t laid_bytes = 0;       ///< While it is joining.
+    leading_extensions leading;       ///< The same: in front of the answer.
 
     scheduler ready; ///< Streams that can send now, by this link.
     rate_meter rate;
@@ -70,7 +71,8 @@ struct link_state {
     bool stretch_next = false; ///< Whether the next turn is what another link had.
 
     keepalive alive;
-    std::optional<std::uint64_t> pong_token;
+    std::uint64_t pong_token = 0;
+    unsigned pongs_due = 0; ///< Version 2: one, for the newest PING; version 1: one for each.
     std::optional<instant> partial_since; ///< Since when a frame is not complete.
     /// Since when something but ACK and PONG went out that nothing has come back for.
     std::optional<instant> unanswered_since;

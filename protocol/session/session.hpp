@@ -131,6 +131,9 @@ class session {
     void on_readable(stream& s);
     /// The socket will give no more bytes: FIN follows.
     void finish(stream& s);
+    /// The local socket takes nothing more: what has come, and what comes, is thrown away, and no
+    /// more credit is granted. To be followed by reset(), once what the socket has said is sent.
+    void discard(stream& s);
     /// RST, after own bytes for which there is credit; nothing else is sent or received any more.
     void reset(stream& s, reset_code code);
     /// The owner lets go; an unfinished stream is reset. The pointer is invalid from here on.

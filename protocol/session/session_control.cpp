@@ -13,7 +13,12 @@ constexpr std::uint64_t tiny_credit = 1024;
 
 void session::on_ping(link_state& l, bytes_view payload) {
     if (!flood_.pings.take(now_)) return fail(errc::flood_of_pings);
-    l.pong_token = version_ >= 2 ? load_u64(payload.data()) : 0;
+    if (version_ >= 2) {
+        l.pong_token = load_u64(payload.data());
+        l.pongs_due = 1;
+    } else {
+        ++l.pongs_due; // No token says which PING a PONG is for. The flood's limit bounds them.
+    }
 }
 
 void session::on_control(link_state& l, std::uint32_t id, bytes_view payload) {
@@ -80,7 +85,8 @@ void session::on_handshake(link_state& l, control_type type, bytes_view payload)
 
 void session::on_extension(std::uint32_t id, bytes_view payload) {
     if (handshake_.at() == handshake::step::hello) {
-        if (handshake_.on_extension(payload.size())) fail(errc::flood_of_extensions);
+        if (handshake_.on_extension(frame_header_size + payload.size()))
+            fail(errc::control_out_of_order);
         return;
     }
     const bool notice = static_cast<control_type>(payload[0]) == control_type::notice;

@@ -97,7 +97,11 @@ std::size_t session::on_join_answer(link_state& l, bytes_view bytes) {
         if (bytes.size() < frame_header_size + header.length) break;
         const auto payload = bytes.subspan(frame_header_size, header.length);
         bytes = bytes.subspan(frame_header_size + header.length);
-        if (payload[0] >= control_ignorable_from) continue;
+        if (payload[0] >= control_ignorable_from) {
+            if (l.leading.take(frame_header_size + payload.size())) continue;
+            lose(l, errc::control_out_of_order, false);
+            return whole;
+        }
         const auto type = static_cast<control_type>(payload[0]);
         const auto failure =
             type == control_type::join_fail ? decode_join_fail(payload) : std::nullopt;

@@ -40,6 +40,11 @@ std::size_t session::on_bytes(link_number number, bytes_view bytes, instant now)
             fail(static_cast<errc>(error.value()));
             break;
         }
+        // Nobody is known yet: no more is kept than HELLO can have.
+        if (handshake_.at() == handshake::step::hello && header.length > hello_frame::size_max) {
+            fail(errc::bad_control_frame);
+            break;
+        }
         const auto size = frame_header_size + header.length;
         if (bytes.size() < size) break;
         handle(*l, header, bytes.subspan(frame_header_size, header.length));
@@ -72,9 +77,10 @@ void session::begin_v1() {
 
 void session::handle(link_state& l, const frame_header& header, bytes_view payload) {
     if (header.flags == flag::ctrl) return on_control(l, header.stream_id, payload);
-    // Nothing else comes before HELLO, but for PING behind a client's first frame.
-    const bool behind_first = !client() && (header.flags & (flag::ping | flag::pong)) != 0;
-    if (handshake_.at() == handshake::step::hello && !behind_first)
+    // Nothing else comes before HELLO, but for PING and PONG behind a JOIN that has failed.
+    const bool behind_join =
+        settings_.first_frame_seen && (header.flags & (flag::ping | flag::pong)) != 0;
+    if (handshake_.at() == handshake::step::hello && !behind_join)
         return fail(errc::control_out_of_order);
     if (header.flags == flag::ping) return on_ping(l, payload);
     if (header.flags == flag::pong) {

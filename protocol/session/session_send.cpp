@@ -45,7 +45,7 @@ bool session::wants_turn(link_number number) const {
     const auto& l = *found;
     if (!l.outbox.empty()) return true;
     if (state_ == state::closed) return false;
-    if (l.pong_token || l.brought.ack_due() || l.alive.ping_due()) return true;
+    if (l.pongs_due > 0 || l.brought.ack_due() || l.alive.ping_due()) return true;
     if (!flows(l)) return false;
     if (&l == links_.small() && !waiting_.credits.empty()) return true;
     if (may_carry(l)) return true;

@@ -43,10 +43,6 @@ void session::refuse(stream& s, bytes_view reply) {
     s.readable = false;
     s.discarding = true;
     drop_unread(s);
-    if (!s.closed) {
-        // What is taken from nobody counts as consumed; what came beyond a gap stays known.
-        s.recv.on_consumed(s.recv.unread());
-    }
     schedule(s);
     s.released = true;
     drop_if_released(s);
@@ -73,6 +69,11 @@ void session::finish(stream& s) {
     s.readable = false;
     s.fin_wanted = true;
     schedule(s);
+}
+
+void session::discard(stream& s) {
+    s.discarding = true;
+    drop_unread(s);
 }
 
 void session::reset(stream& s, reset_code code) {
@@ -104,7 +105,7 @@ void session::release(stream& s) {
     s.released = true;
     s.context = nullptr;
     const bool finished = s.closed || ((s.fin_wanted || s.fin_sent) && s.at_end());
-    if (!finished && !s.discarding) reset(s, reset_code::cancelled);
+    if (!finished && !s.rst_wanted) reset(s, reset_code::cancelled);
     drop_unread(s);
     drop_if_released(s);
 }

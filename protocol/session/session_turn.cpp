@@ -83,7 +83,8 @@ void session::lay_control(link_state& l) {
         turn_.lay({0, flags, token_size}, bytes_view(payload).first(token_size));
     };
     if (version_ >= 2 && l.up() && l.rate.bulk_since_ping()) l.alive.on_bulk(now_);
-    if (l.pong_token) lay_token(flag::pong, *std::exchange(l.pong_token, std::nullopt));
+    for (; l.pongs_due > 0 && turn_.room() >= 4 * frame_header_size; --l.pongs_due)
+        lay_token(flag::pong, l.pong_token);
     if (l.alive.ping_due()) {
         l.rate.on_ping();
         lay_token(flag::ping, l.alive.on_ping_sent(now_));
