@@ -52,12 +52,12 @@ link_supervisor::~link_supervisor() {
 // ---- Dialling
 
 void link_supervisor::start() {
-    const bool busy = driver_ && (driver_->current_link() || driver_->resuming());
+    const bool busy = driver_ && (driver_->current_link() || driver_->joining());
     if (!dialing_ && !connecting_ && !pause_.is_set() && !busy) dial();
 }
 
 void link_supervisor::dial() {
-    if (dialing_ || connecting_ || (driver_ && driver_->resuming()) || finished()) return;
+    if (dialing_ || connecting_ || (driver_ && driver_->joining()) || finished()) return;
     pause_.cancel();
     if (route_.empty()) route_ = describe_present_route();
     const auto& settings = recipe_->settings;
@@ -103,7 +103,7 @@ void link_supervisor::on_link_up(link& from) {
     connecting_.reset();
     if (driver_ && driver_->core().resumable()) {
         step_limit_.expires_after(recipe_->settings.timeouts.handshake);
-        driver_->resume_on(up);
+        driver_->join_on(up);
     } else {
         begin_session(up);
     }
@@ -113,9 +113,9 @@ void link_supervisor::on_step_limit() {
     if (connecting_) {
         std::exchange(connecting_, nullptr)->abort();
         on_dial_failed(make_error_code(link_errc::tls_handshake_timeout).message());
-    } else if (driver_ && driver_->resuming()) {
-        driver_->stop_resuming();
-        on_dial_failed("the server did not answer RESUME in time");
+    } else if (driver_ && driver_->joining()) {
+        driver_->stop_joining();
+        on_dial_failed("the server did not answer JOIN in time");
     }
 }
 
@@ -126,11 +126,11 @@ void link_supervisor::on_link_down(link& from, std::error_code, const std::strin
     on_dial_failed(text);
 }
 
-void link_supervisor::begin_session(link_ptr on, bool behind_resume) {
+void link_supervisor::begin_session(link_ptr on, bool behind_join) {
     const bool alpn = on->engine() && !on->engine()->alpn().empty();
     const bool may_be_v1 = recipe_->settings.allow_v1 && !alpn && !spoke_v2_;
     driver_ = new session_driver(
-        thread_, make_session_settings(recipe_->settings, thread_, may_be_v1, behind_resume),
+        thread_, make_session_settings(recipe_->settings, thread_, may_be_v1, behind_join),
         *this);
     driver_->start(std::move(on));
 }
@@ -204,22 +204,22 @@ bool link_supervisor::slept_too_long() const {
 }
 
 bool link_supervisor::abandon_dial() {
-    if (!dialing_ && !connecting_ && !(driver_ && driver_->resuming())) return false;
+    if (!dialing_ && !connecting_ && !(driver_ && driver_->joining())) return false;
     step_limit_.cancel();
     if (dialing_) std::exchange(dialing_, nullptr)->cancel();
     if (connecting_) std::exchange(connecting_, nullptr)->abort();
-    if (driver_) driver_->stop_resuming();
+    if (driver_) driver_->stop_joining();
     return true;
 }
 
 void link_supervisor::check() {
     if (!driver_ || !driver_->current_link()) return check_detached();
     // A dial that failed has its back-off.
-    if (pause_.is_set() || dialing_ || connecting_ || driver_->resuming()) return;
+    if (pause_.is_set() || dialing_ || connecting_ || driver_->joining()) return;
     const auto& core = driver_->core();
     const auto now = std::chrono::steady_clock::now();
-    const auto unacked = core.unacked_since();
-    if (unacked && now - *unacked > doubt_after && now - core.last_heard() > doubt_after)
+    const auto unanswered = core.unanswered_since();
+    if (unanswered && now - *unanswered > doubt_after && now - core.last_heard() > doubt_after)
         doubt("the server has been silent for 5 s");
 }
 
@@ -293,8 +293,8 @@ void link_supervisor::on_goaway(session_driver& from) {
 }
 
 void link_supervisor::on_detached(session_driver& from, std::error_code, const std::string& text) {
-    // The server closes the old link just before its RESUME_OK: nothing to be alarmed about.
-    if (from.resuming())
+    // The server closes the old link just before its JOIN_OK: nothing to be alarmed about.
+    if (from.joining())
         log::debug("link to {} closed while its session moves to another one: {}", name_, text);
     else
         log::warning("link to {} lost: {}; {} streams wait to be resumed", name_, text, load());
@@ -304,18 +304,20 @@ void link_supervisor::on_detached(session_driver& from, std::error_code, const s
     start();
 }
 
-void link_supervisor::on_resumed(session_driver&) {
+void link_supervisor::on_joined(session_driver& from, link_number joined) {
     step_limit_.cancel();
     detached_since_.reset();
     succeed();
     log::info("link to {} is back, {} streams go on", name_, load());
+    // It takes the place of the one that was in doubt.
+    from.give_up_others(joined, errc::link_replaced);
     watcher_.on_link_available(*this);
 }
 
-void link_supervisor::on_resume_failed(session_driver& from, const resume_fail_frame& failure,
-                                       link_ptr with) {
+void link_supervisor::on_join_failed(session_driver& from, const join_fail_frame& failure,
+                                     link_ptr with) {
     step_limit_.cancel();
-    const bool for_good = failure.code == resume_failure::unknown_session && slept_too_long();
+    const bool for_good = failure.code == join_failure::unknown_session && slept_too_long();
     if (from.current_link() && !for_good) {
         // Another server may have answered than the one that has the session. Had that one given
         // it up, it would have closed the old link, too, and that will be seen.
@@ -324,14 +326,14 @@ void link_supervisor::on_resume_failed(session_driver& from, const resume_fail_f
                   name_, static_cast<unsigned>(failure.code));
         return schedule_dial();
     }
-    if (failure.code == resume_failure::try_later)
+    if (failure.code != join_failure::unknown_session)
         return on_dial_failed("the server cannot resume the session now");
     log::warning("{} does not know the session any more: {} streams are reset", name_, load());
     give_up_session(errc::resume_refused, "the server does not know the session");
     if (!retired_) begin_session(std::move(with), true);
 }
 
-void link_supervisor::on_resume_lost(session_driver&, std::error_code, const std::string& text) {
+void link_supervisor::on_join_lost(session_driver&, std::error_code, const std::string& text) {
     step_limit_.cancel();
     on_dial_failed(text);
 }

@@ -8,7 +8,7 @@
 ///     idle -- dial --> connecting -- TLS --> starting -- AUTH_OK --> up
 ///       ^                 |  |                  |                     | link lost
 ///       |   back-off <----+--+------------------+                     v
-///       +-----------------------------------------------  detached (dials, RESUME) --> up
+///       +-----------------------------------------------  detached (dials, JOIN) --> up
 
 #include "client/link_recipe.hpp"
 #include "protocol/link/happy_eyeballs.hpp"
@@ -83,11 +83,11 @@ class link_supervisor final : private session_driver::delegate, private link::ow
     void on_opened(session_driver& from, stream& opened) override;
     void on_goaway(session_driver& from) override;
     void on_detached(session_driver& from, std::error_code why, const std::string& text) override;
-    void on_resumed(session_driver& from) override;
-    void on_resume_failed(session_driver& from, const resume_fail_frame& failure,
-                          link_ptr with) override;
-    void on_resume_lost(session_driver& from, std::error_code why,
-                        const std::string& text) override;
+    void on_attached(session_driver&) override {}
+    void on_joined(session_driver& from, link_number joined) override;
+    void on_join_failed(session_driver& from, const join_fail_frame& failure,
+                        link_ptr with) override;
+    void on_join_lost(session_driver& from, std::error_code why, const std::string& text) override;
     void on_closed(session_driver& from, std::error_code why, const std::string& text) override;
     duration answer_delay(session_driver&, std::error_code) override { return {}; }
     // link::owner, until the link is up
@@ -101,13 +101,13 @@ class link_supervisor final : private session_driver::delegate, private link::ow
     std::string describe_present_route() const;
     /// Whether the server has certainly given the session up, though the link stands.
     bool slept_too_long() const;
-    /// Whether there was a dial to give up, from the name's look-up to the answer to RESUME.
+    /// Whether there was a dial to give up, from the name's look-up to the answer to JOIN.
     bool abandon_dial();
     void on_connected(std::error_code error, tcp_socket socket);
     void on_step_limit();
     void check_detached();
-    /// `behind_resume`: the link has carried a RESUME that failed.
-    void begin_session(link_ptr on, bool behind_resume = false);
+    /// `behind_join`: the link has carried a JOIN that failed.
+    void begin_session(link_ptr on, bool behind_join = false);
     void on_dial_failed(const std::string& text);
     void schedule_dial();
     void give_up_session(std::error_code why, const std::string& text);
@@ -125,7 +125,7 @@ class link_supervisor final : private session_driver::delegate, private link::ow
     asio::ip::address peer_; ///< Of the last link that was dialled; unspecified before.
     std::string route_;      ///< To the peer; before there is one, the network (client/network).
     deadline pause_;
-    deadline step_limit_; ///< For the TLS handshake, then for the answer to RESUME.
+    deadline step_limit_; ///< For the TLS handshake, then for the answer to JOIN.
     std::minstd_rand random_{std::random_device{}()};
     std::chrono::milliseconds back_off_{250};
     std::chrono::steady_clock::time_point since_{};

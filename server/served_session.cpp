@@ -4,6 +4,12 @@
 #include "protocol/program/log.hpp"
 
 namespace muxsocks::server {
+namespace {
+
+/// Three, and one that takes another's place.
+constexpr std::uint8_t links_max = 4;
+
+} // namespace
 
 served_session::served_session(worker& at, admission::ticket ticket, boost::asio::ip::address peer,
                                may_begin_as as)
@@ -39,6 +45,7 @@ session_settings served_session::make_settings(may_begin_as as) {
     made.flood.incomplete_burst = settings.limits.incomplete_opens_burst;
     made.flood.resets_per_second = settings.limits.resets_per_second;
     made.flood.resets_burst = settings.limits.resets_burst;
+    made.max_links = links_max;
     made.resume = settings.resume.enabled;
     made.resume_timeout_ms = static_cast<std::uint32_t>(settings.resume.timeout.count());
     made.channel_binding = settings.tls.enabled && settings.tls.channel_binding;
@@ -57,17 +64,20 @@ session_settings served_session::make_settings(may_begin_as as) {
 std::size_t served_session::begin(link_ptr on, bytes_view first) {
     const driver_ptr keep = driver_;
     if (on->engine()) subject_ = on->engine()->peer_subject();
-    keep->start(std::move(on));
-    return keep->feed(first);
+    return keep->start(std::move(on), first);
 }
 
-bool served_session::may_resume_on(const link& next) const {
+bool served_session::may_join(const link& next) const {
     return subject_ == (next.engine() ? next.engine()->peer_subject() : std::string());
 }
 
-std::optional<resume_fail_frame> served_session::resume(link_ptr next, const resume_frame& frame) {
+std::optional<join_fail_frame> served_session::join(link_ptr next, const join_frame& frame,
+                                                    bytes_view behind, std::size_t& used) {
     const driver_ptr keep = driver_;
-    return keep->resume(std::move(next), frame);
+    const auto failure = keep->join(std::move(next), frame, behind, used);
+    if (!failure && !keep->core().closed())
+        log::info("link from {} is back, {} streams go on", name(), keep->core().stream_count());
+    return failure;
 }
 
 std::string served_session::name() const {
@@ -89,7 +99,7 @@ void served_session::on_established(session_driver& from) {
     log::info("link from {} is up ({}, version {})", name(),
               from.current_link()->engine() ? from.current_link()->engine()->agreed() : "plain",
               core.version());
-    if (core.resumable()) {
+    if (core.agreed().keeps) {
         worker_.shared().registry.insert(core.id(), worker_, core.user());
         registered_ = true;
     }
@@ -112,11 +122,10 @@ void served_session::on_detached(session_driver& from, std::error_code, const st
                                "resume.sessions_per_user)");
 }
 
-void served_session::on_resumed(session_driver& from) {
+void served_session::on_attached(session_driver& from) {
     expiry_.cancel();
     // Anew: it may have been chosen to go for newer ones just now.
     worker_.shared().registry.insert(id(), worker_, from.core().user());
-    log::info("link from {} is back, {} streams go on", name(), from.core().stream_count());
 }
 
 void served_session::on_closed(session_driver& from, std::error_code why, const std::string& text) {

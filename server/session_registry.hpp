@@ -6,7 +6,7 @@
 /// detached sessions: of one user's too many, the one that was detached first goes. Over the memory
 /// of the process they go before anything of a session with a link does.
 
-#include "protocol/control.hpp"
+#include "protocol/session/control.hpp"
 #include "protocol/program/settings.hpp"
 
 #include <chrono>
@@ -28,7 +28,7 @@ class session_registry {
     /// A session that has a link: a new one, or one that was resumed.
     void insert(const session_id& id, worker& owner, std::string user);
     void erase(const session_id& id);
-    /// The worker that answers a RESUME of this session. For an unknown id it is one of them, too,
+    /// The worker that answers a JOIN of this session. For an unknown id it is one of them, too,
     /// and always the same: the way that a refusal takes must not tell which ids exist.
     worker& find(const session_id& id) const;
     /// Each worker, before the first find().

@@ -143,7 +143,6 @@ void target_connection::on_dialled(dial_result result) {
         driver_, std::move(result.socket), services_.timeouts, std::move(destination_)));
     relay->id_ = s.id;
     relay->start(s);
-    driver_->wake();
 }
 
 void target_connection::tell_refusal(const dial_result& result) {
@@ -178,7 +177,6 @@ void target_connection::refuse(socks5::reply_code rep, const std::string& why) {
     const auto self = std::move(kept_);
     auto& s = *std::exchange(stream_, nullptr);
     driver_->core().refuse(s, socks5::encode(socks5::make_reply(rep)));
-    driver_->wake();
 }
 
 void target_connection::on_stream_reset(std::error_code) { let_go(); }
@@ -189,7 +187,6 @@ void target_connection::let_go() {
     limit_.cancel();
     if (dialling_) services_.targets.cancel(dial_);
     driver_->core().release(*std::exchange(stream_, nullptr));
-    driver_->wake();
 }
 
 } // namespace muxsocks::server

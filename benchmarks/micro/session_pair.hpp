@@ -5,7 +5,7 @@
 /// pipe, no copy, no socket and no cipher, so that what is left is the core's own work. The time
 /// stands still unless it is moved.
 
-#include "protocol/session.hpp"
+#include "protocol/session/session.hpp"
 
 #include <vector>
 

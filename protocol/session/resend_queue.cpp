@@ -1,6 +1,6 @@
 #include "protocol/session/resend_queue.hpp"
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 void resend_queue::add(const stretch& frame) {
     ++frames_;
@@ -52,4 +52,4 @@ void resend_queue::clear() {
     frames_ = 0;
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

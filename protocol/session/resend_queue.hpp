@@ -7,7 +7,7 @@
 
 #include "protocol/session/kept_frames.hpp"
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 class resend_queue {
   public:
@@ -41,4 +41,4 @@ class resend_queue {
     std::uint64_t frames_ = 0;
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 session::session(session_settings settings, instant now)
     : settings_(std::move(settings)),
@@ -139,6 +139,14 @@ instant session::last_heard() const {
     return latest;
 }
 
+std::optional<instant> session::unanswered_since() const {
+    std::optional<instant> first;
+    for (const auto& l : links_)
+        if (l->unanswered_since && (!first || *l->unanswered_since < *first))
+            first = l->unanswered_since;
+    return first;
+}
+
 void session::set_keepalive(const keepalive_timing& timing) {
     settings_.keepalive = timing;
     for (const auto& l : links_)
@@ -212,4 +220,4 @@ bool session::may_end() const {
                        [](const auto& l) { return l->kept.empty() && l->copies.empty(); });
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -27,7 +27,7 @@
 #include "protocol/session/version_one.hpp"
 #include "protocol/session/waiting.hpp"
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 /// Where the bytes of one read of a stream's socket go: straight behind the room for the headers.
 struct read_slot {
@@ -97,6 +97,8 @@ class session {
     /// Which link takes what, from now on.
     void set_roles(const link_roles& roles);
     std::vector<link_facts> facts() const;
+    /// Whether nothing new goes by the link: others have given a sign of life since, and it has not.
+    bool avoids(link_number link) const;
     /// What the server said to the JOIN that failed last.
     const join_fail_frame& join_answer() const { return join_answer_; }
 
@@ -195,6 +197,12 @@ class session {
     bool closed() const { return state_ == state::closed; }
     bool resumable() const { return established() && agreed().resumable; }
     bool reading_paused() const { return v1_.paused(); }
+    /// Whether a link is up, or JOIN is out on one.
+    bool joining() const { return links_.size() > links_.up_count(); }
+    /// How many streams the peer takes at once.
+    std::uint32_t peer_max_streams() const { return agreed().peer_max_streams; }
+    const std::string& user() const { return agreed().user; }
+    std::uint32_t resume_timeout_ms() const { return agreed().resume_timeout_ms; }
     /// Whether the link waits because it keeps all that it may.
     bool waits_for_acks(link_number link) const;
     unsigned version() const { return version_; }
@@ -206,6 +214,8 @@ class session {
     std::size_t stream_count() const { return streams_.table.size(); }
     std::size_t opening_count() const { return waiting_.opening_count; }
     duration rtt() const { return links_.rtt(); }
+    /// Since when a link that is up owes a sign of life, the first of them; none while all is well.
+    std::optional<instant> unanswered_since() const;
     /// When a byte last came on any link that stands.
     instant last_heard() const;
     std::size_t memory_held() const { return account_.charged(); }
@@ -366,4 +376,4 @@ class session {
     instant credits_given_{}; ///< When a lost link last gave repetitions of CREDIT back.
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

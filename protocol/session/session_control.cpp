@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-namespace muxsocks::core {
+namespace muxsocks {
 namespace {
 
 constexpr std::uint64_t tiny_credit = 1024;
@@ -143,4 +143,4 @@ void session::on_peer_close(bytes_view payload) {
     finish_session(errc::closed_by_peer);
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

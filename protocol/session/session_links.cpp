@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cassert>
 
-namespace muxsocks::core {
+namespace muxsocks {
 namespace {
 
 constexpr duration patience_min = std::chrono::seconds(1);
@@ -212,12 +212,11 @@ std::vector<link_facts> session::facts() const {
     for (const auto& l : links_) {
         link_facts one;
         one.number = l->number;
-        one.rtt = l->alive.rtt();
-        one.carries_bulk = links_.carries_bulk(*l);
-        one.doubted = l->avoided;
         one.joining = !l->up();
-        one.kept_bytes = l->kept.held();
-        one.bytes_per_second = l->rate.rate();
+        one.rtt = l->alive.rtt();
+        one.sent_bytes_per_second = l->rate.rate();
+        one.last_heard = l->alive.last_heard();
+        one.unanswered_since = l->unanswered_since;
         all.push_back(one);
     }
     return all;
@@ -318,4 +317,4 @@ void session::avoid(link_state& l) {
     on_links_changed();
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace muxsocks::core {
+namespace muxsocks {
 namespace {
 
 /// Refusals that may wait, however few streams the peer was told it may have.
@@ -27,7 +27,7 @@ std::size_t session::on_bytes(link_number number, bytes_view bytes, instant now)
     while (open() && bytes.size() >= frame_header_size) {
         const auto header = decode_header(bytes.data());
         if (!std::exchange(first_seen_, true) && begins_v1(header)) {
-            const auto fault = muxsocks::check_header(header, 1);
+            const auto fault = check_header(header, 1);
             if (fault || !settings_.allow_v1) {
                 fail(fault ? static_cast<errc>(fault.value()) : errc::v1_refused);
                 break;
@@ -35,7 +35,7 @@ std::size_t session::on_bytes(link_number number, bytes_view bytes, instant now)
             begin_v1();
         }
         const auto error =
-            version_ == 1 ? muxsocks::check_header(header, 1) : core::check_header(header);
+            version_ == 1 ? check_header(header, 1) : check_header(header);
         if (error) {
             fail(static_cast<errc>(error.value()));
             break;
@@ -285,4 +285,4 @@ void session::on_v1_frame(const frame_header& header, bytes_view payload) {
     }
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cassert>
 
-namespace muxsocks::core {
+namespace muxsocks {
 namespace {
 
 constexpr duration blocked_retry = std::chrono::milliseconds(50);
@@ -55,6 +55,11 @@ bool session::wants_turn(link_number number) const {
 bool session::may_batch_more(link_number number) const {
     const auto l = links_.find(number);
     return l && l->ready.alone_and_fast();
+}
+
+bool session::avoids(link_number number) const {
+    const auto l = links_.find(number);
+    return l && l->avoided;
 }
 
 bool session::waits_for_acks(link_number number) const {
@@ -229,4 +234,4 @@ void session::on_read(const read_slot& slot, std::size_t bytes, read_outcome out
     schedule(s);
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cassert>
 
-namespace muxsocks::core {
+namespace muxsocks {
 namespace {
 
 constexpr std::size_t credits_a_turn = 256; ///< 4 KiB of CREDIT.
@@ -329,4 +329,4 @@ bytes_view session::end_turn(chunk_ref& keep) {
     return bytes;
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

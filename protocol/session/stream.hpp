@@ -16,7 +16,7 @@
 
 #include <vector>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 struct stream {
     stream(std::uint64_t send_limit, std::uint64_t window) : send(send_limit), recv(window) {}
@@ -90,4 +90,4 @@ struct stream {
     bool opened() const { return id != 0; }
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -7,7 +7,7 @@
 
 #include <deque>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 struct waiting {
     ready_list opening; ///< Streams whose first frame has not been laid.
@@ -36,4 +36,4 @@ struct waiting {
     }
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

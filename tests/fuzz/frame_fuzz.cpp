@@ -1,7 +1,7 @@
 // Headers and payloads of control frames, straight from the wire: no input may do more than be
 // refused, and what is accepted comes back the same when it is encoded again.
 
-#include "protocol/control.hpp"
+#include "protocol/session/control.hpp"
 #include "protocol/frame.hpp"
 
 #include <cstdlib>

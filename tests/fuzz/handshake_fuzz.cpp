@@ -3,7 +3,7 @@
 // input's making, with right and wrong proofs; without the key nobody gets in, and whatever comes
 // the handshake is over, one way or the other, when its time is.
 
-#include "protocol/session.hpp"
+#include "protocol/session/session.hpp"
 #include "tests/fuzz/input.hpp"
 #include "tests/sim/test_crypto.hpp"
 

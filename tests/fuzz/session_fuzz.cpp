@@ -3,7 +3,7 @@
 // opens, reads, finishes and resets streams as the input says. Whatever comes, a turn that is
 // wanted yields bytes or ends, and the session ends clean.
 
-#include "protocol/session.hpp"
+#include "protocol/session/session.hpp"
 #include "tests/fuzz/input.hpp"
 #include "tests/sim/test_crypto.hpp"
 

@@ -7,7 +7,7 @@ import pytest
 
 from support import socks
 from support.deadline import seconds
-from support.link_peer import CTRL, DATA, FIN, RST, LinkServer, frame
+from support.link_peer import CTRL, FIN, RST, LinkServer, data, frame
 from support.muxsocks import TOKEN
 
 REFUSED = struct.pack(">I", 1)
@@ -60,7 +60,7 @@ def test_a_session_that_has_refused_is_not_asked_again(client, peer):
     with request(proxy) as connection:
         stream = link.request()
         assert stream == 3
-        link.send(frame(stream, DATA, REPLY))
+        link.send(data(stream, 0, REPLY))
         assert socks.read_reply(connection).rep == socks.SUCCEEDED
 
 
@@ -73,7 +73,7 @@ def test_another_session_is_asked(client, peer):
         first = next(link for link in links if link.link is asked)
         first.send(frame(first.request(), RST, REFUSED))
         second = links[1 - links.index(first)]
-        second.send(frame(second.request(), DATA, REPLY))
+        second.send(data(second.request(), 0, REPLY))
         assert socks.read_reply(connection).rep == socks.SUCCEEDED
 
 
@@ -86,14 +86,14 @@ def test_streams_above_the_last_one_are_asked_elsewhere_at_once(client, peer):
         assert streams == {1, 3}
         old.send(goaway(1))
         new = peer.accept()
-        new.send(frame(new.request(), DATA, REPLY))
+        new.send(data(new.request(), 0, REPLY))
         moved = first_readable([below, above])
         assert socks.read_reply(moved).rep == socks.SUCCEEDED
         # The one up to it goes on.
-        old.send(frame(1, DATA, REPLY))
+        old.send(data(1, 0, REPLY))
         other = below if moved is above else above
         assert socks.read_reply(other).rep == socks.SUCCEEDED
         other.sendall(b"up")
-        assert old.receive_until(lambda stream, flags, payload: payload == b"up")[0] == 1
-        old.send(frame(1, FIN))
+        assert old.receive_until(lambda stream, flags, payload: payload[8:] == b"up")[0] == 1
+        old.send(data(1, len(REPLY), flags=FIN))
 

@@ -2,7 +2,7 @@
 
 #include "tests/catch.hpp"
 
-namespace muxsocks::core::tests {
+namespace muxsocks::tests {
 
 using muxsocks::sim::test_crypto;
 
@@ -292,4 +292,4 @@ lines lone::told() {
     return std::exchange(told_, {});
 }
 
-} // namespace muxsocks::core::tests
+} // namespace muxsocks::tests

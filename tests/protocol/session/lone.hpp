@@ -11,7 +11,7 @@
 #include <map>
 #include <string>
 
-namespace muxsocks::core::tests {
+namespace muxsocks::tests {
 
 using octets = std::vector<std::uint8_t>;
 using lines = std::vector<std::string>;
@@ -117,4 +117,4 @@ class lone {
     std::map<link_number, octets> unparsed_;
 };
 
-} // namespace muxsocks::core::tests
+} // namespace muxsocks::tests

@@ -3,7 +3,7 @@
 #include "tests/catch.hpp"
 #include "tests/protocol/session/lone.hpp"
 
-namespace muxsocks::core::tests {
+namespace muxsocks::tests {
 
 using namespace std::chrono_literals;
 
@@ -278,14 +278,14 @@ TEST_CASE(
     client.pass(1s);
     CHECK(client.sent(0) == lines{"PING"});
     CHECK(client.sent(second) == lines{"PING"});
-    CHECK_FALSE(client.core.facts()[0].doubted);
+    CHECK_FALSE(client.core.avoids(0));
     client.pass(50ms);
     client.feed(second, frame(0, flag::pong, octets(8)));
-    CHECK(client.core.facts()[0].doubted);
+    CHECK(client.core.avoids(0));
     CHECK(client.sent(second) == lines{"DATA 1 @0 SYN one"});
     SECTION("until a byte comes") {
         client.feed(0, ack(1));
-        CHECK_FALSE(client.core.facts()[0].doubted);
+        CHECK_FALSE(client.core.avoids(0));
         client.open("two");
         CHECK(client.sent(0) == lines{"DATA 3 @0 SYN two"});
         client.feed(second, ack(1));
@@ -339,4 +339,4 @@ TEST_CASE("a session of one link that cannot be resumed keeps nothing and acknow
     CHECK(server.core.on_join(join_of(server.core, 1), {}, server.now));
 }
 
-} // namespace muxsocks::core::tests
+} // namespace muxsocks::tests
