@@ -60,7 +60,9 @@ void bind_server_entry(config_section& section, server_entry& server) {
 
 void bind_servers(config_section& root, std::vector<server_entry>& servers) {
     host_port lone;
-    root.field("server", lone, kinds::remote_address(), "The muxsocks-server, with its port.",
+    root.field("server", lone, kinds::remote_address(),
+               "The muxsocks-server, with its port. A name without a dot is also looked up "
+               "under the search domains of /etc/resolv.conf; any other is complete.",
                {.default_text = "required, or `servers`"});
     root.sections("servers", servers, bind_server_entry,
                   "Several servers instead of one; excludes `server`.");

@@ -84,7 +84,7 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
           request_(std::move(request)),
           budget_(256U << 20),
           thread_(budget_),
-          resolver_(thread_.context(), thread_.clock(), {}),
+          resolver_(thread_.context(), thread_.clock(), {.search_short_names = true}),
           services_{thread_.context(), thread_.clock(), resolver_, 250ms, false},
           limit_(thread_.clock(),
                  [this] { fail("no answer within " + format_duration(allowed_), hint_); }) {}

@@ -19,7 +19,7 @@ std::shared_ptr<const socks5::credentials> make_credentials(const config& settin
 worker::worker(memory_budget& budget, std::shared_ptr<const link_recipe> recipe,
                std::uint32_t links, file_limit_check& files)
     : thread_(budget),
-      resolver_(thread_.context(), thread_.clock(), {}),
+      resolver_(thread_.context(), thread_.clock(), {.search_short_names = true}),
       services_{thread_.context(), thread_.clock(), resolver_, 250ms, false},
       recipe_(std::move(recipe)),
       credentials_(make_credentials(recipe_->settings)),

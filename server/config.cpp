@@ -118,7 +118,9 @@ void bind_tls(config_section& root, server_tls_settings& tls) {
 
 void bind_dns(config_section& root, dns_settings& dns) {
     root.section("dns", [&](config_section& section) {
-        section.list("servers", dns.servers, kinds::remote_ip_address(53), "Name servers to ask.",
+        section.list("servers", dns.servers, kinds::remote_ip_address(53),
+                     "Name servers to ask. Targets' names are complete: search domains do not "
+                     "apply to them.",
                      {.default_text = "the system's"});
         section.field("timeout", dns.timeout, kinds::duration(10ms, 1min),
                       "For the resolution of one name.");

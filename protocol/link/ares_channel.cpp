@@ -41,22 +41,66 @@ std::error_code error_of(int status) {
     }
 }
 
-std::vector<asio::ip::address> addresses_of(const ares_addrinfo& found) {
+asio::ip::address address_from(const in_addr& v4) { return asio::ip::address_v4(ntohl(v4.s_addr)); }
+
+asio::ip::address address_from(const unsigned char (&v6)[16]) {
+    asio::ip::address_v6::bytes_type bytes;
+    std::copy_n(v6, bytes.size(), bytes.begin());
+    // A socket would dial an IPv4-mapped address as IPv4, so that is what it is.
+    return unmapped(asio::ip::address_v6(bytes));
+}
+
+#if ARES_VERSION >= 0x011c00 // 1.28: answers come parsed, and what was there before is deprecated
+
+using answer_records = const ares_dns_record_t*;
+
+std::vector<asio::ip::address> addresses_of(answer_records answer) {
     std::vector<asio::ip::address> addresses;
-    for (const ares_addrinfo_node* node = found.nodes; node != nullptr; node = node->ai_next) {
-        if (node->ai_family == AF_INET) {
-            const auto* v4 = reinterpret_cast<const sockaddr_in*>(node->ai_addr);
-            addresses.emplace_back(asio::ip::address_v4(ntohl(v4->sin_addr.s_addr)));
-        } else if (node->ai_family == AF_INET6) {
-            const auto* v6 = reinterpret_cast<const sockaddr_in6*>(node->ai_addr);
-            asio::ip::address_v6::bytes_type bytes;
-            std::copy_n(v6->sin6_addr.s6_addr, bytes.size(), bytes.begin());
-            // A socket would dial an IPv4-mapped address as IPv4, so that is what it is.
-            addresses.emplace_back(unmapped(asio::ip::address_v6(bytes)));
+    for (std::size_t i = 0; i < ares_dns_record_rr_cnt(answer, ARES_SECTION_ANSWER); ++i) {
+        const auto* record = ares_dns_record_rr_get_const(answer, ARES_SECTION_ANSWER, i);
+        if (ares_dns_rr_get_type(record) == ARES_REC_TYPE_A) {
+            addresses.push_back(address_from(*ares_dns_rr_get_addr(record, ARES_RR_A_ADDR)));
+        } else if (ares_dns_rr_get_type(record) == ARES_REC_TYPE_AAAA) {
+            const auto* v6 = ares_dns_rr_get_addr6(record, ARES_RR_AAAA_ADDR);
+            addresses.push_back(address_from(v6->_S6_un._S6_u8));
         }
     }
     return addresses;
 }
+
+#else
+
+constexpr int class_in = 1;
+constexpr int type_a = 1;
+constexpr int type_aaaa = 28;
+
+template <typename Record>
+using parse_function = int (*)(const unsigned char*, int, hostent**, Record*, int*);
+
+template <typename Record>
+std::vector<Record> records_of(const unsigned char* message, int size,
+                               parse_function<Record> parse) {
+    // A record has at least a name of two bytes and ten of its own before its data.
+    std::vector<Record> records(static_cast<std::size_t>(size) / 16 + 1);
+    auto count = static_cast<int>(records.size());
+    if (parse(message, size, nullptr, records.data(), &count) != ARES_SUCCESS) count = 0;
+    records.resize(static_cast<std::size_t>(count));
+    return records;
+}
+
+std::vector<asio::ip::address> addresses_of(const unsigned char* message, int size, int family) {
+    std::vector<asio::ip::address> addresses;
+    if (family == AF_INET) {
+        for (const auto& record : records_of<ares_addrttl>(message, size, ares_parse_a_reply))
+            addresses.push_back(address_from(record.ipaddr));
+    } else {
+        for (const auto& record : records_of<ares_addr6ttl>(message, size, ares_parse_aaaa_reply))
+            addresses.push_back(address_from(record.ip6addr._S6_un._S6_u8));
+    }
+    return addresses;
+}
+
+#endif
 
 /// As ares_set_servers_ports_csv wants them.
 std::string joined(const std::vector<asio::ip::udp::endpoint>& servers) {
@@ -74,6 +118,7 @@ std::string joined(const std::vector<asio::ip::udp::endpoint>& servers) {
 
 struct ares_channel::question {
     ares_channel& asked;
+    int family;
     handler done;
 };
 
@@ -133,15 +178,30 @@ ares_channel::~ares_channel() {
 }
 
 void ares_channel::query(const std::string& name, int family, handler done) {
-    ares_addrinfo_hints hints{};
-    hints.ai_family = family;
-    hints.ai_socktype = SOCK_STREAM;
-    // Sorting would open and connect a socket for each address; racing them is the caller's.
-    hints.ai_flags = ARES_AI_NOSORT;
     ++pending_;
     const bool idle = answers_.empty();
-    ares_getaddrinfo(channel_, name.c_str(), nullptr, &hints, on_answer,
-                     new question{*this, std::move(done)});
+    auto* const asked = new question{*this, family, std::move(done)};
+#if ARES_VERSION >= 0x011c00
+    ares_query_dnsrec(
+        channel_, name.c_str(), ARES_CLASS_IN,
+        family == AF_INET ? ARES_REC_TYPE_A : ARES_REC_TYPE_AAAA,
+        [](void* self, ares_status_t status, std::size_t, const ares_dns_record_t* message) {
+            auto found =
+                status == ARES_SUCCESS ? addresses_of(message) : std::vector<asio::ip::address>();
+            end(self, static_cast<int>(status), std::move(found));
+        },
+        asked, nullptr);
+#else
+    ares_query(
+        channel_, name.c_str(), class_in, family == AF_INET ? type_a : type_aaaa,
+        [](void* self, int status, int, unsigned char* message, int size) {
+            const int of = static_cast<question*>(self)->family;
+            auto found = status == ARES_SUCCESS ? addresses_of(message, size, of)
+                                                : std::vector<asio::ip::address>();
+            end(self, status, std::move(found));
+        },
+        asked);
+#endif
     set_timer();
     // c-ares answers at once what it has in its cache, or cannot send.
     if (!idle || answers_.empty()) return;
@@ -150,18 +210,13 @@ void ares_channel::query(const std::string& name, int family, handler done) {
     });
 }
 
-void ares_channel::on_answer(void* asked, int status, int, ares_addrinfo* found) {
+void ares_channel::end(void* asked, int status, std::vector<asio::ip::address> found) {
     const std::unique_ptr<question> ended(static_cast<question*>(asked));
-    std::vector<asio::ip::address> addresses;
-    if (found != nullptr) {
-        addresses = addresses_of(*found);
-        ares_freeaddrinfo(found);
-    }
     ares_channel& channel = ended->asked;
     --channel.pending_;
     if (*channel.alive_ == nullptr) return;
-    if (status == ARES_SUCCESS && addresses.empty()) status = ARES_ENODATA;
-    channel.answers_.push_back({std::move(ended->done), error_of(status), std::move(addresses)});
+    if (status == ARES_SUCCESS && found.empty()) status = ARES_ENODATA;
+    channel.answers_.push_back({std::move(ended->done), error_of(status), std::move(found)});
 }
 
 void ares_channel::on_socket_state(void* self, ares_socket_t descriptor, int readable,

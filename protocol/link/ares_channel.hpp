@@ -4,7 +4,9 @@
 /// One c-ares channel driven by Asio: DNS queries without a thread and without blocking. c-ares
 /// owns its sockets and says which of them it waits for; Asio waits for them and for c-ares'
 /// time-outs. Works with c-ares from 1.18 on. What a name means before DNS is asked (addresses, the
-/// host table, search domains) is the resolver's business; here names are complete.
+/// host table, search domains) is the resolver's business; here names are complete, and nobody is
+/// asked for any other. (ares_getaddrinfo() of c-ares 1.18 is: ARES_FLAG_NOSEARCH does not keep it
+/// from asking for NAME.DOMAIN when one family of NAME has no address.)
 ///
 /// One thread: the io_context's.
 
@@ -65,7 +67,8 @@ class ares_channel {
         std::vector<asio::ip::address> addresses;
     };
 
-    static void on_answer(void* asked, int status, int timeouts, ares_addrinfo* found);
+    /// c-ares has ended the query `asked`, a question of its own.
+    static void end(void* asked, int status, std::vector<asio::ip::address> found);
     static void on_socket_state(void* self, ares_socket_t descriptor, int readable, int writable);
 
     void watch(ares_socket_t descriptor, bool readable, bool writable);

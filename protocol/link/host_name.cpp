@@ -34,6 +34,12 @@ std::string_view without_final_dot(std::string_view host) {
     return host;
 }
 
+/// Whether the last label of `host` is `label`, which is in lower case.
+bool is_under(std::string_view host, std::string_view label) {
+    const std::string name = canonical_host_name(host);
+    return name.substr(name.rfind('.') + 1) == label;
+}
+
 std::optional<asio::ip::address> parse_v4(const std::string& host) {
     // inet_aton() takes anything that follows a space, getaddrinfo() does not.
     const bool clean = std::all_of(host.begin(), host.end(), [](char c) {
@@ -78,14 +84,10 @@ std::string canonical_host_name(std::string_view host) {
     return name;
 }
 
-bool is_localhost_name(std::string_view host) {
-    const std::string name = canonical_host_name(host);
-    return name == "localhost" || name.ends_with(".localhost");
-}
+bool is_localhost_name(std::string_view host) { return is_under(host, "localhost"); }
 
-bool is_invalid_name(std::string_view host) {
-    const std::string name = canonical_host_name(host);
-    return name == "invalid" || name.ends_with(".invalid");
+bool is_never_in_dns(std::string_view host) {
+    return is_under(host, "invalid") || is_under(host, "onion");
 }
 
 asio::ip::address unmapped(const asio::ip::address& address) {

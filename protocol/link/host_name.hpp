@@ -34,8 +34,9 @@ constexpr std::size_t host_name_bytes_max = 253;
 /// Whether the name is "localhost" or ends in ".localhost", in any case (RFC 6761 section 6.3).
 [[nodiscard]] bool is_localhost_name(std::string_view host);
 
-/// Whether the name ends in ".invalid", in any case, and so never exists (RFC 6761 section 6.4).
-[[nodiscard]] bool is_invalid_name(std::string_view host);
+/// Whether DNS never has the name, and is not to be asked: it ends in ".invalid" (RFC 6761 section
+/// 6.4) or ".onion" (RFC 7686), in any case.
+[[nodiscard]] bool is_never_in_dns(std::string_view host);
 
 /// An IPv4-mapped IPv6 address as IPv4; any other address as it is.
 [[nodiscard]] asio::ip::address unmapped(const asio::ip::address& address);

@@ -25,7 +25,7 @@ std::error_code more_telling(std::error_code a, std::error_code b) {
 
 } // namespace
 
-/// One name's way through the candidates of the search list; two queries for each.
+/// One name's way, through the search domains if it is a short one; two queries for each candidate.
 ///
 ///     asking -- first addresses, the other family not answered --> partly answered --> ended
 ///        |                                                                               ^
@@ -79,13 +79,10 @@ resolver::resolver(asio::io_context& context, deadlines& clock, resolver_options
       clock_(clock),
       options_(std::move(options)),
       hosts_(options_.hosts_path),
+      resolv_conf_watch_(options_.resolv_conf_path),
       alive_(std::make_shared<resolver*>(this)) {
-    if (options_.servers.empty()) {
-        refresh_system_dns();
-    } else {
-        channel_ = make_channel(static_cast<unsigned>(options_.servers.size()));
-    }
-    if (options_.search) search_ = *options_.search;
+    if (!options_.servers.empty()) channel_ = make_channel(options_.servers.size());
+    refresh_system_dns();
 }
 
 resolver::~resolver() {
@@ -96,11 +93,11 @@ resolver::~resolver() {
         one->end();
 }
 
-std::shared_ptr<ares_channel> resolver::make_channel(unsigned servers) {
+std::shared_ptr<ares_channel> resolver::make_channel(std::size_t servers) {
     // c-ares asks each server in turn and doubles the time after each round, so that all tries
     // together take the time-out: t + 2t + 4t for one server, n(t + 2t) for n.
     const int tries = servers == 1 ? 3 : 2;
-    const unsigned shares = servers == 1 ? 7 : 3 * servers;
+    const auto shares = static_cast<int>(servers == 1 ? 7 : 3 * servers);
     const auto try_timeout = std::max<std::chrono::milliseconds>(options_.timeout / shares,
                                                                  std::chrono::milliseconds(1));
     return std::make_shared<ares_channel>(context_, clock_,
@@ -110,17 +107,17 @@ std::shared_ptr<ares_channel> resolver::make_channel(unsigned servers) {
 }
 
 void resolver::refresh_system_dns() {
+    if (!options_.servers.empty() && !options_.search_short_names) return;
+    if (!resolv_conf_watch_.has_changed(std::chrono::steady_clock::now())) return;
+    system_ = read_resolv_conf(options_.resolv_conf_path);
+    if (!options_.search_short_names) system_.search.clear();
     if (!options_.servers.empty()) return;
-    if (!resolv_conf_.has_changed(std::chrono::steady_clock::now())) return;
-    system_dns found = read_system_dns();
     try {
-        channel_ = make_channel(found.servers);
+        channel_ = make_channel(system_.servers.size());
     } catch (const std::exception&) {
         // At the start there is nothing else; later the old servers are better than none.
         if (!channel_) throw;
-        return;
     }
-    if (!options_.search) search_ = std::move(found.search);
 }
 
 resolver::lookup_id resolver::resolve(std::string_view host, handler done) {
@@ -136,12 +133,12 @@ resolver::lookup_id resolver::resolve(std::string_view host, handler done) {
         answer_later(id, {}, known);
     } else if (is_localhost_name(host)) {
         answer_later(id, {}, {asio::ip::address_v6::loopback(), asio::ip::address_v4::loopback()});
-    } else if (is_invalid_name(host)) {
+    } else if (is_never_in_dns(host)) {
         // Health checks ask for such a name, and must not depend on a DNS server.
         answer_later(id, resolve_errc::not_found, {});
     } else {
         refresh_system_dns();
-        one->candidates = search_.candidates(host);
+        one->candidates = system_.candidates(host);
         ask_dns(one);
     }
     return id;

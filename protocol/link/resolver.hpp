@@ -2,7 +2,9 @@
 
 /// \file
 /// From the text of a host to its addresses, without ever blocking: addresses in any spelling, the
-/// host table, localhost, and DNS with the system's search domains or with given servers.
+/// host table, localhost, and DNS with the system's servers or with given ones. A name is complete:
+/// no other name is asked for, and its own addresses are found or none. (Only a short name may
+/// stand for names under the system's search domains, if the options say so.)
 ///
 /// DNS is asked for IPv6 and IPv4 at once, and the answers are passed on as RFC 8305 section 3
 /// wants it: a server that never answers for one family holds nobody up. What the addresses are
@@ -14,8 +16,8 @@
 #include "protocol/link/asio.hpp"
 #include "protocol/link/deadlines.hpp"
 #include "protocol/link/hosts_file.hpp"
+#include "protocol/link/resolv_conf.hpp"
 #include "protocol/link/resolve_error.hpp"
-#include "protocol/link/search_list.hpp"
 #include "protocol/link/unique_function.hpp"
 
 #include <boost/asio/ip/address.hpp>
@@ -25,7 +27,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,8 +36,8 @@
 namespace muxsocks {
 
 struct resolver_options {
-    /// DNS servers, for UDP and TCP. Empty: the system's, with its search domains; /etc/resolv.conf
-    /// is read again when it has changed.
+    /// DNS servers, for UDP and TCP. Empty: the system's; /etc/resolv.conf is read again when it
+    /// has changed.
     std::vector<asio::ip::udp::endpoint> servers{};
     /// For one name, whatever it takes: both families, all servers, all search domains.
     std::chrono::milliseconds timeout{5000};
@@ -44,8 +45,10 @@ struct resolver_options {
     /// section 3 means IPv6), and stand first.
     bool prefer_ipv4 = false;
     std::string hosts_path = "/etc/hosts";
-    /// Instead of the system's search domains; with `servers` there are none but these.
-    std::optional<search_list> search{};
+    std::string resolv_conf_path = "/etc/resolv.conf";
+    /// Whether a name without a dot is asked for under the system's search domains. Right for what
+    /// the user of this machine has written; a name of somebody else's is complete.
+    bool search_short_names = false;
     /// Told how each lookup ended for which DNS was asked and that was not cancelled: no error if
     /// there were addresses, else one of resolve_errc. It must not touch the resolver.
     std::function<void(std::error_code error)> on_dns_result{};
@@ -97,16 +100,17 @@ class resolver {
     void finish(const std::shared_ptr<lookup>& one, std::error_code error,
                 std::span<const asio::ip::address> addresses);
 
-    /// Replaces the channel if /etc/resolv.conf has changed.
+    /// Reads /etc/resolv.conf, and with the system's servers replaces the channel, if it has
+    /// changed.
     void refresh_system_dns();
-    std::shared_ptr<ares_channel> make_channel(unsigned servers);
+    std::shared_ptr<ares_channel> make_channel(std::size_t servers);
 
     asio::io_context& context_;
     deadlines& clock_;
     resolver_options options_;
     hosts_file hosts_;
-    file_watch resolv_conf_{"/etc/resolv.conf"};
-    search_list search_;
+    file_watch resolv_conf_watch_;
+    resolv_conf system_;
     std::shared_ptr<ares_channel> channel_;
     std::unordered_map<lookup_id, std::shared_ptr<lookup>> lookups_;
     lookup_id last_id_ = 0;

@@ -143,9 +143,11 @@ TEST_CASE("names of hosts") {
         CHECK_FALSE(is_localhost_name("localhost.example"));
     }
     SECTION("never exist below invalid") {
-        CHECK(is_invalid_name("invalid"));
-        CHECK(is_invalid_name("a.b.Invalid."));
-        CHECK_FALSE(is_invalid_name("notinvalid"));
-        CHECK_FALSE(is_invalid_name("invalid.example"));
+        CHECK(is_never_in_dns("invalid"));
+        CHECK(is_never_in_dns("a.b.Invalid."));
+        CHECK(is_never_in_dns("abc.onion"));
+        CHECK(is_never_in_dns("onion"));
+        CHECK_FALSE(is_never_in_dns("notinvalid"));
+        CHECK_FALSE(is_never_in_dns("invalid.example"));
     }
 }

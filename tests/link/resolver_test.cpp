@@ -231,12 +231,53 @@ TEST_CASE_METHOD(fixture, "what needs no server") {
     }
     SECTION("names that cannot exist") {
         CHECK(result_of("anything.invalid").error == resolve_errc::not_found);
+        CHECK(result_of("anything.onion").error == resolve_errc::not_found);
     }
     CHECK(server.asked() == 0);
 }
 
-TEST_CASE_METHOD(fixture, "search domains") {
-    options.search = search_list{.domains = {"one.example", "two.example"}, .dots_min = 1};
+TEST_CASE_METHOD(fixture, "a name is asked for as it is, and no other") {
+    // c-ares takes search domains from here (or from the host's own name), and one with a wildcard
+    // has every name.
+    const environment_variable domain("LOCALDOMAIN", "search.example");
+    server.on_all_under("search.example", {.addresses = {"192.0.2.66", "2001:db8::66"}});
+    server.on("git.corp.test", record::a, {.addresses = {"192.0.2.1"}});
+    server.on("git.corp.test", record::aaaa, dns_reply{});
+    server.on("git6.corp.test", record::a, dns_reply{});
+    server.on("git6.corp.test", record::aaaa, {.addresses = {"2001:db8::1"}});
+    server.on("empty.corp.test", dns_reply{});
+
+    SECTION("if it has one family only") {
+        CHECK(result_of("git.corp.test").addresses() == texts{"192.0.2.1"});
+        CHECK(result_of("git6.corp.test").addresses() == texts{"2001:db8::1"});
+        CHECK(server.asked() == 4);
+    }
+    SECTION("with a final dot") {
+        CHECK(result_of("git.corp.test.").addresses() == texts{"192.0.2.1"});
+        CHECK(server.asked() == 2);
+    }
+    SECTION("if it has no address, or does not exist") {
+        CHECK(result_of("empty.corp.test").error == resolve_errc::no_address);
+        CHECK(result_of("typo.corp.test").error == resolve_errc::not_found);
+        CHECK(server.asked() == 4);
+    }
+    SECTION("without a dot") {
+        CHECK(result_of("git").error == resolve_errc::not_found);
+        CHECK(server.asked("git", record::a) == 1);
+        CHECK(server.asked() == 2);
+    }
+    SECTION("where short names are searched for") {
+        options.search_short_names = true;
+        CHECK(result_of("git.corp.test").addresses() == texts{"192.0.2.1"});
+        CHECK(result_of("typo.corp.test").error == resolve_errc::not_found);
+        CHECK(server.asked() == 4);
+    }
+}
+
+TEST_CASE_METHOD(fixture, "search domains, for a short name") {
+    const temporary_file system("search one.example two.example\n");
+    options.resolv_conf_path = system.path();
+    options.search_short_names = true;
 
     SECTION("are tried in order, and end at the first that has the name") {
         server.on("db.two.example", {.addresses = {"192.0.2.2"}});
@@ -250,10 +291,14 @@ TEST_CASE_METHOD(fixture, "search domains") {
         server.on("db.two.example", {.addresses = {"192.0.2.2", "2001:db8::2"}});
         CHECK(result_of("db").addresses() == texts{"2001:db8::1"});
     }
-    SECTION("come after a name with a dot") {
-        server.on("db.prod", {.addresses = {"192.0.2.3"}});
-        CHECK(result_of("db.prod").addresses() == texts{"192.0.2.3"});
+    SECTION("do not concern a name with a dot") {
+        CHECK(result_of("db.prod").error == resolve_errc::not_found);
         CHECK(server.asked() == 2);
+    }
+    SECTION("end with the name itself") {
+        server.on("db", {.addresses = {"192.0.2.3"}});
+        CHECK(result_of("db").addresses() == texts{"192.0.2.3"});
+        CHECK(server.asked() == 6);
     }
     SECTION("are left alone by a name with a final dot") {
         CHECK(result_of("db.").error == resolve_errc::not_found);

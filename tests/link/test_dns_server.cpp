@@ -66,6 +66,11 @@ void dns_server::on(const std::string& name, record type, dns_reply reply) {
     script_[{name, type}] = std::move(reply);
 }
 
+void dns_server::on_all_under(const std::string& domain, const dns_reply& reply) {
+    wildcard_ = "." + domain;
+    on(wildcard_, reply);
+}
+
 void dns_server::on(const std::string& name, const dns_reply& reply) {
     for (const record type : {record::a, record::aaaa}) {
         dns_reply part = reply;
@@ -132,9 +137,7 @@ void dns_server::answer(const bytes& message, bool udp, Send send) {
     const question asked = parse(message);
     ++total_;
     ++asked_[{asked.name, asked.type}];
-    const auto found = script_.find({asked.name, asked.type});
-    const dns_reply reply =
-        found == script_.end() ? dns_reply{.code = rcode::no_name} : found->second;
+    const dns_reply reply = reply_to(asked);
     if (reply.silent) return;
     const bytes encoded = encode(message, asked, reply, udp);
     const auto now = std::chrono::steady_clock::now();
@@ -169,6 +172,13 @@ dns_server::question dns_server::parse(const bytes& message) {
     result.type = static_cast<record>(message.at(at + 1) << 8 | message.at(at + 2));
     result.end = at + 5;
     return result;
+}
+
+dns_reply dns_server::reply_to(const question& asked) const {
+    auto found = script_.find({asked.name, asked.type});
+    if (found == script_.end() && !wildcard_.empty() && asked.name.ends_with(wildcard_))
+        found = script_.find({wildcard_, asked.type});
+    return found == script_.end() ? dns_reply{.code = rcode::no_name} : found->second;
 }
 
 dns_server::bytes dns_server::encode(const bytes& message, const question& asked,

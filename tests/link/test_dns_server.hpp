@@ -49,6 +49,8 @@ class dns_server {
     void on(const std::string& name, record type, dns_reply reply);
     /// Both types at once. Addresses are sorted out by their family.
     void on(const std::string& name, const dns_reply& reply);
+    /// For each name under `domain` that has no script of its own: a wildcard.
+    void on_all_under(const std::string& domain, const dns_reply& reply);
 
     /// Questions for this name and type that have come, repetitions included.
     [[nodiscard]] int asked(const std::string& name, record type) const;
@@ -82,6 +84,7 @@ class dns_server {
     template <typename Send>
     void answer(const bytes& message, bool udp, Send send);
     [[nodiscard]] static question parse(const bytes& message);
+    [[nodiscard]] dns_reply reply_to(const question& asked) const;
     [[nodiscard]] static bytes encode(const bytes& message, const question& asked,
                                       const dns_reply& reply, bool udp);
 
@@ -91,6 +94,7 @@ class dns_server {
     asio::ip::udp::endpoint sender_;
     std::array<std::uint8_t, 1500> datagram_{};
     std::map<std::pair<std::string, record>, dns_reply> script_;
+    std::string wildcard_;
     std::map<std::pair<std::string, record>, int> asked_;
     std::map<std::pair<std::string, record>, std::chrono::steady_clock::time_point> known_at_;
     int total_ = 0;

@@ -7,6 +7,7 @@
 #include "protocol/link/asio.hpp"
 
 #include <chrono>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -82,6 +83,20 @@ class temporary_file {
 
   private:
     std::string path_;
+};
+
+/// Sets a variable of the environment until the object is destroyed, and then takes it out.
+class environment_variable {
+  public:
+    environment_variable(const char* name, const char* value) : name_(name) {
+        ::setenv(name, value, 1);
+    }
+    ~environment_variable() { ::unsetenv(name_); }
+    environment_variable(const environment_variable&) = delete;
+    environment_variable& operator=(const environment_variable&) = delete;
+
+  private:
+    const char* name_;
 };
 
 /// How many descriptors this process has open.
