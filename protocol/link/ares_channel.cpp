@@ -102,16 +102,17 @@ std::vector<asio::ip::address> addresses_of(const unsigned char* message, int si
 
 #endif
 
-/// As ares_set_servers_ports_csv wants them.
-std::string joined(const std::vector<asio::ip::udp::endpoint>& servers) {
-    std::string list;
-    for (const auto& server : servers) {
-        const std::string address = server.address().to_string();
-        list += list.empty() ? "" : ",";
-        list += (server.address().is_v6() ? '[' + address + ']' : address) + ':' +
-                std::to_string(server.port());
-    }
-    return list;
+/// Queries from one port: whoever has found it out must not have it for long.
+constexpr int queries_per_port = 32;
+
+/// As ares_set_servers_ports_csv wants it: "192.0.2.1:53", "[2001:db8::1]:53", "[fe80::1]:53%eth0".
+/// (c-ares 1.18 knows no zones, and then asks in vain.)
+std::string text_of(const asio::ip::udp::endpoint& server) {
+    const std::string address = server.address().to_string();
+    const std::string port = ':' + std::to_string(server.port());
+    if (server.address().is_v4()) return address + port;
+    const std::size_t zone = std::min(address.find('%'), address.size());
+    return '[' + address.substr(0, zone) + ']' + port + address.substr(zone);
 }
 
 } // namespace
@@ -151,23 +152,26 @@ ares_channel::ares_channel(asio::io_context& context, deadlines& clock, const op
     std::array<char, 2> dns_only{"b"};
     ares_options setup{};
     setup.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES;
-    setup.timeout = static_cast<int>(wanted.try_timeout.count());
-    setup.tries = wanted.tries;
+    setup.timeout = static_cast<int>(wanted.timeout.count());
+    setup.tries = 1;
     setup.lookups = dns_only.data();
     setup.sock_state_cb = on_socket_state;
     setup.sock_state_cb_data = this;
-    const int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
-                     ARES_OPT_SOCK_STATE_CB;
+    int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
+               ARES_OPT_SOCK_STATE_CB;
+#ifdef ARES_OPT_UDP_MAX_QUERIES
+    setup.udp_max_queries = queries_per_port;
+    mask |= ARES_OPT_UDP_MAX_QUERIES;
+#endif
     if (const int status = ares_init_options(&channel_, &setup, mask); status != ARES_SUCCESS) {
         throw std::runtime_error(std::string("name resolution cannot start: ") +
                                  ares_strerror(status));
     }
-    if (wanted.servers.empty()) return;
-    const std::string list = joined(wanted.servers);
-    if (const int status = ares_set_servers_ports_csv(channel_, list.c_str());
+    const std::string server = text_of(wanted.server);
+    if (const int status = ares_set_servers_ports_csv(channel_, server.c_str());
         status != ARES_SUCCESS) {
         ares_destroy(channel_);
-        throw std::runtime_error("the DNS servers " + list +
+        throw std::runtime_error("the DNS server " + server +
                                  " cannot be used: " + ares_strerror(status));
     }
 }
@@ -177,8 +181,17 @@ ares_channel::~ares_channel() {
     ares_destroy(channel_);
 }
 
+bool ares_channel::is_worn() const noexcept {
+#ifdef ARES_OPT_UDP_MAX_QUERIES
+    return false;
+#else
+    return queries_ >= queries_per_port;
+#endif
+}
+
 void ares_channel::query(const std::string& name, int family, handler done) {
     ++pending_;
+    ++queries_;
     const bool idle = answers_.empty();
     auto* const asked = new question{*this, family, std::move(done)};
 #if ARES_VERSION >= 0x011c00

@@ -1,12 +1,13 @@
 #pragma once
 
 /// \file
-/// One c-ares channel driven by Asio: DNS queries without a thread and without blocking. c-ares
-/// owns its sockets and says which of them it waits for; Asio waits for them and for c-ares'
-/// time-outs. Works with c-ares from 1.18 on. What a name means before DNS is asked (addresses, the
-/// host table, search domains) is the resolver's business; here names are complete, and nobody is
-/// asked for any other. (ares_getaddrinfo() of c-ares 1.18 is: ARES_FLAG_NOSEARCH does not keep it
-/// from asking for NAME.DOMAIN when one family of NAME has no address.)
+/// One c-ares channel driven by Asio: DNS queries to one server, without a thread and without
+/// blocking. c-ares owns its sockets and says which of them it waits for; Asio waits for them and
+/// for c-ares' time-outs. Works with c-ares from 1.18 on. Which server to ask, and when to ask
+/// again, is dns_client's business, and what a name means before DNS is asked (addresses, the host
+/// table, search domains) the resolver's; here names are complete, and nobody is asked for any
+/// other. (ares_getaddrinfo() of c-ares 1.18 does ask: ARES_FLAG_NOSEARCH does not keep it from
+/// NAME.DOMAIN when one family of NAME has no address.)
 ///
 /// One thread: the io_context's.
 
@@ -34,16 +35,13 @@ class ares_channel {
     using handler = unique_function<void(std::error_code, std::vector<asio::ip::address>)>;
 
     struct options {
-        /// Empty: the system's.
-        std::vector<asio::ip::udp::endpoint> servers;
-        /// For the first answer of the first server; doubles with each round over the servers.
-        std::chrono::milliseconds try_timeout{2000};
-        /// Rounds over the servers.
-        int tries = 2;
+        asio::ip::udp::endpoint server;
+        /// For the answer to a query, which is sent once. (c-ares may wait for less, from 1.32 on,
+        /// where the server has answered fast so far.)
+        std::chrono::milliseconds timeout{5000};
     };
 
-    /// Reads /etc/resolv.conf if `wanted` names no servers. Throws std::runtime_error with one
-    /// sentence if c-ares cannot be set up.
+    /// Throws std::runtime_error with one sentence if c-ares cannot be set up.
     ares_channel(asio::io_context& context, deadlines& clock, const options& wanted);
     /// Ends all queries; their handlers are destroyed without being called.
     ~ares_channel();
@@ -55,8 +53,11 @@ class ares_channel {
     /// it is answered, or with the last time-out.
     void query(const std::string& name, int family, handler done);
 
-    /// Queries that have not ended.
-    [[nodiscard]] std::size_t pending() const noexcept { return pending_; }
+    /// Whether no query is under way, and no handler is left to be called.
+    [[nodiscard]] bool is_idle() const noexcept { return pending_ == 0 && answers_.empty(); }
+    /// Whether so many queries have left from one port that a new channel, with another one, should
+    /// take this one's place. Never where c-ares changes the port by itself (1.20 and later).
+    [[nodiscard]] bool is_worn() const noexcept;
 
   private:
     struct question;
@@ -86,6 +87,7 @@ class ares_channel {
     std::unordered_map<ares_socket_t, std::shared_ptr<watched>> sockets_;
     std::vector<answer> answers_;
     std::size_t pending_ = 0;
+    int queries_ = 0;
     /// Null once this object is gone: handlers of Asio may be queued then.
     std::shared_ptr<ares_channel*> alive_;
 };

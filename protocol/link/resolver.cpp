@@ -11,6 +11,8 @@ namespace muxsocks {
 
 namespace {
 
+constexpr std::uint16_t dns_port = 53;
+
 /// Of two reasons for having found nothing, the one that says more about what to do.
 std::error_code more_telling(std::error_code a, std::error_code b) {
     constexpr std::array<resolve_errc, 5> order{
@@ -46,12 +48,12 @@ struct resolver::lookup {
         (owner.*then)(std::shared_ptr(owner.lookups_.at(id)));
     }
 
-    /// Leaves nothing but what the queries under way need. The channel owns these and they own the
-    /// lookup, so it must not go on owning the channel.
+    /// Leaves nothing but what the questions under way need. The client owns these and they own the
+    /// lookup, so it must not go on owning the client.
     void end() {
         timeout.cancel();
         delay.cancel();
-        channel.reset();
+        dns.reset();
         done.reset();
     }
 
@@ -59,8 +61,8 @@ struct resolver::lookup {
     std::shared_ptr<resolver*> alive;
     lookup_id id;
     handler done;
-    /// Held because queries that are under way need it when the resolver has a new one already.
-    std::shared_ptr<ares_channel> channel;
+    /// Held because questions that are under way need it when the resolver has a new one already.
+    std::shared_ptr<dns_client> dns;
     std::vector<std::string> candidates;
     std::size_t next_candidate = 0;
     /// Queries for the current candidate that are not answered yet.
@@ -81,7 +83,8 @@ resolver::resolver(asio::io_context& context, deadlines& clock, resolver_options
       hosts_(options_.hosts_path),
       resolv_conf_watch_(options_.resolv_conf_path),
       alive_(std::make_shared<resolver*>(this)) {
-    if (!options_.servers.empty()) channel_ = make_channel(options_.servers.size());
+    if (!options_.servers.empty())
+        dns_ = std::make_shared<dns_client>(context_, clock_, options_.servers, options_.timeout);
     refresh_system_dns();
 }
 
@@ -93,30 +96,20 @@ resolver::~resolver() {
         one->end();
 }
 
-std::shared_ptr<ares_channel> resolver::make_channel(std::size_t servers) {
-    // c-ares asks each server in turn and doubles the time after each round, so that all tries
-    // together take the time-out: t + 2t + 4t for one server, n(t + 2t) for n.
-    const int tries = servers == 1 ? 3 : 2;
-    const auto shares = static_cast<int>(servers == 1 ? 7 : 3 * servers);
-    const auto try_timeout = std::max<std::chrono::milliseconds>(options_.timeout / shares,
-                                                                 std::chrono::milliseconds(1));
-    return std::make_shared<ares_channel>(context_, clock_,
-                                          ares_channel::options{.servers = options_.servers,
-                                                                .try_timeout = try_timeout,
-                                                                .tries = tries});
-}
-
 void resolver::refresh_system_dns() {
     if (!options_.servers.empty() && !options_.search_short_names) return;
     if (!resolv_conf_watch_.has_changed(std::chrono::steady_clock::now())) return;
     system_ = read_resolv_conf(options_.resolv_conf_path);
     if (!options_.search_short_names) system_.search.clear();
     if (!options_.servers.empty()) return;
+    std::vector<asio::ip::udp::endpoint> servers;
+    for (const auto& address : system_.servers)
+        servers.emplace_back(address, dns_port);
     try {
-        channel_ = make_channel(system_.servers.size());
+        dns_ = std::make_shared<dns_client>(context_, clock_, servers, options_.timeout);
     } catch (const std::exception&) {
         // At the start there is nothing else; later the old servers are better than none.
-        if (!channel_) throw;
+        if (!dns_) throw;
     }
 }
 
@@ -167,7 +160,7 @@ void resolver::answer_later(lookup_id id, std::error_code error,
 }
 
 void resolver::ask_dns(const std::shared_ptr<lookup>& one) {
-    one->channel = channel_;
+    one->dns = dns_;
     one->timeout.expires_after(options_.timeout);
     ask_next_candidate(one);
 }
@@ -176,13 +169,12 @@ void resolver::ask_next_candidate(const std::shared_ptr<lookup>& one) {
     const std::string& name = one->candidates[one->next_candidate++];
     one->unanswered = 2;
     for (const family asked : {family::v6, family::v4}) {
-        one->channel->query(
-            name, asked == family::v6 ? AF_INET6 : AF_INET,
-            [one, asked](std::error_code error, std::vector<asio::ip::address> found) {
-                resolver* const owner = *one->alive;
-                if (owner == nullptr || !owner->lookups_.contains(one->id)) return;
-                owner->on_answer(one, asked, error, std::move(found));
-            });
+        one->dns->ask(name, asked == family::v6 ? AF_INET6 : AF_INET,
+                      [one, asked](std::error_code error, std::vector<asio::ip::address> found) {
+                          resolver* const owner = *one->alive;
+                          if (owner == nullptr || !owner->lookups_.contains(one->id)) return;
+                          owner->on_answer(one, asked, error, std::move(found));
+                      });
     }
 }
 

@@ -12,9 +12,9 @@
 ///
 /// One thread: the io_context's.
 
-#include "protocol/link/ares_channel.hpp"
 #include "protocol/link/asio.hpp"
 #include "protocol/link/deadlines.hpp"
+#include "protocol/link/dns_client.hpp"
 #include "protocol/link/hosts_file.hpp"
 #include "protocol/link/resolv_conf.hpp"
 #include "protocol/link/resolve_error.hpp"
@@ -78,11 +78,11 @@ class resolver {
     /// Looks `host` up. Never blocks, never calls `done` before it returns.
     lookup_id resolve(std::string_view host, handler done);
     /// The lookup's handler is destroyed and will not be called (again). Queries that are under way
-    /// still take their time (pending()). No effect once the last call was made.
+    /// still take their time. No effect once the last call was made.
     void cancel(lookup_id id);
 
-    /// DNS queries that have been sent and have not ended, cancelled ones included.
-    [[nodiscard]] std::size_t pending() const noexcept { return channel_->pending(); }
+    /// Questions to DNS that have not ended (two a name), those of cancelled lookups included.
+    [[nodiscard]] std::size_t pending() const noexcept { return dns_->pending(); }
 
   private:
     struct lookup;
@@ -100,10 +100,8 @@ class resolver {
     void finish(const std::shared_ptr<lookup>& one, std::error_code error,
                 std::span<const asio::ip::address> addresses);
 
-    /// Reads /etc/resolv.conf, and with the system's servers replaces the channel, if it has
-    /// changed.
+    /// Reads /etc/resolv.conf if it has changed, and then asks other servers if it names others.
     void refresh_system_dns();
-    std::shared_ptr<ares_channel> make_channel(std::size_t servers);
 
     asio::io_context& context_;
     deadlines& clock_;
@@ -111,7 +109,7 @@ class resolver {
     hosts_file hosts_;
     file_watch resolv_conf_watch_;
     resolv_conf system_;
-    std::shared_ptr<ares_channel> channel_;
+    std::shared_ptr<dns_client> dns_;
     std::unordered_map<lookup_id, std::shared_ptr<lookup>> lookups_;
     lookup_id last_id_ = 0;
     /// Null once this object is gone: handlers may be queued then.

@@ -91,6 +91,7 @@ void dns_server::receive() {
         asio::buffer(datagram_), sender_,
         [this, alive = alive_](const boost::system::error_code& error, std::size_t size) {
             if (error || *alive == nullptr) return;
+            ports_.insert(sender_.port());
             const bytes message(datagram_.begin(),
                                 datagram_.begin() + static_cast<std::ptrdiff_t>(size));
             answer(message, true, [this, to = sender_](const bytes& reply) {

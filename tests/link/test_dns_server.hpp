@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <list>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -56,6 +57,8 @@ class dns_server {
     [[nodiscard]] int asked(const std::string& name, record type) const;
     [[nodiscard]] int asked() const { return total_; }
     [[nodiscard]] int asked_over_tcp() const { return over_tcp_; }
+    /// The UDP ports from which questions have come.
+    [[nodiscard]] const std::set<std::uint16_t>& ports() const { return ports_; }
 
   private:
     using bytes = std::vector<std::uint8_t>;
@@ -97,6 +100,7 @@ class dns_server {
     std::string wildcard_;
     std::map<std::pair<std::string, record>, int> asked_;
     std::map<std::pair<std::string, record>, std::chrono::steady_clock::time_point> known_at_;
+    std::set<std::uint16_t> ports_;
     int total_ = 0;
     int over_tcp_ = 0;
     std::list<pending> pending_;
