@@ -50,20 +50,28 @@ std::optional<asio::ip::address> parse_v4(const std::string& host) {
     return asio::ip::address_v4(ntohl(parsed.s_addr));
 }
 
-std::optional<asio::ip::address> parse_v6(const std::string& host) {
-    asio::ip::address_v6::bytes_type bytes;
-    if (inet_pton(AF_INET6, host.c_str(), bytes.data()) != 1) return std::nullopt;
-    return unmapped(asio::ip::address_v6(bytes));
+std::optional<asio::ip::address> parse_v6(std::string_view host) {
+    if (host.find('%') != std::string_view::npos) return std::nullopt;
+    const auto address = parse_address(host);
+    if (!address) return std::nullopt;
+    return unmapped(*address);
 }
 
 } // namespace
+
+std::optional<asio::ip::address> parse_address(std::string_view text) {
+    if (text.find('\0') != std::string_view::npos || text.ends_with('%')) return std::nullopt;
+    boost::system::error_code not_an_address;
+    const auto address = asio::ip::make_address(text, not_an_address);
+    if (not_an_address) return std::nullopt;
+    return address;
+}
 
 std::optional<asio::ip::address> parse_numeric_host(std::string_view host) {
     // The longest spelling of an address has 45 bytes; inet_aton's zeros may go on for ever.
     if (host.empty() || host.size() > host_name_bytes_max) return std::nullopt;
     if (host.find('\0') != std::string_view::npos) return std::nullopt;
-    const std::string text(host);
-    return host.find(':') == std::string_view::npos ? parse_v4(text) : parse_v6(text);
+    return host.find(':') == std::string_view::npos ? parse_v4(std::string(host)) : parse_v6(host);
 }
 
 bool is_host_name(std::string_view host) noexcept {

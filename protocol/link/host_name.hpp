@@ -17,6 +17,10 @@ namespace muxsocks {
 /// The longest name, its final dot not counted (RFC 1035 section 2.3.4), in bytes.
 constexpr std::size_t host_name_bytes_max = 253;
 
+/// The address that `text` is in the form in which addresses are written: "192.0.2.1",
+/// "2001:db8::1", "fe80::1%eth0". Nothing if it is none. IPv4-mapped ones stay IPv6.
+[[nodiscard]] std::optional<asio::ip::address> parse_address(std::string_view text);
+
 /// The address that `host` spells, if it spells one: IPv6 without zone and brackets, or IPv4 in
 /// every form that inet_aton() takes ("192.0.2.1", "127.1", "2130706433", "0x7f000001",
 /// "0177.0.0.1"). An IPv4-mapped IPv6 address comes back as the IPv4 address, which is what a

@@ -40,9 +40,7 @@ resolv_conf parse_resolv_conf(const std::string& text) {
         std::vector<std::string> words = words_of(line);
         if (words.size() < 2) continue;
         if (words[0] == "nameserver") {
-            boost::system::error_code not_an_address;
-            const auto address = asio::ip::make_address(words[1], not_an_address);
-            if (!not_an_address) result.servers.push_back(address);
+            if (const auto address = parse_address(words[1])) result.servers.push_back(*address);
         } else if (words[0] == "search") {
             result.search.assign(words.begin() + 1, words.end());
         } else if (words[0] == "domain") {

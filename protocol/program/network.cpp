@@ -1,5 +1,7 @@
 #include "protocol/program/network.hpp"
 
+#include "protocol/link/host_name.hpp"
+
 #include <algorithm>
 #include <arpa/inet.h>
 #include <charconv>
@@ -22,18 +24,20 @@ void clear_bits_from(std::array<std::uint8_t, 16>& address, std::size_t prefix) 
 }
 
 /// The address alone, as a network of one, IPv4-mapped ones not yet as IPv4.
-std::optional<network> parse_address(const std::string& text) {
+std::optional<network> parse_lone_address(std::string_view text) {
+    const auto address = parse_address(text);
+    if (!address || text.find('%') != std::string_view::npos) return std::nullopt;
     network result;
-    if (inet_pton(AF_INET, text.c_str(), result.address.data()) == 1) {
-        result.is_v4 = true;
+    result.is_v4 = address->is_v4();
+    if (result.is_v4) {
+        const auto bytes = address->to_v4().to_bytes();
+        std::copy(bytes.begin(), bytes.end(), result.address.begin());
         result.prefix = 32;
-        return result;
-    }
-    if (inet_pton(AF_INET6, text.c_str(), result.address.data()) == 1) {
+    } else {
+        result.address = address->to_v6().to_bytes();
         result.prefix = 128;
-        return result;
     }
-    return std::nullopt;
+    return result;
 }
 
 std::optional<std::uint8_t> parse_prefix(std::string_view text, std::uint8_t max) {
@@ -68,7 +72,7 @@ bool same_bits(std::span<const std::uint8_t> a, std::span<const std::uint8_t> b,
 /// As written: bits beyond the prefix are still there.
 std::optional<network> parse_as_written(std::string_view text) {
     const std::size_t slash = text.find('/');
-    std::optional<network> result = parse_address(std::string(text.substr(0, slash)));
+    std::optional<network> result = parse_lone_address(text.substr(0, slash));
     if (!result || slash == std::string_view::npos) return result;
     const auto prefix = parse_prefix(text.substr(slash + 1), result->prefix);
     if (!prefix) return std::nullopt;

@@ -1,9 +1,9 @@
 #include "protocol/program/values.hpp"
 
+#include "protocol/link/host_name.hpp"
 #include "protocol/program/network.hpp"
 
 #include <algorithm>
-#include <arpa/inet.h>
 #include <array>
 #include <charconv>
 #include <limits>
@@ -27,16 +27,6 @@ constexpr std::array<unit<std::uint64_t>, 5> size_units{
     {{"", 1}, {"KiB", 1ULL << 10}, {"MiB", 1ULL << 20}, {"GiB", 1ULL << 30}, {"TiB", 1ULL << 40}}};
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-
-/// Hexadecimal value of a digit, or -1.
-int hex_value(char c) {
-    if (is_digit(c)) return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
 
 /// All of `text` as a decimal number without sign, blanks or superfluous zeros.
 template <class Number>
@@ -70,41 +60,6 @@ std::string format_with_unit(Number value, const std::array<unit<Number>, N>& un
     const auto whole = [&](const unit<Number>& one) { return value % one.factor == 0; };
     const auto largest = std::find_if(units.rbegin(), units.rend(), whole);
     return std::to_string(value / largest->factor) + std::string(largest->name);
-}
-
-/// Whether resolvers take a name that ends in `label` for an IPv4 address in one of its odd forms
-/// ("127.1", "0x7f000001").
-bool is_number_label(std::string_view label) {
-    if (std::all_of(label.begin(), label.end(), is_digit)) return true;
-    if (label.substr(0, 2) != "0x" && label.substr(0, 2) != "0X") return false;
-    return std::all_of(label.begin() + 2, label.end(), [](char c) { return hex_value(c) >= 0; });
-}
-
-/// RFC 1123 section 2.1, with the underscores that occur in practice.
-bool is_host_name(std::string_view host) {
-    if (host.empty() || host.size() > 253) return false;
-    const auto allowed = [](char c) {
-        return is_letter(c) || is_digit(c) || c == '-' || c == '.' || c == '_';
-    };
-    if (!std::all_of(host.begin(), host.end(), allowed)) return false;
-    if (host.front() == '.' || host.front() == '-' || host.find("..") != std::string_view::npos) {
-        return false;
-    }
-    if (host.back() == '.') host.remove_suffix(1);
-    const std::size_t last_dot = host.rfind('.');
-    return !is_number_label(last_dot == std::string_view::npos ? host : host.substr(last_dot + 1));
-}
-
-bool is_ipv6_address(const std::string& host) {
-    in6_addr address{};
-    const std::size_t zone = host.find('%');
-    if (zone != std::string::npos && zone + 1 == host.size()) return false;
-    return inet_pton(AF_INET6, host.substr(0, zone).c_str(), &address) == 1;
-}
-
-bool is_ipv4_address(const std::string& host) {
-    in_addr address{};
-    return inet_pton(AF_INET, host.c_str(), &address) == 1;
 }
 
 std::string folded(std::string_view word) {
@@ -168,8 +123,11 @@ std::optional<host_port> parse_host_port(std::string_view text,
     const std::size_t host_end = bracketed ? text.find(']') : text.find(':');
     if (bracketed && host_end == std::string_view::npos) return std::nullopt;
     const std::string host(bracketed ? text.substr(1, host_end - 1) : text.substr(0, host_end));
-    const bool valid = bracketed ? is_ipv6_address(host)
-                                 : host.empty() || is_ipv4_address(host) || is_host_name(host);
+    const auto address = parse_address(host);
+    // A leading '-' would do for DNS, but stands for an option in the wrong place.
+    const bool valid = bracketed ? address && address->is_v6()
+                                 : host.empty() || (address && address->is_v4()) ||
+                                       (is_host_name(host) && host.front() != '-');
     if (!valid) return std::nullopt;
 
     std::string_view rest;
@@ -184,9 +142,7 @@ std::optional<host_port> parse_host_port(std::string_view text,
     return host_port{host, *port};
 }
 
-bool is_ip_address(const std::string& host) {
-    return is_ipv4_address(host) || is_ipv6_address(host);
-}
+bool is_ip_address(const std::string& host) { return parse_address(host).has_value(); }
 
 bool is_loopback(const std::string& host) {
     if (folded(host) == "localhost") return true;

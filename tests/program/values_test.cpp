@@ -131,6 +131,9 @@ TEST_CASE("an address with a port") {
         const std::string longest = label + "." + label + "." + label + "." + std::string(61, 'a');
         CHECK(parse_host_port(longest + ":1"));
         CHECK_FALSE(parse_host_port(longest + "a:1"));
+        // In one label they would load and never be found.
+        CHECK(parse_host_port(label + ".example:1"));
+        CHECK_FALSE(parse_host_port(label + "a.example:1"));
     }
 }
 
