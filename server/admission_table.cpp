@@ -1,7 +1,8 @@
 #include "server/admission_table.hpp"
 
 #include <algorithm>
-#include <array>
+#include <unordered_map>
+#include <utility>
 
 namespace muxsocks::server {
 namespace {
@@ -45,12 +46,33 @@ boost::asio::ip::address host_of(const boost::asio::ip::address& from) {
     return block_of(from, 32, 64);
 }
 
+void admission_table::insert(link_id id, const boost::asio::ip::address& from, bool exempt,
+                             time_point now) {
+    place made;
+    made.blocks = {block_of(from, 24, 48), block_of(from, 32, 56), host_of(from)};
+    made.since = now;
+    made.known = is_known(made.blocks[2], now);
+    made.exempt = exempt;
+    ++of_pool_[made.known ? 1 : 0];
+    if (!exempt) ++of_host_[made.blocks[2]];
+    links_.emplace(id, std::move(made));
+}
+
+void admission_table::leave(link_id id) {
+    const auto found = links_.find(id);
+    if (found == links_.end()) return;
+    const auto& gone = found->second;
+    --of_pool_[gone.known ? 1 : 0];
+    if (!gone.exempt)
+        if (const auto host = of_host_.find(gone.blocks[2]); --host->second == 0)
+            of_host_.erase(host);
+    links_.erase(found);
+}
+
 admission_table::entry admission_table::enter(const boost::asio::ip::address& from, bool exempt,
                                               time_point now) {
     const auto id = ++last_id_;
-    const auto host = host_of(from);
-    links_.emplace(id,
-                   place{from, host, now, link_progress::connected, is_known(host, now), exempt});
+    insert(id, from, exempt, now);
     return make_room(id, now);
 }
 
@@ -59,11 +81,10 @@ admission_table::entry admission_table::move_to(link_id id, const boost::asio::i
     const auto found = links_.find(id);
     // It may have lost its place before.
     if (found == links_.end()) return {id, {}};
-    auto& moved = found->second;
-    moved.from = from;
-    moved.host = host_of(from);
-    moved.known = is_known(moved.host, now);
-    moved.exempt = exempt;
+    const auto before = found->second;
+    leave(id);
+    insert(id, from, exempt, before.since);
+    links_.at(id).progress = before.progress;
     return make_room(id, now);
 }
 
@@ -76,88 +97,86 @@ void admission_table::on_progress(link_id id, link_progress to) {
 admission_table::entry admission_table::make_room(link_id for_whom, time_point now) {
     entry made{for_whom, {}};
     const auto newcomer = links_.at(for_whom);
-    const auto of_host = [&](const place& each) {
-        return !each.exempt && each.host == newcomer.host;
+    const auto& host = newcomer.blocks[2];
+    const auto let_go = [&](const std::vector<link_id>& those) {
+        for (const auto one : those)
+            leave(one);
+        made.must_go.insert(made.must_go.end(), those.begin(), those.end());
+        if (!those.empty()) return true;
+        leave(for_whom);
+        made.id = 0;
+        return false;
     };
-    const auto of_pool = [&](const place& each) { return each.known == newcomer.known; };
-    const auto count = [&](auto among) {
-        return static_cast<std::size_t>(std::count_if(
-            links_.begin(), links_.end(), [&](const auto& each) { return among(each.second); }));
+    const auto of_host = [&](link_id id, const place& each) {
+        return id != for_whom && !each.exempt && each.blocks[2] == host;
     };
-    const auto others = [&](auto among) {
-        return [=](link_id id, const place& each) { return id != for_whom && among(each); };
-    };
-    const auto let_go = [&](std::optional<link_id> one) {
-        if (one) {
-            made.must_go.push_back(*one);
-            links_.erase(*one);
-        } else {
-            links_.erase(for_whom);
-            made.id = 0;
-        }
-        return one.has_value();
+    const auto of_pool = [&](link_id id, const place& each) {
+        return id != for_whom && each.known == newcomer.known;
     };
     if (!newcomer.exempt)
-        while (count(of_host) > limits_.links_per_host)
-            if (!let_go(choose_to_go(others(of_host), now))) return made;
-    while (count(of_pool) > limits_.links) {
-        auto one = choose_to_go(others(of_pool), now);
-        if (!one) one = choose_of_crowd(newcomer);
-        if (!let_go(one)) return made;
+        while (of_host_[host] > limits_.links_per_host)
+            if (!let_go(choose_to_go(of_host, now, 1))) return made;
+    while (of_pool_[newcomer.known ? 1 : 0] > limits_.links) {
+        auto those = choose_to_go(of_pool, now, std::max<std::size_t>(limits_.links / 64, 1));
+        if (those.empty()) those = choose_of_crowd(newcomer);
+        if (!let_go(those)) return made;
     }
     return made;
 }
 
 template <typename Among>
-std::optional<admission_table::link_id> admission_table::choose_to_go(Among among,
-                                                                      time_point now) const {
-    const auto silent = choose([&](link_id id, const place& each) {
-        return among(id, each) && each.progress == link_progress::connected;
-    });
-    if (silent) return silent;
+std::vector<admission_table::link_id> admission_table::choose_to_go(Among among, time_point now,
+                                                                    std::size_t silent_ones) const {
+    const auto silent = choose(
+        [&](link_id id, const place& each) {
+            return each.progress == link_progress::connected && among(id, each);
+        },
+        silent_ones);
+    if (!silent.empty()) return silent;
     return choose([&](link_id id, const place& each) {
-        return among(id, each) && now - each.since >= handshake_time;
+        return now - each.since >= handshake_time && among(id, each);
     });
 }
 
-std::optional<admission_table::link_id>
+std::vector<admission_table::link_id>
 admission_table::choose_of_crowd(const place& newcomer) const {
-    const auto wide = [](const place& of) { return block_of(of.from, 24, 48); };
     const auto of_pool = [&](link_id, const place& each) { return each.known == newcomer.known; };
     const auto one = choose(of_pool);
-    if (!one) return {};
-    const auto crowd = wide(links_.at(*one));
+    if (one.empty()) return {};
+    const auto& crowd = links_.at(one.front()).blocks[0];
     const auto size = std::count_if(links_.begin(), links_.end(), [&](const auto& each) {
-        return of_pool(each.first, each.second) && wide(each.second) == crowd;
+        return of_pool(each.first, each.second) && each.second.blocks[0] == crowd;
     });
-    if (crowd == wide(newcomer) || static_cast<std::size_t>(size) * 4 <= limits_.links) return {};
-    return one;
+    const bool large = static_cast<std::size_t>(size) * 4 > limits_.links;
+    return large && crowd != newcomer.blocks[0] ? one : std::vector<link_id>();
 }
 
+/// In the fullest block of those that are `among`, of equally full ones in all; in the order in
+/// which they go.
 template <typename Among>
-std::optional<admission_table::link_id> admission_table::choose(Among among) const {
+std::vector<admission_table::link_id> admission_table::choose(Among among,
+                                                              std::size_t count) const {
     std::vector<links::const_iterator> left;
     for (auto each = links_.begin(); each != links_.end(); ++each)
         if (among(each->first, each->second)) left.push_back(each);
-    if (left.empty()) return {};
-    constexpr std::array<std::array<unsigned, 2>, 3> widths{{{24, 48}, {32, 56}, {32, 64}}};
-    for (const auto& [v4, v6] : widths) {
-        std::map<boost::asio::ip::address, std::size_t> counts;
-        for (const auto& each : left)
-            ++counts[block_of(each->second.from, v4, v6)];
+    for (std::size_t width = 0; width < 3; ++width) {
+        std::unordered_map<boost::asio::ip::address, std::size_t> counts;
         std::size_t most = 0;
-        for (const auto& [block, count] : counts)
-            most = std::max(most, count);
-        std::erase_if(left, [&, v4 = v4, v6 = v6](const auto& each) {
-            return counts[block_of(each->second.from, v4, v6)] < most;
-        });
+        for (const auto& each : left)
+            most = std::max(most, ++counts[each->second.blocks[width]]);
+        std::erase_if(left,
+                      [&](const auto& each) { return counts[each->second.blocks[width]] < most; });
     }
-    // Of several the oldest, since `left` is in their order.
-    return (*std::min_element(left.begin(), left.end(),
-                              [](const auto& a, const auto& b) {
-                                  return a->second.progress < b->second.progress;
-                              }))
-        ->first;
+    count = std::min(count, left.size());
+    std::partial_sort(left.begin(), left.begin() + static_cast<std::ptrdiff_t>(count), left.end(),
+                      [](const auto& a, const auto& b) {
+                          return std::pair(a->second.progress, a->first) <
+                                 std::pair(b->second.progress, b->first);
+                      });
+    std::vector<link_id> found;
+    for (std::size_t i = 0; i < count; ++i)
+        found.push_back(left[i]->first);
+    return found;
 }
 
 // ---- What is remembered of hosts

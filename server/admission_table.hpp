@@ -18,18 +18,18 @@
 ///
 /// A host that fails again and again waits before it is served, longer each time.
 ///
-/// No clock, no lock, no socket: admission has them. A change costs as many steps as there are
-/// links.
+/// No clock, no lock, no socket: admission has them. Where silent links have to go, several go at
+/// once, a 64th of the places, so that the search for them costs a flood of newcomers little.
 
 #include "server/networks.hpp"
 
 #include <boost/asio/ip/address.hpp>
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <vector>
 
 namespace muxsocks::server {
@@ -70,7 +70,7 @@ class admission_table {
     /// has left.
     entry move_to(link_id id, const address& from, bool exempt, time_point now);
     void on_progress(link_id id, link_progress to);
-    void leave(link_id id) { links_.erase(id); }
+    void leave(link_id id);
     [[nodiscard]] bool has(link_id id) const { return links_.contains(id); }
     [[nodiscard]] std::size_t size() const { return links_.size(); }
 
@@ -83,8 +83,7 @@ class admission_table {
 
   private:
     struct place {
-        address from;
-        address host;
+        std::array<address, 3> blocks; ///< From wide to narrow; the last one is the host.
         time_point since;
         link_progress progress = link_progress::connected;
         bool known = false;
@@ -97,15 +96,19 @@ class admission_table {
     using links = std::map<link_id, place>;
 
     [[nodiscard]] bool is_known(const address& host, time_point now) const;
+    void insert(link_id id, const address& from, bool exempt, time_point now);
     entry make_room(link_id for_whom, time_point now);
     template <typename Among>
-    [[nodiscard]] std::optional<link_id> choose(Among among) const;
+    [[nodiscard]] std::vector<link_id> choose(Among among, std::size_t count = 1) const;
     template <typename Among>
-    [[nodiscard]] std::optional<link_id> choose_to_go(Among among, time_point now) const;
-    [[nodiscard]] std::optional<link_id> choose_of_crowd(const place& newcomer) const;
+    [[nodiscard]] std::vector<link_id> choose_to_go(Among among, time_point now,
+                                                    std::size_t silent_ones) const;
+    [[nodiscard]] std::vector<link_id> choose_of_crowd(const place& newcomer) const;
 
     limits limits_;
-    links links_; ///< In the order in which they came.
+    links links_;                            ///< In the order in which they came.
+    std::map<address, std::size_t> of_host_; ///< Of those that are not exempt.
+    std::array<std::size_t, 2> of_pool_{};   ///< Of strangers, and of known hosts.
     std::map<address, time_point> known_;
     std::map<address, failures> failed_;
     link_id last_id_ = 0;

@@ -226,6 +226,8 @@ std::size_t incoming_link::on_resume(const resume_frame& frame, bytes_view bytes
     if (const auto failure = found->resume(moved, frame)) {
         return size + fail_resume(*failure, bytes.subspan(size));
     }
+    // Its proof is as good as a token.
+    worker_.shared().admission_of_links->on_success(peer_);
     limit_.cancel();
     link_.reset();
     leave();

@@ -83,6 +83,17 @@ TEST_CASE("a newcomer gets the place of somebody who says nothing") {
     }
 }
 
+TEST_CASE("of many silent links a 64th of the places goes at once") {
+    table all({256, 8});
+    for (unsigned i = 0; i < 256; ++i)
+        all.enter(boost::asio::ip::address_v4(i << 8U), false, start);
+    CHECK(all.enter(ip("200.1.1.1"), false, start).must_go ==
+          std::vector<table::link_id>{1, 2, 3, 4});
+    for (int i = 0; i < 3; ++i)
+        CHECK(all.enter(ip("200.2." + std::to_string(i) + ".1"), false, start).must_go.empty());
+    CHECK(all.enter(ip("200.3.1.1"), false, start).must_go.size() == 4);
+}
+
 TEST_CASE("blocks of IPv6 are looked for from wide to narrow") {
     table all({8, 8});
     SECTION("a whole /48 is one block, though each of its /64 has one link") {
