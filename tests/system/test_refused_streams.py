@@ -55,7 +55,7 @@ def test_a_session_that_has_refused_is_not_asked_again(client, peer):
     with request(proxy) as connection:
         link.send(frame(link.request(), RST, REFUSED))
         assert socks.read_reply(connection, 5).rep == socks.GENERAL_FAILURE
-    assert proxy.client.lines("takes no more streams of this client")
+    assert proxy.client.says("takes no more streams of this client")
     # The next request is another one: it is asked.
     with request(proxy) as connection:
         stream = link.request()

@@ -53,7 +53,7 @@ def test_the_preferred_server_is_used_and_the_other_takes_over(two_servers, targ
     taken = time.monotonic() - began
     print(f"a new request succeeds {taken * 1000:.0f} ms after the server was killed")
     assert taken < seconds(1)
-    assert proxy.second.lines(LINK_UP)
+    assert proxy.second.says(LINK_UP)
 
 
 def test_new_streams_return_to_the_better_server_and_old_ones_stay(two_servers, target):
@@ -116,7 +116,7 @@ def test_a_server_that_stops_harms_nobody(two_servers, target):
     assert reps == [socks.SUCCEEDED] * len(asking)
     assert proxy.server.wait(25) == 0
     # The first server takes no new streams, so all that was asked after it had said so is here.
-    assert proxy.second.lines(LINK_UP)
+    assert proxy.second.says(LINK_UP)
 
 
 def test_a_download_that_outlasts_the_drain_is_reset(two_servers, target):

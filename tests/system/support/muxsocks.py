@@ -142,6 +142,11 @@ class Muxsocks(programs.Program):
         expression = re.compile(pattern, re.IGNORECASE)
         return [line for line in self.log().splitlines() if expression.search(line)]
 
+    def says(self, pattern, timeout=5):
+        """Waits for a line of the log, which a thread of its own writes: those that fit."""
+        wait_until(lambda: self.lines(pattern), timeout, f"a line with '{pattern}'", self.log)
+        return self.lines(pattern)
+
 
 def check(role, folder, config, *arguments):
     """Runs the program with `-t` (or the arguments given) on a configuration, a dict or a text."""
