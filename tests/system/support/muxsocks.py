@@ -144,8 +144,8 @@ class Muxsocks(programs.Program):
 
     def says(self, pattern, timeout=5):
         """Waits for a line of the log, which a thread of its own writes: those that fit."""
-        wait_until(lambda: self.lines(pattern), timeout, f"a line with '{pattern}'", self.log)
-        return self.lines(pattern)
+        return deadline.wait_until(lambda: self.lines(pattern), timeout,
+                                   lambda: f"a line with '{pattern}' in\n{self.log()}")
 
 
 def check(role, folder, config, *arguments):
