@@ -135,8 +135,12 @@ void bind_limits(config_section& root, limit_settings& limits) {
     root.section("limits", [&](config_section& section) {
         section.field("streams", limits.streams, count, "Streams at once in one session.");
         section.field("dials", limits.dials, count,
-                      "Connects to targets under way at once; more wait for their turn within "
-                      "`timeouts.connect`.");
+                      "Connects to targets under way at once. Users share them fairly: who has "
+                      "more than what is free gets no more, so one alone has half at most. What "
+                      "finds no place waits within `timeouts.connect`.");
+        section.field("lookups", limits.lookups, count,
+                      "Look-ups of names under way at once, shared in the same way. Each is two "
+                      "queries to a DNS server, which may have a limit of its own.");
         section.field("opens_per_second", limits.opens_per_second, rate,
                       "Streams that a session may open each second.");
         section.field("opens_burst", limits.opens_burst, rate,

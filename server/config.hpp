@@ -74,8 +74,10 @@ struct dns_settings {
 struct limit_settings {
     /// Streams of one session at once.
     std::uint32_t streams = 16'384;
-    /// Dials at once; more wait in order within timeouts.connect.
-    std::uint32_t dials = 256;
+    /// Connects to targets at once, and look-ups of names; users share them fairly, and more wait
+    /// within timeouts.connect.
+    std::uint32_t dials = 1'024;
+    std::uint32_t lookups = 256;
     /// Streams that one session may open.
     std::uint32_t opens_per_second = 20'000;
     std::uint32_t opens_burst = 20'000;

@@ -14,8 +14,11 @@ class category final : public std::error_category {
         case dial_errc::denied:
             return "the rules for destinations do not allow this target";
         case dial_errc::waited_too_long:
-            return "the dial's time was over before its turn came, or soon after: as many dials as "
-                   "limits.dials allows were under way";
+            return "the dial's time was over before its turn came, or soon after: its user had as "
+                   "many "
+                   "connects or look-ups under way as limits.dials and limits.lookups leave to "
+                   "one, or "
+                   "all did";
         }
         return "unknown error of a dial";
     }

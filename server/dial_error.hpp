@@ -11,7 +11,7 @@ enum class dial_errc {
     /// The rules for destinations forbid every address of the target. Compares equal to
     /// std::errc::operation_not_permitted.
     denied = 1,
-    /// All dials allowed at once (limits.dials) were under way until this one's time was over.
+    /// No place for a connect or a lookup was its user's until this one's time was over.
     /// Compares equal to std::errc::resource_unavailable_try_again.
     waited_too_long,
 };

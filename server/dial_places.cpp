@@ -2,36 +2,26 @@
 
 namespace muxsocks::server {
 
-bool dial_places::take_or_wait(waiter& who) {
+bool shared_places::take(claim& one, std::string_view user) {
     const std::lock_guard lock(mutex_);
-    if (taken_ < count_) {
-        ++taken_;
-        return true;
-    }
-    if (!who.in_line) line_.push_back(&who);
-    who.in_line = true;
-    return false;
+    return places_.take(one, user);
 }
 
-bool dial_places::give(waiter* who) {
+void shared_places::leave(claim& one) {
     const std::lock_guard lock(mutex_);
-    if (line_.empty()) {
-        --taken_;
-        return false;
-    }
-    // Handed over, so that nobody who comes now is served before.
-    waiter& next = *line_.front();
-    line_.pop_front();
-    next.in_line = false;
-    if (&next == who) return true;
-    next.on_place();
-    return false;
+    places_.leave(one);
+    while (fair_places::claim* const next = places_.next())
+        static_cast<claim*>(next)->on_place();
 }
 
-void dial_places::leave_line(waiter& who) {
+shared_places::counts shared_places::now() const {
     const std::lock_guard lock(mutex_);
-    if (who.in_line) std::erase(line_, &who);
-    who.in_line = false;
+    return {places_.count(), places_.taken(), places_.waiting()};
+}
+
+std::size_t shared_places::held_by(std::string_view user) const {
+    const std::lock_guard lock(mutex_);
+    return places_.held_by(user);
 }
 
 } // namespace muxsocks::server

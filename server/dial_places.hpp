@@ -1,40 +1,57 @@
 #pragma once
 
 /// \file
-/// How many dials may be under way at once, in all threads of a server together. A dialer that
-/// finds no place waits in line, one place at a time, and is told from whichever thread a place
-/// becomes free. One lock, taken when a dial begins and ends.
+/// How much may be under way at once, in all threads of a server together: connects, and look-ups
+/// of names, each with places of their own that users share fairly (fair_places). A dial that finds
+/// no place is told when it has one, from whichever thread that place becomes free. One lock for
+/// each kind, taken when a dial begins and ends.
 
-#include <cstddef>
-#include <deque>
-#include <functional>
-#include <memory>
+#include "server/fair_places.hpp"
+
+#include <atomic>
 #include <mutex>
 
 namespace muxsocks::server {
 
-class dial_places {
+/// Places of one kind.
+class shared_places {
   public:
-    explicit dial_places(std::size_t count) : count_(count) {}
+    explicit shared_places(std::size_t count) : places_(count) {}
 
-    /// A dialer, in its line.
-    struct waiter {
-        /// A place is now the waiter's. Any thread calls it, under the lock.
-        std::function<void()> on_place;
-        bool in_line = false;
+    /// A dial's wish for a place.
+    class claim : public fair_places::claim {
+      public:
+        /// The claim that waited has a place now. Any thread calls it, under the lock.
+        virtual void on_place() = 0;
     };
 
-    /// Whether there was a place; if not, the waiter is in the line from here on.
-    bool take_or_wait(waiter& who);
-    /// Gives a place back. Whether it is the turn of `who` itself, which then has it.
-    bool give(waiter* who = nullptr);
-    void leave_line(waiter& who);
+    struct counts {
+        std::size_t all = 0;
+        std::size_t taken = 0;
+        std::size_t waiting = 0;
+    };
+
+    /// Whether there was a place; if not, the claim waits from here on.
+    bool take(claim& one, std::string_view user);
+    /// Gives the place back, or leaves the line; after that on_place will not be called.
+    void leave(claim& one);
+
+    [[nodiscard]] counts now() const;
+    [[nodiscard]] std::size_t held_by(std::string_view user) const;
+    /// True once: whether it has not been said yet that somebody waits.
+    bool is_first_wait() { return !said_.exchange(true); }
 
   private:
-    std::mutex mutex_;
-    std::size_t count_;
-    std::size_t taken_ = 0;
-    std::deque<waiter*> line_; ///< Empty while there are places.
+    mutable std::mutex mutex_;
+    fair_places places_;
+    std::atomic<bool> said_{false};
+};
+
+struct dial_places {
+    dial_places(std::size_t dials, std::size_t lookups) : connects(dials), names(lookups) {}
+
+    shared_places connects;
+    shared_places names;
 };
 
 } // namespace muxsocks::server

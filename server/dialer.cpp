@@ -1,13 +1,13 @@
 #include "server/dialer.hpp"
 
 #include "protocol/link/connect_error.hpp"
+#include "protocol/link/host_name.hpp"
+#include "protocol/program/log.hpp"
 #include "socks5/reply_code.hpp"
 
 #include <boost/asio/post.hpp>
-#include <boost/intrusive/list.hpp>
 #include <boost/intrusive/set.hpp>
 
-#include <cassert>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
@@ -27,53 +27,61 @@ asio::ip::tcp::endpoint local_endpoint(tcp_socket& socket) {
     return local;
 }
 
+/// Once in a process's life: later the statistics tell it.
+void say_that_some_wait(const char* what, const char* key, const shared_places& places,
+                        std::string_view user) {
+    const auto counts = places.now();
+    log::warning("{} wait for a place now, within timeouts.connect: user \"{}\" has {} of the {} "
+                 "places of {}, which users share fairly, and {} are free. This is said once; "
+                 "SIGUSR1 tells how many wait",
+                 what, log::escape(user), places.held_by(user), counts.all, key,
+                 counts.all - counts.taken);
+}
+
 } // namespace
 
 /// One dial, from dial() until it has ended.
 ///
-///     waiting --> running -- cancelled, failed, connected --> ended
-///        |           |                                          ^  ^
-///        |           +-- connected while half of the lookup     |  |
-///        |               is not answered --> lingering ---------+  |
-///        +-- cancelled, out of time --> done ----------------------+
+///     a name:     waiting -- place for a lookup --> looking up -- addresses --+
+///                                                                             v
+///     an address: waiting -- place for a connect --> connecting <-- place -- waiting
+///                                                        |
+///                                                        +-- connected, failed --> decided -->
+///                                                        ended
 ///
-/// A place is held while it is running. Cancelled and failed ones hold it until their lookup has
-/// ended.
-class dialer::operation final : public happy_eyeballs,
-                                public boost::intrusive::set_base_hook<>,
-                                public boost::intrusive::list_base_hook<> {
+/// A place for a connect is held while it is connecting. One for a lookup is held until the lookup
+/// has ended, though the dial may be decided by then, or cancelled; only connected dials may do
+/// without one for the rest of their lookup, as many as there are places for lookups.
+class dialer::operation final : public happy_eyeballs, public boost::intrusive::set_base_hook<> {
   public:
-    enum class phase : std::uint8_t { waiting, running, lingering, done };
     using key = dial_id;
+    enum class phase : std::uint8_t { for_lookup, looking_up, for_connect, connecting, decided };
 
     operation(const dial_services& services, dialer::state& owner, std::uint16_t port,
-              std::shared_ptr<const target_policy> policy, handler done)
+              std::shared_ptr<const target_policy> policy, handler done, std::string_view user)
         : happy_eyeballs(services),
           owner_(&owner),
           policy_(std::move(policy)),
           done_(std::move(done)),
           executor_(services.context.get_executor()),
-          port_(port) {}
+          user_(user),
+          port_(port),
+          lookup_(*this),
+          connect_(*this) {}
 
-    void begin() {
-        if (host_.empty()) {
-            start(asio::ip::tcp::endpoint(address_, port_));
-        } else {
-            start(host_, port_);
-        }
-    }
+    /// Takes the first place, or waits for it.
+    void enter();
+    /// It has the place that it waited for.
+    void on_place();
+    void cancel() override;
+    /// The dialer is going: gives back what the dial holds there.
+    void leave_places();
 
-    void cancel() override {
-        // It may end here and now, and with it leave the table that keeps it alive.
-        const auto kept = shared_from_this();
-        happy_eyeballs::cancel();
-        done_.reset();
+    [[nodiscard]] bool is_waiting() const {
+        return now_ == phase::for_lookup || now_ == phase::for_connect;
     }
 
     dial_id id = 0;
-    phase now = phase::waiting;
-    deadline::clock::time_point entered = deadline::clock::now();
-    deadline::clock::time_point began = entered;
     /// What is dialled: the host if it is not empty, else the address.
     std::string host_;
     asio::ip::address address_;
@@ -83,7 +91,16 @@ class dialer::operation final : public happy_eyeballs,
     dialer::state* owner_;
 
   private:
+    struct claim final : shared_places::claim {
+        explicit claim(operation& one) : of(one) {}
+        void on_place() override;
+
+        operation& of;
+    };
+
     std::error_code admit(const asio::ip::address& address) override;
+    bool may_begin() override;
+    void on_lookup_ended() override;
     void before_connect(int descriptor) override {
         set_option(descriptor, IPPROTO_TCP, TCP_NODELAY);
         set_option(descriptor, SOL_SOCKET, SO_KEEPALIVE);
@@ -92,12 +109,27 @@ class dialer::operation final : public happy_eyeballs,
     void on_failed(std::error_code error) override;
     void on_ended() override;
 
+    void move_to(phase next);
+    bool take_lookup();
+    bool take_connect();
+    /// Gives back the place for a connect, and leaves each line.
+    void decide();
+
+    phase now_ = phase::decided;
     std::shared_ptr<const target_policy> policy_;
     handler done_;
     executor executor_;
+    std::string user_;
     std::uint16_t port_;
     std::string refusal_;
     std::string range_;
+    claim lookup_;
+    claim connect_;
+    /// Whether the lookup goes on without a place.
+    bool lingers_ = false;
+    /// How long it has waited for places.
+    deadline::clock::duration waited_{};
+    deadline::clock::time_point waits_since_{};
 };
 
 struct dialer::state {
@@ -106,22 +138,8 @@ struct dialer::state {
         : services(with),
           limits(within),
           own(std::move(known)),
-          places(shared ? std::move(shared) : std::make_shared<dial_places>(within.dials_max)) {
-        turn.on_place = [&context = services.context, guard = std::weak_ptr<state*>(self),
-                         of = places] {
-            asio::post(context, [guard, of] {
-                if (const auto alive = guard.lock())
-                    (*alive)->on_place();
-                else
-                    of->give();
-            });
-        };
-    }
-    ~state() {
-        places->leave_line(turn);
-        for (; active > 0; --active)
-            places->give();
-    }
+          places(shared ? std::move(shared)
+                        : std::make_shared<dial_places>(within.dials_max, within.lookups_max)) {}
     state(const state&) = delete;
     state& operator=(const state&) = delete;
 
@@ -130,31 +148,110 @@ struct dialer::state {
         const dial_id& operator()(const operation& one) const { return one.id; }
     };
     using table = boost::intrusive::set<operation, boost::intrusive::key_of_value<by_id>>;
-    using queue = boost::intrusive::list<operation>;
-
-    /// On a place that it has.
-    void begin(operation& one);
-    /// A place is there for whoever waits.
-    void on_place();
-    void give_place();
-    void leave_queue(operation& one);
-    /// The place is given to the next one, though the lookup goes on.
-    void linger(operation& one);
-    void on_ended(operation& one);
 
     dial_services services;
     dial_limits limits;
     own_addresses own;
     std::shared_ptr<dial_places> places;
-    dial_places::waiter turn; ///< In line while dials wait, or a place is on its way.
     std::shared_ptr<state*> self = std::make_shared<state*>(this); ///< For posted handlers.
     table operations;
-    queue waiting;
-    std::size_t active = 0;
-    /// Dials that are lingering.
+    std::size_t waiting = 0;
+    /// Lookups that go on without a place.
     std::size_t lingering = 0;
     dial_id last_id = 0;
 };
+
+/// Under the lock of the places, and in any thread.
+void dialer::operation::claim::on_place() {
+    asio::post(of.executor_, [guard = std::weak_ptr<dialer::state*>(of.owner_->self), id = of.id] {
+        const auto alive = guard.lock();
+        if (!alive) return; // The claim has left.
+        const auto found = (*alive)->operations.find(id);
+        if (found != (*alive)->operations.end()) found->on_place();
+    });
+}
+
+void dialer::operation::move_to(phase next) {
+    if (is_waiting()) {
+        --owner_->waiting;
+        waited_ += deadline::clock::now() - waits_since_;
+    }
+    now_ = next;
+    if (is_waiting()) {
+        ++owner_->waiting;
+        waits_since_ = deadline::clock::now();
+    }
+}
+
+void dialer::operation::enter() {
+    if (host_.empty() ? take_connect() : take_lookup()) on_place();
+}
+
+void dialer::operation::on_place() {
+    const auto kept = shared_from_this();
+    if (now_ == phase::for_lookup) {
+        move_to(phase::looking_up);
+        start(host_, port_);
+    } else if (now_ == phase::for_connect) {
+        move_to(phase::connecting);
+        if (host_.empty())
+            start(asio::ip::tcp::endpoint(address_, port_));
+        else
+            proceed();
+    }
+}
+
+bool dialer::operation::take_lookup() {
+    move_to(phase::for_lookup);
+    auto& places = owner_->places->names;
+    if (places.take(lookup_, user_)) return true;
+    if (places.is_first_wait())
+        say_that_some_wait("look-ups of names", "limits.lookups", places, user_);
+    return false;
+}
+
+bool dialer::operation::take_connect() {
+    move_to(phase::for_connect);
+    auto& places = owner_->places->connects;
+    if (places.take(connect_, user_)) return true;
+    if (places.is_first_wait())
+        say_that_some_wait("connects to targets", "limits.dials", places, user_);
+    return false;
+}
+
+bool dialer::operation::may_begin() {
+    if (owner_ == nullptr || !take_connect()) return false;
+    move_to(phase::connecting);
+    return true;
+}
+
+void dialer::operation::on_lookup_ended() {
+    if (owner_ == nullptr) return;
+    owner_->places->names.leave(lookup_);
+    if (lingers_) --owner_->lingering;
+    lingers_ = false;
+}
+
+void dialer::operation::decide() {
+    if (owner_ == nullptr) return;
+    if (now_ == phase::for_lookup) owner_->places->names.leave(lookup_);
+    owner_->places->connects.leave(connect_);
+    move_to(phase::decided);
+}
+
+void dialer::operation::leave_places() {
+    decide();
+    on_lookup_ended();
+    owner_ = nullptr;
+}
+
+void dialer::operation::cancel() {
+    // It may end here and now, and with it leave the table that keeps it alive.
+    const auto kept = shared_from_this();
+    decide();
+    happy_eyeballs::cancel();
+    done_.reset();
+}
 
 std::error_code dialer::operation::admit(const asio::ip::address& address) {
     std::optional<std::string> refusal = policy_->refusal(address, port_, owner_->own);
@@ -167,7 +264,12 @@ std::error_code dialer::operation::admit(const asio::ip::address& address) {
 }
 
 void dialer::operation::on_connected(tcp_socket&& socket, const asio::ip::tcp::endpoint& peer) {
-    if (is_looking_up()) owner_->linger(*this);
+    decide();
+    if (is_looking_up() && owner_->lingering < owner_->places->names.now().all) {
+        owner_->places->names.leave(lookup_);
+        ++owner_->lingering;
+        lingers_ = true;
+    }
     const asio::ip::tcp::endpoint local = local_endpoint(socket);
     std::exchange(done_, {})(dial_result{.error = {},
                                          .reason = {},
@@ -178,12 +280,10 @@ void dialer::operation::on_connected(tcp_socket&& socket, const asio::ip::tcp::e
 }
 
 void dialer::operation::on_failed(std::error_code error) {
-    if (now == phase::waiting) {
-        owner_->leave_queue(*this);
-        error = dial_errc::waited_too_long;
-    }
+    if (is_waiting()) error = dial_errc::waited_too_long;
+    decide();
     // Most of its time went by in the line: that is not the target's fault.
-    if (error == std::errc::timed_out && began - entered >= owner_->limits.timeout / 2)
+    if (error == std::errc::timed_out && owner_ != nullptr && waited_ >= owner_->limits.timeout / 2)
         error = dial_errc::waited_too_long;
     if (error == connect_errc::ttl_expired) error = socks5::reply_code::ttl_expired;
     const bool denied = error == dial_errc::denied;
@@ -196,51 +296,10 @@ void dialer::operation::on_failed(std::error_code error) {
 }
 
 void dialer::operation::on_ended() {
-    if (owner_ != nullptr) owner_->on_ended(*this);
-}
-
-void dialer::state::begin(operation& one) {
-    one.now = operation::phase::running;
-    one.began = deadline::clock::now();
-    ++active;
-    one.begin();
-}
-
-void dialer::state::on_place() {
-    do {
-        if (waiting.empty()) return give_place();
-        operation& next = waiting.front();
-        waiting.pop_front();
-        begin(next);
-    } while (!waiting.empty() && places->take_or_wait(turn));
-}
-
-void dialer::state::give_place() {
-    if (places->give(&turn)) on_place();
-}
-
-void dialer::state::leave_queue(operation& one) {
-    waiting.erase(waiting.iterator_to(one));
-    one.now = operation::phase::done;
-}
-
-void dialer::state::linger(operation& one) {
-    // Lookups that go on without holding a place are bounded, too.
-    if (lingering >= limits.dials_max) return;
-    one.now = operation::phase::lingering;
-    ++lingering;
-    --active;
-    give_place();
-}
-
-void dialer::state::on_ended(operation& one) {
-    const std::shared_ptr<operation> alive = std::move(one.self);
-    operations.erase(operations.iterator_to(one));
-    if (one.now == operation::phase::waiting) leave_queue(one);
-    if (one.now == operation::phase::lingering) --lingering;
-    if (one.now != operation::phase::running) return;
-    --active;
-    give_place();
+    if (owner_ == nullptr) return;
+    decide();
+    const std::shared_ptr<operation> alive = std::move(self);
+    owner_->operations.erase(owner_->operations.iterator_to(*this));
 }
 
 dialer::dialer(const dial_services& services, const dial_limits& limits, own_addresses own,
@@ -248,30 +307,36 @@ dialer::dialer(const dial_services& services, const dial_limits& limits, own_add
     : state_(std::make_unique<state>(services, limits, std::move(own), std::move(places))) {}
 
 dialer::~dialer() {
-    state_->waiting.clear();
     while (!state_->operations.empty()) {
         operation& one = *state_->operations.begin();
         state_->operations.erase(state_->operations.begin());
         // Handlers may own what calls back into this object; by then the dial is gone from it.
         const std::shared_ptr<operation> alive = std::move(one.self);
-        one.owner_ = nullptr;
+        one.leave_places();
         one.cancel();
     }
 }
 
 dialer::dial_id dialer::dial(const asio::ip::address& address, std::uint16_t port,
-                             std::shared_ptr<const target_policy> policy, handler done) {
+                             std::shared_ptr<const target_policy> policy, handler done,
+                             std::string_view user) {
     auto one = std::make_shared<operation>(state_->services, *state_, port, std::move(policy),
-                                           std::move(done));
+                                           std::move(done), user);
     one->address_ = address;
     return enter(std::move(one));
 }
 
 dialer::dial_id dialer::dial(std::string_view host, std::uint16_t port,
-                             std::shared_ptr<const target_policy> policy, handler done) {
+                             std::shared_ptr<const target_policy> policy, handler done,
+                             std::string_view user) {
     auto one = std::make_shared<operation>(state_->services, *state_, port, std::move(policy),
-                                           std::move(done));
-    one->host_ = host.empty() ? "." : host; // "." is no name either, and has an error of its own
+                                           std::move(done), user);
+    if (const auto address = parse_numeric_host(host)) {
+        one->address_ = *address;
+    } else {
+        one->host_ =
+            host.empty() ? "." : host; // "." is no name either, and has an error of its own
+    }
     return enter(std::move(one));
 }
 
@@ -281,12 +346,9 @@ dialer::dial_id dialer::enter(std::shared_ptr<operation> one) {
     entered.self = std::move(one);
     state_->operations.insert(state_->operations.end(), entered);
     entered.expires_at(deadline::clock::now() + state_->limits.timeout);
-    if (state_->waiting.empty() && state_->places->take_or_wait(state_->turn)) {
-        state_->begin(entered);
-    } else {
-        state_->waiting.push_back(entered);
-    }
-    return entered.id;
+    const dial_id id = entered.id;
+    entered.enter();
+    return id;
 }
 
 void dialer::cancel(dial_id id) {
@@ -294,7 +356,7 @@ void dialer::cancel(dial_id id) {
     if (found != state_->operations.end()) found->cancel();
 }
 
-std::size_t dialer::active() const noexcept { return state_->active; }
-std::size_t dialer::waiting() const noexcept { return state_->waiting.size(); }
+std::size_t dialer::active() const noexcept { return state_->operations.size() - waiting(); }
+std::size_t dialer::waiting() const noexcept { return state_->waiting; }
 
 } // namespace muxsocks::server

@@ -2,11 +2,11 @@
 
 /// \file
 /// Connects to targets on behalf of the clients: lookup, rules for destinations, the race of the
-/// addresses, and the limit of dials at once. Every address is judged by the policy and then
-/// dialled as it was judged; nothing is looked up twice.
+/// addresses, and the limits of lookups and connects at once, which users share fairly. Every
+/// address is judged by the policy and then dialled as it was judged; nothing is looked up twice.
 ///
-/// One dialer a thread; they may share the places for dials. The connected socket and the reply to
-/// the client are others' business.
+/// One dialer a thread; they may share the places. The connected socket and the reply to the client
+/// are others' business.
 
 #include "protocol/link/asio.hpp"
 #include "protocol/link/happy_eyeballs.hpp"
@@ -43,8 +43,10 @@ struct dial_result {
 };
 
 struct dial_limits {
-    /// Dials under way at once; more wait in the order of their arrival.
-    std::size_t dials_max = 256;
+    /// Connects under way at once, and lookups; more wait for a place (dial_places). Only for a
+    /// dialer that shares its places with no other.
+    std::size_t dials_max = 1024;
+    std::size_t lookups_max = 256;
     /// For one dial, its waiting included.
     std::chrono::milliseconds timeout{10'000};
 };
@@ -55,8 +57,7 @@ class dialer {
     /// Called through the executor, never before dial() has returned. May destroy the dialer.
     using handler = unique_function<void(dial_result)>;
 
-    /// The parts of `services` must outlive the dialer. Without `places` it has
-    /// `limits.dials_max` of its own.
+    /// The parts of `services` must outlive the dialer. Without `places` it has its own.
     explicit dialer(const dial_services& services, const dial_limits& limits = {},
                     own_addresses own = {}, std::shared_ptr<dial_places> places = {});
     /// Cancels all dials.
@@ -64,19 +65,24 @@ class dialer {
     dialer(const dialer&) = delete;
     dialer& operator=(const dialer&) = delete;
 
-    /// Dials an address: the fast path, with one allocation and no lookup.
+    /// Dials an address: the fast path, with one allocation and no lookup. `user` is whom it counts
+    /// for.
     dial_id dial(const asio::ip::address& address, std::uint16_t port,
-                 std::shared_ptr<const target_policy> policy, handler done);
+                 std::shared_ptr<const target_policy> policy, handler done,
+                 std::string_view user = {});
     /// Dials a name, or an address in any spelling.
     dial_id dial(std::string_view host, std::uint16_t port,
-                 std::shared_ptr<const target_policy> policy, handler done);
-    /// The handler will not be called, and is destroyed. The dial's place is free when it has
-    /// really ended: a DNS query cannot be taken back, and whoever dials and cancels all the time
-    /// shall not have more of them under way than others. No effect once the handler was called.
+                 std::shared_ptr<const target_policy> policy, handler done,
+                 std::string_view user = {});
+    /// The handler will not be called, and is destroyed. A connect's place is free at once, a
+    /// lookup's when that has really ended: a DNS query cannot be taken back, and whoever dials and
+    /// cancels all the time shall not have more of them under way than others. No effect once the
+    /// handler was called.
     void cancel(dial_id id);
 
-    /// Dials that have a place, cancelled ones that have not ended included.
+    /// Dials under way, cancelled ones whose lookup has not ended included.
     [[nodiscard]] std::size_t active() const noexcept;
+    /// Dials that wait for a place.
     [[nodiscard]] std::size_t waiting() const noexcept;
 
   private:

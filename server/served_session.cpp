@@ -3,6 +3,8 @@
 #include "protocol/link/session_crypto.hpp"
 #include "protocol/program/log.hpp"
 
+#include <boost/asio/ip/network_v6.hpp>
+
 namespace muxsocks::server {
 
 served_session::served_session(worker& at, admission::ticket ticket, boost::asio::ip::address peer,
@@ -76,6 +78,14 @@ std::string served_session::name() const {
     return user.empty() ? peer_.to_string() : log::escape(user) + "@" + peer_.to_string();
 }
 
+std::string served_session::whose() const {
+    if (!driver_->core().user().empty()) return driver_->core().user();
+    if (!subject_.empty()) return subject_;
+    if (!peer_.is_v6()) return peer_.to_string();
+    // One subscriber has a /64.
+    return asio::ip::make_network_v6(peer_.to_v6(), 64).canonical().to_string();
+}
+
 void served_session::on_established(session_driver& from) {
     const auto& core = from.core();
     const auto user = worker_.now_serving().find_user(core.user(), core.version());
@@ -86,6 +96,7 @@ void served_session::on_established(session_driver& from) {
     if (!user) return close(close_code::user_removed, errc::authentication_failed, "unknown user");
     policy_ = user->policy;
     key_ = user->key;
+    shares_as_ = std::make_shared<const std::string>(whose());
     log::info("link from {} is up ({}, version {})", name(),
               from.current_link()->engine() ? from.current_link()->engine()->agreed() : "plain",
               core.version());
@@ -98,7 +109,7 @@ void served_session::on_established(session_driver& from) {
 
 void served_session::on_opened(session_driver& from, stream& opened) {
     const boost::intrusive_ptr<target_connection> target(
-        new target_connection(&from, opened, worker_.services(), policy_));
+        new target_connection(&from, opened, worker_.services(), policy_, shares_as_));
     target->begin();
 }
 

@@ -46,6 +46,7 @@ class served_session final : private session_driver::delegate {
     void on_closed(session_driver& from, std::error_code why, const std::string& text) override;
     duration answer_delay(session_driver& from, std::error_code why) override;
 
+    std::string whose() const;
     session_settings make_settings(may_begin_as as);
 
     worker& worker_;
@@ -53,6 +54,9 @@ class served_session final : private session_driver::delegate {
     boost::asio::ip::address peer_;
     std::string subject_; ///< Of the client's certificate.
     std::shared_ptr<const target_policy> policy_;
+    /// Who shares what is scarce with others: the user, or where there are none the certificate's
+    /// subject or the client's address.
+    std::shared_ptr<const std::string> shares_as_;
     digest key_{};
     deadline expiry_; ///< Of the detached session.
     driver_ptr driver_;

@@ -180,13 +180,15 @@ class program {
             asio::post(main_context(), [this, total, part] {
                 total->all.sessions += part.sessions;
                 total->all.incoming += part.incoming;
-                total->all.dials += part.dials;
-                total->all.dials_waiting += part.dials_waiting;
                 if (--total->left > 0) return;
-                log::info("{} sessions, {} links not authenticated, {} dials under way, {} dials "
-                          "waiting, {} bytes held by the process",
-                          total->all.sessions, total->all.incoming, total->all.dials,
-                          total->all.dials_waiting, shared_.budget.used());
+                const auto dials = shared_.places->connects.now();
+                const auto lookups = shared_.places->names.now();
+                log::info(
+                    "{} sessions, {} links not authenticated, {} dials under way, {} dials "
+                    "waiting, {} look-ups under way, {} look-ups waiting, {} bytes held by the "
+                    "process",
+                    total->all.sessions, total->all.incoming, dials.taken, dials.waiting,
+                    lookups.taken, lookups.waiting, shared_.budget.used());
             });
         });
     }
@@ -244,9 +246,10 @@ class program {
             }
             if (loaded.settings.dns != old.dns ||
                 loaded.settings.limits.dials != old.limits.dials ||
+                loaded.settings.limits.lookups != old.limits.lookups ||
                 loaded.settings.timeouts.connect != old.timeouts.connect)
-                log::warning("changes of \"dns\", \"limits.dials\" and \"timeouts.connect\" take "
-                             "effect when the server is started anew");
+                log::warning("changes of \"dns\", \"limits.dials\", \"limits.lookups\" and "
+                             "\"timeouts.connect\" take effect when the server is started anew");
             auto seen = look_at_certificates(loaded.settings);
             const auto next = make_recipe(std::move(loaded.settings));
             log::open(next->settings.log);

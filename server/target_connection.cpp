@@ -46,11 +46,13 @@ class target_relay final : public relay {
 } // namespace
 
 target_connection::target_connection(driver_ptr driver, stream& s, const target_services& services,
-                                     std::shared_ptr<const target_policy> policy)
+                                     std::shared_ptr<const target_policy> policy,
+                                     std::shared_ptr<const std::string> user)
     : driver_(std::move(driver)),
       stream_(&s),
       services_(services),
       policy_(std::move(policy)),
+      user_(std::move(user)),
       limit_(driver_->thread().clock(), [this] {
           asio::post(driver_->thread().context(), [self = self_ptr(this)] {
               if (!self->stream_ || self->dialling_) return;
@@ -114,12 +116,14 @@ void target_connection::dial(socks5::request request) {
     const auto& dst = request.dst;
     auto& targets = services_.targets;
     if (dst.type == socks5::address::kind::domain) {
-        dial_ = targets.dial(dst.domain, dst.port, policy_, std::move(done));
+        dial_ = targets.dial(dst.domain, dst.port, policy_, std::move(done), *user_);
     } else if (dst.type == socks5::address::kind::ipv4) {
         const asio::ip::address_v4::bytes_type bytes{dst.ip[0], dst.ip[1], dst.ip[2], dst.ip[3]};
-        dial_ = targets.dial(asio::ip::address_v4(bytes), dst.port, policy_, std::move(done));
+        dial_ =
+            targets.dial(asio::ip::address_v4(bytes), dst.port, policy_, std::move(done), *user_);
     } else {
-        dial_ = targets.dial(asio::ip::address_v6(dst.ip), dst.port, policy_, std::move(done));
+        dial_ =
+            targets.dial(asio::ip::address_v6(dst.ip), dst.port, policy_, std::move(done), *user_);
     }
 }
 

@@ -22,7 +22,8 @@ struct target_services {
 class target_connection final : public ref_counted<target_connection>, public stream_owner {
   public:
     target_connection(driver_ptr driver, stream& s, const target_services& services,
-                      std::shared_ptr<const target_policy> policy);
+                      std::shared_ptr<const target_policy> policy,
+                      std::shared_ptr<const std::string> user);
     /// Waits for the request.
     void begin();
 
@@ -45,6 +46,7 @@ class target_connection final : public ref_counted<target_connection>, public st
     stream* stream_;
     const target_services& services_;
     std::shared_ptr<const target_policy> policy_;
+    std::shared_ptr<const std::string> user_; ///< With whom places for dials are shared.
     deadline limit_;
     std::vector<std::uint8_t> partial_;
     std::string destination_;

@@ -19,6 +19,7 @@ resolver_options dns_options(const dns_settings& settings, dns_watch& watch) {
         options.servers.emplace_back(asio::ip::make_address(server.host), server.port);
     options.timeout = settings.timeout;
     options.prefer_ipv4 = settings.prefer == ip_preference::ipv4;
+    options.remember_failures = true;
     options.on_dns_result = [&watch](std::error_code error) { watch.on_result(error); };
     return options;
 }
@@ -34,7 +35,8 @@ worker::worker(shared_state& shared)
       dialer_(std::make_unique<dialer>(
           dial_services{thread_.context(), thread_.clock(), *resolver_, 250ms,
                         recipe_->settings.dns.prefer == ip_preference::ipv4},
-          dial_limits{recipe_->settings.limits.dials, recipe_->settings.timeouts.connect},
+          dial_limits{recipe_->settings.limits.dials, recipe_->settings.limits.lookups,
+                      recipe_->settings.timeouts.connect},
           own_addresses(), shared_.places)),
       relay_timeouts_{recipe_->settings.timeouts.idle, recipe_->settings.timeouts.half_closed},
       services_{*dialer_, recipe_->settings.timeouts.request, relay_timeouts_, shared.refusals} {
@@ -205,7 +207,7 @@ process_statistics worker::log_statistics() const {
                   std::chrono::duration<double, std::milli>(core.rtt()).count(),
                   counted.resumptions, core.memory_held());
     }
-    return {sessions_.size(), incoming_.size(), dialer_->active(), dialer_->waiting()};
+    return {sessions_.size(), incoming_.size()};
 }
 
 } // namespace muxsocks::server

@@ -30,8 +30,6 @@ enum class may_begin_as { any_version, version_2, begun };
 struct process_statistics {
     std::size_t sessions = 0;
     std::size_t incoming = 0; ///< Links that have not authenticated.
-    std::size_t dials = 0;
-    std::size_t dials_waiting = 0;
 };
 
 /// What all workers share.
@@ -40,7 +38,8 @@ struct shared_state {
         : admission_of_links(std::make_shared<admission>(first->settings.limits, make_go)),
           registry(first->settings.resume),
           dns(first->settings.dns),
-          places(std::make_shared<dial_places>(first->settings.limits.dials)),
+          places(std::make_shared<dial_places>(first->settings.limits.dials,
+                                               first->settings.limits.lookups)),
           budget(memory_total),
           current(std::move(first)) {}
 

@@ -155,7 +155,10 @@ void happy_eyeballs::fail_later_if_lost() {
 
 void happy_eyeballs::on_addresses(std::error_code error, std::span<const asio::ip::address> found,
                                   bool last) {
-    if (last) looking_up_ = false;
+    if (last) {
+        looking_up_ = false;
+        on_lookup_ended();
+    }
     if (decided_) {
         end_if_done();
         return;
@@ -188,8 +191,16 @@ asio::ip::tcp::endpoint happy_eyeballs::take_waiting() {
     return {address, port_};
 }
 
+void happy_eyeballs::proceed() {
+    permission_ = permission::given;
+    next_attempt();
+}
+
 void happy_eyeballs::next_attempt() {
     attempt_delay_.cancel();
+    if (has_waiting() && permission_ == permission::not_asked)
+        permission_ = may_begin() ? permission::given : permission::put_off;
+    if (permission_ == permission::put_off) return;
     while (has_waiting()) {
         if (!begin_attempt(take_waiting())) continue;
         if (has_waiting() || looking_up_) attempt_delay_.expires_after(services_.attempt_delay);

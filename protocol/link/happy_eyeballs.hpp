@@ -82,6 +82,13 @@ class happy_eyeballs : public std::enable_shared_from_this<happy_eyeballs> {
     /// Called for every address before it is dialled. An error keeps it from being dialled, and is
     /// the result if no address is left.
     virtual std::error_code admit(const asio::ip::address&) { return {}; }
+    /// Called once, before the first attempt on what a name has resolved to. If it is false,
+    /// attempts begin with proceed().
+    virtual bool may_begin() { return true; }
+    /// Begins the attempts that may_begin() has put off.
+    void proceed();
+    /// The lookup has ended, of a decided race too.
+    virtual void on_lookup_ended() {}
     /// Called with each new socket, to set options. Errors are the caller's to ignore.
     virtual void before_connect(int /*descriptor*/) {}
     /// `socket` is connected to `peer`. Its descriptor is non-blocking already (O_NONBLOCK), so
@@ -132,6 +139,9 @@ class happy_eyeballs : public std::enable_shared_from_this<happy_eyeballs> {
     deadline deadline_;
     deadline attempt_delay_;
     std::uint16_t port_ = 0;
+    /// Whether attempts may begin; asked for when there is something to be dialled.
+    enum class permission : std::uint8_t { not_asked, put_off, given };
+    permission permission_ = permission::not_asked;
     /// Whether start() is on the stack: then nothing may be decided.
     bool starting_ = false;
     bool looking_up_ = false;

@@ -107,6 +107,7 @@ void resolver::refresh_system_dns() {
         servers.emplace_back(address, dns_port);
     try {
         dns_ = std::make_shared<dns_client>(context_, clock_, servers, options_.timeout);
+        failed_.clear();
     } catch (const std::exception&) {
         // At the start there is nothing else; later the old servers are better than none.
         if (!dns_) throw;
@@ -131,6 +132,10 @@ resolver::lookup_id resolver::resolve(std::string_view host, handler done) {
         answer_later(id, resolve_errc::not_found, {});
     } else {
         refresh_system_dns();
+        if (const auto error = failed_.find(canonical_host_name(host), deadline::clock::now())) {
+            answer_later(id, error, {});
+            return id;
+        }
         one->candidates = system_.candidates(host);
         ask_dns(one);
     }
@@ -218,7 +223,12 @@ void resolver::finish(const std::shared_ptr<lookup>& one, std::error_code error,
                       std::span<const asio::ip::address> addresses) {
     lookups_.erase(one->id);
     if (one->partly_answered || !addresses.empty()) error = {};
-    if (options_.on_dns_result && !one->candidates.empty()) options_.on_dns_result(error);
+    if (!one->candidates.empty()) {
+        if (options_.on_dns_result) options_.on_dns_result(error);
+        // The last candidate is the name itself.
+        if (options_.remember_failures)
+            failed_.add(one->candidates.back(), error, deadline::clock::now());
+    }
     handler done = std::move(one->done);
     one->end();
     done(error, addresses, true);

@@ -15,6 +15,7 @@
 #include "protocol/link/asio.hpp"
 #include "protocol/link/deadlines.hpp"
 #include "protocol/link/dns_client.hpp"
+#include "protocol/link/failed_names.hpp"
 #include "protocol/link/hosts_file.hpp"
 #include "protocol/link/resolv_conf.hpp"
 #include "protocol/link/resolve_error.hpp"
@@ -49,6 +50,10 @@ struct resolver_options {
     /// Whether a name without a dot is asked for under the system's search domains. Right for what
     /// the user of this machine has written; a name of somebody else's is complete.
     bool search_short_names = false;
+    /// Whether a name that could not be looked up fails for some seconds more without being asked
+    /// for. Right for names of others, who may repeat them; wrong for one that is wanted back
+    /// soonest.
+    bool remember_failures = false;
     /// Told how each lookup ended for which DNS was asked and that was not cancelled: no error if
     /// there were addresses, else one of resolve_errc. It must not touch the resolver.
     std::function<void(std::error_code error)> on_dns_result{};
@@ -109,6 +114,7 @@ class resolver {
     hosts_file hosts_;
     file_watch resolv_conf_watch_;
     resolv_conf system_;
+    failed_names failed_;
     std::shared_ptr<dns_client> dns_;
     std::unordered_map<lookup_id, std::shared_ptr<lookup>> lookups_;
     lookup_id last_id_ = 0;

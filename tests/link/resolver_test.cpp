@@ -311,6 +311,23 @@ TEST_CASE_METHOD(fixture, "search domains, for a short name") {
     }
 }
 
+TEST_CASE_METHOD(fixture, "a name that could not be looked up") {
+    SECTION("is not asked for again for a while, if that is wanted") {
+        options.remember_failures = true;
+        CHECK(result_of("gone.example").error == resolve_errc::not_found);
+        CHECK(result_of("Gone.Example.").error == resolve_errc::not_found);
+        CHECK(server.asked() == 2);
+        server.on("here.example", {.addresses = {"192.0.2.1"}});
+        CHECK(result_of("here.example").addresses() == texts{"192.0.2.1"});
+        CHECK(result_of("here.example").addresses() == texts{"192.0.2.1"});
+    }
+    SECTION("is asked for each time otherwise") {
+        CHECK(result_of("gone.example").error == resolve_errc::not_found);
+        server.on("gone.example", {.addresses = {"192.0.2.1"}});
+        CHECK(result_of("gone.example").addresses() == texts{"192.0.2.1"});
+    }
+}
+
 TEST_CASE_METHOD(fixture, "a second server helps out") {
     server.on("a.example", {.addresses = {"192.0.2.1"}});
 

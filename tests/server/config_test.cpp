@@ -76,7 +76,8 @@ TEST_CASE("a server that is told the least") {
     CHECK(settings.dns.timeout == 5s);
     CHECK(settings.dns.prefer == ip_preference::ipv6);
     CHECK(settings.limits.streams == 16'384);
-    CHECK(settings.limits.dials == 256);
+    CHECK(settings.limits.dials == 1024);
+    CHECK(settings.limits.lookups == 256);
     CHECK(settings.limits.opens_per_second == 20'000);
     CHECK(settings.limits.opens_burst == 20'000);
     CHECK(settings.limits.incomplete_opens_per_second == 200);
@@ -115,7 +116,8 @@ TEST_CASE("a server that is told everything") {
         "destinations": {"deny": ["198.51.100.0/24"], "allow": ["10.0.0.0/8"],
                          "allow_private": true, "ports": ["443", 80]},
         "dns": {"servers": ["192.0.2.1", "[2001:db8::1]:5353"], "timeout": "1s", "prefer": "ipv4"},
-        "limits": {"streams": 1, "dials": 2, "opens_per_second": 3, "opens_burst": 4,
+        "limits": {"streams": 1, "dials": 2, "lookups": 11, "opens_per_second": 3,
+                   "opens_burst": 4,
                    "incomplete_opens_per_second": 5, "incomplete_opens_burst": 6,
                    "resets_per_second": 7, "resets_burst": 8, "unauthenticated": 9,
                    "unauthenticated_per_address": 10, "exempt": ["10.0.0.1"]},
@@ -149,7 +151,8 @@ TEST_CASE("a server that is told everything") {
                                                         {{443, 443}, {80, 80}}});
     CHECK(settings.dns ==
           dns_settings{{{"192.0.2.1", 53}, {"2001:db8::1", 5353}}, 1s, ip_preference::ipv4});
-    CHECK(settings.limits == limit_settings{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, networks({"10.0.0.1"})});
+    CHECK(settings.limits ==
+          limit_settings{1, 2, 11, 3, 4, 5, 6, 7, 8, 9, 10, networks({"10.0.0.1"})});
     CHECK(settings.proxy_protocol.from == networks({"10.0.0.2"}));
     CHECK(settings.allow_v1 == networks({"10.0.0.0/8"}));
     CHECK(settings.link.congestion == "reno");

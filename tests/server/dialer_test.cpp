@@ -229,8 +229,6 @@ TEST_CASE_METHOD(fixture, "dials above the limit") {
         dials->dial("127.0.0.2", target.port(), loopback, [&](dial_result) { order += 'd'; });
         dials->dial("127.0.0.2", target.port(), loopback, [&](dial_result) { order += 'e'; });
         dials->cancel(blocking_ids[0]);
-        CHECK(dials->active() == 2);
-        CHECK(dials->waiting() == 4);
         CHECK(run_until(context, [&] { return order.size() == 2; }));
         CHECK(order == "de");
         for (const outcome& one : waiting)
@@ -273,11 +271,11 @@ TEST_CASE_METHOD(fixture, "a dial's time") {
         CHECK(took < 5s);
     }
     SECTION("may be over before its turn") {
-        make({.dials_max = 1, .timeout = 60ms});
+        make({.lookups_max = 1, .timeout = 60ms});
         server.on("silent.example", {.silent = true});
         // Its lookup holds the place longer than the dial's time.
         dial("silent.example", 80, blocking);
-        dial("127.0.0.2", target.port(), waiting);
+        dial("local", target.port(), waiting);
         CHECK(run_until(context, [&] { return waiting.calls > 0; }));
         CHECK(waiting.error() == dial_errc::waited_too_long);
         CHECK(blocking.error() == resolve_errc::timed_out);
@@ -289,7 +287,7 @@ TEST_CASE_METHOD(fixture, "a dial's time") {
 }
 
 TEST_CASE_METHOD(fixture, "dialers of two threads that share their places") {
-    const auto places = std::make_shared<dial_places>(2);
+    const auto places = std::make_shared<dial_places>(2, 2);
     const own_addresses none(std::vector<asio::ip::address>{});
     dials.emplace(services, dial_limits{}, none, places);
     std::optional<dialer> other(std::in_place, services, dial_limits{}, none, places);
@@ -333,6 +331,70 @@ TEST_CASE_METHOD(fixture, "dialers of two threads that share their places") {
     }
 }
 
+TEST_CASE_METHOD(fixture, "names and connects have places of their own") {
+    const auto places = std::make_shared<dial_places>(2, 2);
+    dials.emplace(services, dial_limits{.timeout = 10s},
+                  own_addresses(std::vector<asio::ip::address>{}), places);
+    black_hole silent(context, "127.0.0.1");
+    listener target(context, "127.0.0.2");
+    server.on("silent.example", {.silent = true});
+    std::deque<outcome> dead(6);
+    outcome alive;
+
+    SECTION("so that names which nobody answers hold up no address") {
+        for (outcome& one : dead)
+            dial("silent.example", 80, one);
+        dial("127.0.0.2", target.port(), alive);
+        CHECK(run_until(context, [&] { return alive.calls > 0; }));
+        CHECK_FALSE(alive.error());
+    }
+    SECTION("so that dead addresses hold up no name on its way to being looked up") {
+        for (outcome& one : dead)
+            dial("127.0.0.1", silent.port(), one);
+        server.on("alive.example", {.addresses = {"127.0.0.2"}});
+        const auto id = dial("alive.example", target.port(), alive);
+        CHECK(run_until(context, [&] { return places->connects.now().waiting == 5; }));
+        CHECK(places->names.now().taken == 0);
+        CHECK(alive.calls == 0);
+        dials->cancel(id);
+        CHECK(places->connects.now().waiting == 4);
+    }
+}
+
+TEST_CASE_METHOD(fixture, "a user's dead targets beside another user's dials") {
+    const auto places = std::make_shared<dial_places>(16, 16);
+    dials.emplace(services, dial_limits{.timeout = 10s},
+                  own_addresses(std::vector<asio::ip::address>{}), places);
+    black_hole silent(context, "127.0.0.1");
+    listener target(context, "127.0.0.2");
+    server.on("silent.example", {.silent = true});
+    std::deque<outcome> dead(100);
+    outcome alive;
+    const auto answered = [&] {
+        return run_until(
+            context, [&] { return alive.calls > 0; }, 5s);
+    };
+
+    SECTION("leave places for connects") {
+        for (outcome& one : dead)
+            dials->dial("127.0.0.1", silent.port(), loopback, into(one), "greedy");
+        dials->dial("127.0.0.2", target.port(), loopback, into(alive), "honest");
+        CHECK(answered());
+        CHECK_FALSE(alive.error());
+    }
+    SECTION("leave places for look-ups") {
+        for (outcome& one : dead)
+            dials->dial("silent.example", 80, loopback, into(one), "greedy");
+        server.on("alive.example", {.addresses = {"127.0.0.2"}});
+        const auto begun = std::chrono::steady_clock::now();
+        dials->dial("alive.example", target.port(), loopback, into(alive), "honest");
+        CHECK(answered());
+        CHECK_FALSE(alive.error());
+        // Before any of the dead ones has given its place back.
+        CHECK(std::chrono::steady_clock::now() - begun < 900ms);
+    }
+}
+
 TEST_CASE_METHOD(fixture, "a dial that is cancelled") {
     listener target(context, "127.0.0.1");
     outcome dialled;
@@ -351,18 +413,19 @@ TEST_CASE_METHOD(fixture, "a dial that is cancelled") {
         run_ready(context);
     }
     SECTION("keeps its place until its lookup has ended") {
-        make({.dials_max = 1, .timeout = 10s});
+        make({.lookups_max = 1, .timeout = 10s});
         server.on("slow.example", {.addresses = {"127.0.0.1"}, .delay = 100ms});
+        server.on("other.example", {.addresses = {"127.0.0.1"}});
         outcome next;
         const auto id = dial("slow.example", target.port(), dialled);
-        dial("127.0.0.1", target.port(), next);
+        dial("other.example", target.port(), next);
         dials->cancel(id);
         CHECK(dials->active() == 1);
         CHECK(dials->waiting() == 1);
+        CHECK(server.asked("other.example", record::a) == 0);
         CHECK(run_until(context, [&] { return next.calls > 0; }));
-        CHECK(names.pending() == 0);
+        CHECK(run_until(context, [&] { return dials->active() == 0; }));
         CHECK(dialled.calls == 0);
-        CHECK(dials->active() == 0);
     }
     SECTION("may have ended, or never have been") {
         const auto id = dial("127.0.0.1", target.port(), dialled);
@@ -389,7 +452,8 @@ TEST_CASE_METHOD(fixture, "a dial that is cancelled") {
 }
 
 TEST_CASE_METHOD(fixture, "a place is free when the connection stands, though the lookup goes on") {
-    make({.dials_max = 1, .timeout = 10s});
+    const auto places = std::make_shared<dial_places>(1, 1);
+    dials.emplace(services, dial_limits{}, own_addresses(std::vector<asio::ip::address>{}), places);
     listener target(context, "127.0.0.1");
     server.on("half.example", record::a, {.addresses = {"127.0.0.1"}});
     server.on("half.example", record::aaaa, {.silent = true});
@@ -399,13 +463,15 @@ TEST_CASE_METHOD(fixture, "a place is free when the connection stands, though th
     dial("half.example", target.port(), second);
     CHECK(run_until(context, [&] { return first.calls > 0; }));
     CHECK_FALSE(first.error());
-    CHECK(dials->waiting() == 0);
+    CHECK(run_until(context, [&] { return dials->waiting() == 0; }));
 
     // But only for as many as there are places: this one keeps its own.
     CHECK(run_until(context, [&] { return second.calls > 0; }));
     CHECK_FALSE(second.error());
-    CHECK(dials->active() == 1);
+    CHECK(places->names.now().taken == 1);
+    CHECK(places->connects.now().taken == 0);
     CHECK(run_until(context, [&] { return dials->active() == 0; }));
+    CHECK(places->names.now().taken == 0);
     CHECK(run_until(context, [&] { return names.pending() == 0; }));
 }
 
@@ -413,7 +479,7 @@ TEST_CASE_METHOD(fixture, "a dialer may be destroyed") {
     const std::size_t before = open_descriptors();
     black_hole silent(context, "127.0.0.1");
     server.on("slow.example", {.addresses = {"127.0.0.1"}, .delay = 30ms});
-    make({.dials_max = 3, .timeout = 10s});
+    make({.dials_max = 2, .timeout = 10s});
     const std::size_t with_target = open_descriptors();
     const auto owned = std::make_shared<int>(0);
     const auto never = [owned](dial_result) { FAIL("a handler was called"); };
@@ -458,7 +524,9 @@ TEST_CASE_METHOD(fixture, "a dialer may be destroyed") {
 TEST_CASE_METHOD(fixture, "a flood of dials and cancels leaves nothing behind") {
     listener target(context, "127.0.0.1");
     server.on("slow.example", {.addresses = {"127.0.0.1"}, .delay = 5ms});
-    make({.dials_max = 16, .timeout = 10s});
+    const auto places = std::make_shared<dial_places>(16, 16);
+    dials.emplace(services, dial_limits{.timeout = 10s},
+                  own_addresses(std::vector<asio::ip::address>{}), places);
     const std::size_t before = open_descriptors();
     int answered = 0;
     std::vector<dialer::dial_id> ids;
@@ -468,7 +536,8 @@ TEST_CASE_METHOD(fixture, "a flood of dials and cancels leaves nothing behind") 
         ids.push_back(dials->dial(host, target.port(), loopback, [&](dial_result) { ++answered; }));
         if (i % 4 == 1) dials->cancel(ids[static_cast<std::size_t>(i / 2)]);
         if (i % 7 == 0) run_ready(context);
-        CHECK(dials->active() <= 16);
+        CHECK(places->connects.now().taken <= 16);
+        CHECK(places->names.now().taken <= 16);
     }
     CHECK(run_until(context, [&] { return dials->active() + dials->waiting() == 0; }));
     CHECK(run_until(context, [&] { return names.pending() == 0; }));

@@ -403,27 +403,13 @@ def test_who_hoards_the_clients_memory_pays_for_it(pair, target):
         servers.reset(each)
 
 
-@contextlib.contextmanager
-def unanswering():
-    """A port of this host at which connects stay without an answer: its queue is full."""
-    with contextlib.ExitStack() as sockets:
-        full = sockets.enter_context(socket.socket())
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        for _ in range(3):
-            filler = sockets.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(full.getsockname())
-        yield full.getsockname()[1]
-
-
 def test_dials_of_all_threads_together(pair, new_pair, target):
     """The place that one thread gives back goes to the dial that waits in the other."""
     server = target(servers.echo)
     first = pair(server={"limits": {"dials": 1}, "threads": 2})
     second = new_pair(client={"server": first.server.address})  # goes to the thread with less to do
     second.start_client()
-    with unanswering() as port:
+    with servers.unanswering() as port:
         blocking = socks.open_connection(first.socks)
         socks.negotiate(blocking)
         blocking.sendall(socks.request_bytes("127.0.0.1", port))

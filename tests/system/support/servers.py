@@ -148,3 +148,17 @@ def read_exactly(connection, count, timeout=20):
             raise EOFError(f"end of file after {len(data)} of {count} bytes: {data!r}")
         data += part
     return data
+
+
+@contextlib.contextmanager
+def unanswering():
+    """A port of this host at which connects stay without an answer: its queue is full."""
+    with contextlib.ExitStack() as sockets:
+        full = sockets.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(3):
+            filler = sockets.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        yield full.getsockname()[1]
