@@ -37,16 +37,43 @@ void client_relay::begin() {
     start(s);
 }
 
-void client_relay::on_first_bytes(bytes_view bytes) {
-    if (!opening_) return;
-    if (bytes.size() > 1) rep_ = bytes[1];
+bool client_relay::on_first_bytes(std::span<const bytes_view> bytes) {
+    if (!opening_) return true;
+    // Nearly always the reply is one view; one that is cut is put together.
+    std::vector<std::uint8_t> joined;
+    auto input = bytes[0];
+    if (bytes.size() > 1) {
+        for (const auto& each : bytes)
+            joined.insert(joined.end(), each.begin(), each.end());
+        input = joined;
+    }
+    const auto parsed = socks5::parse_reply(input);
+    if (parsed.status == socks5::parse_status::need_more && !stream_->fin_received) return false;
+    if (parsed.status != socks5::parse_status::done) {
+        on_no_reply();
+        return false;
+    }
+    rep_ = parsed.value.rep;
     id_ = stream_->id;
     opening_.reset();
+    return true;
+}
+
+void client_relay::on_no_reply() {
+    const boost::intrusive_ptr<client_relay> self(this);
+    auto request = std::move(opening_->request);
+    request.socket = std::move(socket_);
+    driver_->core().reset(*stream_, reset_code::cancelled);
+    end(errc::stream_internal);
+    answer(driver_->thread().clock(), std::move(request), socks5::reply_code::general_failure);
 }
 
 bool client_relay::on_stream_end() {
-    if (rep_ == no_reply || rep_ == static_cast<std::uint8_t>(socks5::reply_code::succeeded))
-        return false;
+    if (opening_) {
+        on_no_reply();
+        return true;
+    }
+    if (rep_ == static_cast<std::uint8_t>(socks5::reply_code::succeeded)) return false;
     // A refusal is the end of the connection, whether or not the application closes it.
     const boost::intrusive_ptr<client_relay> self(this);
     driver_->core().finish(*stream_);

@@ -38,8 +38,8 @@ class request_sink {
     ~request_sink() = default;
 };
 
-/// The relay of one request: waits for the stream to open, looks at the reply that passes through,
-/// and answers by itself when there will be none.
+/// The relay of one request: waits for the stream to open and for the whole reply, which it passes
+/// on, and answers by itself when there will be none.
 class client_relay final : public relay {
   public:
     client_relay(driver_ptr driver, pending_request request, const relay_timeouts& timeouts,
@@ -48,7 +48,7 @@ class client_relay final : public relay {
     void begin();
 
   private:
-    void on_first_bytes(bytes_view bytes) override;
+    bool on_first_bytes(std::span<const bytes_view> bytes) override;
     bool early_end_cancels() const override { return true; }
     bool on_stream_end() override;
     bool on_reset_before_bytes(std::error_code why) override;
@@ -56,8 +56,10 @@ class client_relay final : public relay {
     /// Whether another session may have the request, after this one's stream has ended.
     bool can_go_elsewhere(std::error_code why, const pending_request& request) const;
     void on_wait_over();
+    /// There will be no reply: the stream has ended before, or what came is none.
+    void on_no_reply();
 
-    /// What is needed until the first byte of the reply.
+    /// What is needed until the reply is there.
     struct opening_state {
         opening_state(pending_request from, deadlines& clock, unique_function<void()> on_wait_over)
             : request(std::move(from)), wait(clock, std::move(on_wait_over)) {}

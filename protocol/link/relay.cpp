@@ -213,7 +213,7 @@ void relay::deliver() {
     while (stream_ && stream_->unread_bytes() > 0) {
         std::array<bytes_view, views_at_once> views;
         const auto count = core.peek(*stream_, views);
-        if (bytes_down_ == 0) on_first_bytes(views[0]);
+        if (bytes_down_ == 0 && !on_first_bytes({views.data(), count})) return;
         std::array<::iovec, views_at_once> parts;
         std::size_t wanted = 0;
         for (std::size_t i = 0; i < count; ++i) {

@@ -38,8 +38,9 @@ class relay : public ref_counted<relay>, public stream_owner {
     void on_timeouts_changed() override;
 
   protected:
-    /// A view of received bytes is about to be written; a derived class may look at it.
-    virtual void on_first_bytes(bytes_view) {}
+    /// The first received bytes are about to be written. Returns whether they may be; if not, the
+    /// class waits for more of them, or has ended the relay.
+    virtual bool on_first_bytes(std::span<const bytes_view>) { return true; }
     /// The local socket has an end of file before any byte of the stream has come. Returns whether
     /// that cancels the stream.
     virtual bool early_end_cancels() const { return false; }

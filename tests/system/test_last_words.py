@@ -9,6 +9,7 @@ import shutil
 import socket
 import struct
 import termios
+import threading
 import time
 
 import pytest
@@ -87,15 +88,19 @@ def test_the_answer_that_curl_gets_to_an_upload_that_still_runs(pair, target, re
 def test_the_last_command_before_a_close_with_input_unread(pair, target):
     heard = []
 
-    def greet_and_listen(connection):
-        connection.sendall(b"a greeting that nobody reads")
+    def talk_and_listen(connection):
+        def talk():
+            with contextlib.suppress(OSError):
+                servers.source(connection)
+
+        threading.Thread(target=talk, daemon=True).start()
         said = b""
         with contextlib.suppress(ConnectionResetError):
             while part := connection.recv(4096):
                 said += part
         heard.append(said)
 
-    server = target(greet_and_listen)
+    server = target(talk_and_listen)
     proxy = pair()
     for _ in range(100):
         connection = socks.connect(proxy.socks, "127.0.0.1", server.port)

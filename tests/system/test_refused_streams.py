@@ -1,11 +1,14 @@
-"""A request that a session does not take up is asked of another session, never of the same one again."""
+"""A request that a session does not take up is asked of another session, never of the same one again;
+and one whose stream ends before the reply is there is refused, never ended as if it had been served."""
 
+import contextlib
 import select
+import socket
 import struct
 
 import pytest
 
-from support import socks
+from support import servers, socks
 from support.deadline import seconds
 from support.link_peer import CTRL, DATA, FIN, RST, LinkServer, frame
 from support.muxsocks import TOKEN
@@ -97,3 +100,52 @@ def test_streams_above_the_last_one_are_asked_elsewhere_at_once(client, peer):
         assert old.receive_until(lambda stream, flags, payload: payload == b"up")[0] == 1
         old.send(frame(1, FIN))
 
+
+
+REFUSAL = bytes([5, 1, 0, 1, 0, 0, 0, 0, 0, 0])
+CANCELLED = struct.pack(">I", 2)
+
+
+@pytest.mark.parametrize("end", [frame(1, FIN), frame(1, RST, CANCELLED)], ids=["FIN", "RST"])
+@pytest.mark.parametrize("size", range(10))
+def test_a_stream_that_ends_within_the_reply(client, peer, size, end):
+    proxy = client()
+    link = peer.accept()
+    with request(proxy) as connection:
+        stream = link.request()
+        link.send(frame(stream, DATA, REPLY[:size]) + end)
+        assert servers.read_all(connection) == REFUSAL
+    if end == frame(1, FIN):
+        link.receive_until(lambda *found: found == (stream, RST, CANCELLED))
+    assert link.works()
+
+
+def test_a_reply_byte_by_byte_with_the_first_words_of_the_target(client, peer):
+    proxy = client()
+    link = peer.accept()
+    with request(proxy) as connection:
+        stream = link.request()
+        for byte in REPLY[:-1]:
+            link.send(frame(stream, DATA, bytes([byte])))
+        assert link.works()
+        connection.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            assert not connection.recv(1), "nothing of a reply that is not there"
+        connection.setblocking(True)
+        link.send(frame(stream, DATA | FIN, REPLY[-1:] + b"hello"))
+        assert socks.read_reply(connection).rep == socks.SUCCEEDED
+        assert servers.read_all(connection) == b"hello"
+        connection.shutdown(socket.SHUT_WR)
+        link.receive_until(lambda *found: found == (stream, FIN, b""))
+
+
+@pytest.mark.parametrize("nonsense", [b"\x04" + REPLY[1:], REPLY[:3] + b"\x09" + REPLY[4:]])
+def test_what_is_no_reply(client, peer, nonsense):
+    proxy = client()
+    link = peer.accept()
+    with request(proxy) as connection:
+        stream = link.request()
+        link.send(frame(stream, DATA, nonsense + b"hello"))
+        assert servers.read_all(connection) == REFUSAL
+    link.receive_until(lambda *found: found == (stream, RST, CANCELLED))
+    assert link.works()
