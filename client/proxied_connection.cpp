@@ -55,6 +55,8 @@ bool client_relay::on_first_bytes(std::span<const bytes_view> bytes) {
     }
     rep_ = parsed.value.rep;
     id_ = stream_->id;
+    if (parsed.value.code() == socks5::reply_code::succeeded)
+        driver_->core().on_connected(*stream_);
     opening_.reset();
     return true;
 }

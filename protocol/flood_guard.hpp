@@ -42,7 +42,7 @@ struct flood_limits {
     double opens_burst = 20'000;
     double incomplete_per_second = 200; ///< Streams that end before their request was complete.
     double incomplete_burst = 1'000;
-    double resets_per_second = 33; ///< Beyond those of completed streams.
+    double resets_per_second = 33; ///< Of streams that were not connected.
     double resets_burst = 1'000;
     double empty_per_second = 100; ///< DATA without payload.
     double empty_burst = 1'000;

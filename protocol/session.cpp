@@ -170,8 +170,9 @@ void session::reset(stream& s, reset_code code) {
     s.rst_code = code;
     if (!s.end) s.end = error_of(code);
     drop_unread(s);
-    s.queued = stream::queue::resets;
-    resets_.push(s);
+    const bool paced = settings_.side == role::client && !s.connected;
+    s.queued = paced ? stream::queue::paced_resets : stream::queue::resets;
+    (paced ? paced_resets_ : resets_).push(s);
     blocked_ = false; // There is room on top for RST.
 }
 
@@ -245,6 +246,7 @@ void session::close_stream(stream& s) {
         --opening_count_;
     }
     if (s.queued == stream::queue::resets) resets_.remove(s);
+    if (s.queued == stream::queue::paced_resets) paced_resets_.remove(s);
     s.queued = stream::queue::none;
     if (s.opened()) table_.erase(s);
     s.readable = false;
@@ -294,6 +296,7 @@ void session::end_all_streams(std::error_code why) {
     scheduler_ = {};
     opening_ = {};
     resets_ = {};
+    paced_resets_ = {};
     opening_count_ = 0;
     for (auto s = all_; s; s = s->all_next) {
         s->queued = stream::queue::none;
@@ -405,7 +408,7 @@ std::optional<instant> session::deadline() const {
     if (ack_deadline_) add(*ack_deadline_);
     if (!v1_over_.empty()) add(v1_paused_since_ + std::chrono::seconds(5));
     if (blocked_) add(blocked_retry_);
-    if (!resets_.empty() && now_ < resets_paced_until_) add(resets_paced_until_);
+    if (!paced_resets_.empty() && now_ < resets_paced_until_) add(resets_paced_until_);
     return first;
 }
 

@@ -149,6 +149,8 @@ class session {
     bool accepts_opens() const;
     /// The owner takes an opened stream up: its request was complete.
     void accept(stream& s) { s.request_done = true; }
+    /// Its connect has succeeded (REP 00), so that its reset is no flood.
+    void on_connected(stream& s) { s.connected = true; }
     /// Sends own bytes, before anything that is read from the socket.
     void write(stream& s, bytes_view bytes);
     /// A refusal: the bytes and FIN in one frame, then input is discarded until the peer ends the
@@ -310,7 +312,8 @@ class session {
     bool may_open() const;
     bool counted_pending() const;
     bool rst_pending() const {
-        return !refusals_.empty() || (!resets_.empty() && now_ >= resets_paced_until_);
+        return !refusals_.empty() || !resets_.empty() ||
+               (!paced_resets_.empty() && now_ >= resets_paced_until_);
     }
     void wait_for_room();
     void lay_outbox();
@@ -321,6 +324,8 @@ class session {
     void lay_opening();
     void lay_own(stream& s);
     void lay_resets();
+    void lay_resets_of(ready_list& list, bool paced);
+    void lay_rst(std::uint32_t stream_id, reset_code why);
     bool serve(stream& s, read_slot& slot);
     read_slot make_slot(stream& s);
     void on_fin_sent(stream& s);
@@ -392,7 +397,8 @@ class session {
     ready_list opening_; ///< Streams whose SYN has not been taken.
     std::size_t opening_count_ = 0;
     ready_list resets_;            ///< Streams that wait to send RST.
-    instant resets_paced_until_{}; ///< Client: the rate that the server allows is reached.
+    ready_list paced_resets_;      ///< The same at a client, of those that count as a flood.
+    instant resets_paced_until_{}; ///< The rate of them that the server allows is reached.
     stream* all_ = nullptr;        ///< Every stream object, through stream::all_next.
     std::vector<stream*> dead_;    ///< Closed and released; deleted when nothing can name them.
     std::deque<std::uint32_t> refusals_;

@@ -215,7 +215,8 @@ void session::on_rst(std::uint32_t stream_id, bytes_view payload) {
     }
     if (settings_.side == role::server) {
         if (!s->request_done) flood_.incomplete.take(now_);
-        if (!flood_.resets.take(now_)) return fail(errc::flood_of_resets);
+        // What was connected counts as an open, which has a rate of its own.
+        if (!s->connected && !flood_.resets.take(now_)) return fail(errc::flood_of_resets);
     }
     const auto code = payload.size() == 4 ? static_cast<reset_code>(load_u32(payload.data()))
                                           : reset_code::cancelled;

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t credits_a_turn = 256; ///< 4 KiB of CREDIT.
 constexpr std::size_t credit_frame_size = frame_header_size + 9;
+constexpr std::size_t rst_frame_size = frame_header_size + 4;
 constexpr duration resets_pause = std::chrono::milliseconds(35);
 constexpr duration blocked_retry = std::chrono::milliseconds(50);
 constexpr std::uint64_t rate_sample_bytes = 2 * 1024 * 1024;
@@ -171,22 +172,18 @@ void session::lay_credits() {
 }
 
 void session::lay_resets() {
-    std::array<std::uint8_t, 4> code{};
-    const auto code_size = version_ >= 2 ? code.size() : 0;
-    const auto rst_size = frame_header_size + code.size();
-    const auto rst = [&](std::uint32_t stream_id, reset_code why) {
-        store_u32(code.data(), static_cast<std::uint32_t>(why));
-        ++statistics_.resets_sent;
-        lay_counted({stream_id, flag::rst, static_cast<std::uint16_t>(code_size)},
-                    bytes_view(code).first(code_size));
-    };
-    while (!refusals_.empty() && room() >= rst_size) {
-        rst(refusals_.front(), reset_code::refused);
+    while (!refusals_.empty() && room() >= rst_frame_size) {
+        lay_rst(refusals_.front(), reset_code::refused);
         refusals_.pop_front();
     }
+    lay_resets_of(resets_, false);
+    if (now_ >= resets_paced_until_) lay_resets_of(paced_resets_, true);
+}
+
+void session::lay_resets_of(ready_list& list, bool paced) {
     const stream* first_passed = nullptr;
-    while (!resets_.empty() && now_ >= resets_paced_until_ && room() >= rst_size) {
-        auto& s = *resets_.front();
+    while (!list.empty() && room() >= rst_frame_size) {
+        auto& s = *list.front();
         // Own bytes (a SOCKS reply) still go out, as far as there is credit.
         if (!s.own.empty() && s.send.available() > 0) {
             if (!area_.rst_only) {
@@ -197,20 +194,29 @@ void session::lay_resets() {
             // They wait for room for DATA; the RSTs of others need not.
             if (&s == first_passed) break;
             if (!first_passed) first_passed = &s;
-            resets_.push(resets_.pop());
+            list.push(list.pop());
             continue;
         }
         // A client keeps below the rate at which the server would end the session.
-        if (settings_.side == role::client && !flood_.resets.take(now_)) {
+        if (paced && !flood_.resets.take(now_)) {
             resets_paced_until_ = now_ + resets_pause;
             break;
         }
-        resets_.pop();
+        list.pop();
         s.queued = stream::queue::none;
-        rst(s.id, s.rst_code);
+        lay_rst(s.id, s.rst_code);
         close_stream(s);
         drop_if_released(s);
     }
+}
+
+void session::lay_rst(std::uint32_t stream_id, reset_code why) {
+    std::array<std::uint8_t, 4> code{};
+    const auto size = version_ >= 2 ? code.size() : 0;
+    store_u32(code.data(), static_cast<std::uint32_t>(why));
+    ++statistics_.resets_sent;
+    lay_counted({stream_id, flag::rst, static_cast<std::uint16_t>(size)},
+                bytes_view(code).first(size));
 }
 
 void session::lay_opening() {

@@ -51,11 +51,12 @@ struct stream {
     bool closed = false;       ///< Whether the id is no longer in the table.
     bool discarding = false;   ///< Whether input is thrown away.
     bool request_done = false; ///< Whether the owner took the stream up (flood counters).
+    bool connected = false;    ///< Whether its connect has succeeded (flood counters).
     std::error_code end;       ///< Why it was reset or shed; none while open or after two FINs.
 
     // Scheduling.
     stream* next_ready = nullptr;
-    enum class queue : std::uint8_t { none, fresh, bulk, opening, resets } queued = queue::none;
+    enum class queue : std::uint8_t { none, fresh, bulk, opening, resets, paced_resets } queued = queue::none;
     std::uint32_t round = 0; ///< The bulk round in which `round_bytes` were sent.
     std::uint32_t round_bytes = 0;
 

@@ -151,7 +151,7 @@ void bind_limits(config_section& root, limit_settings& limits) {
         section.field("incomplete_opens_burst", limits.incomplete_opens_burst, rate,
                       "The same at once.");
         section.field("resets_per_second", limits.resets_per_second, rate,
-                      "Resets of a session beyond the streams that it completed; above it the "
+                      "Resets, by a client, of streams whose connect had not succeeded; above it the "
                       "session is ended.");
         section.field("resets_burst", limits.resets_burst, rate, "The same at once.");
         section.field(

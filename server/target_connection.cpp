@@ -142,6 +142,7 @@ void target_connection::on_dialled(dial_result result) {
     kept_.reset();
     const auto reply =
         socks5::encode(socks5::make_reply(socks5::reply_code::succeeded, address_of(result.local)));
+    driver_->core().on_connected(s);
     driver_->core().write(s, reply);
     const boost::intrusive_ptr<target_relay> relay(new target_relay(
         driver_, std::move(result.socket), services_.timeouts, std::move(destination_)));

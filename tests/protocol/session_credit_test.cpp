@@ -56,6 +56,19 @@ TEST_CASE("a receiver with a window of 1000 bytes") {
         CHECK(s.stream_frames() == lines{rst_flow_control});
         CHECK_FALSE(s.core.closed());
     }
+    SECTION("throws away what comes once its socket takes nothing more, and grants nothing for it") {
+        s.feed(data(1, 600));
+        s.core.discard(*o.s);
+        CHECK(o.s->unread_bytes() == 0);
+        s.feed(data(1, 400));
+        CHECK(o.s->unread_bytes() == 0);
+        CHECK(s.core.memory_held() == 0);
+        CHECK(s.stream_frames().empty());
+        s.send(o, "last words");
+        s.core.reset(*o.s, reset_code::cancelled);
+        s.told();
+        CHECK_FALSE(s.core.closed());
+    }
     SECTION("takes nothing of a frame that goes beyond it") {
         s.feed(data(1, 600) + " " + data(1, 401));
         CHECK(s.told() == lines{reset_for(errc::stream_flow_control)});

@@ -66,6 +66,15 @@ TEST_CASE("a client that resets its streams") {
         s.feed(syn(2001) + " " + frame_text(2001, 0x02) + " " + frame_text(2001, 0x02));
         CHECK(flooded(s, errc::flood_of_resets));
     }
+    SECTION("is not counted for streams that were connected") {
+        for (std::uint32_t id = 2001; id < 8000; id += 2) {
+            s.feed(syn(id));
+            s.core.accept(*s.opened(id).s);
+            s.core.on_connected(*s.opened(id).s);
+            s.feed(rst(id));
+        }
+        CHECK_FALSE(s.core.closed());
+    }
     SECTION("is not counted for streams that are closed") {
         for (int i = 0; i < 100; ++i)
             s.feed(rst(1));
@@ -262,6 +271,13 @@ TEST_CASE("a client") {
         CHECK(t.stream_frames().empty());
         t.pass(5ms);
         CHECK(t.stream_frames().size() == 1);
+        SECTION("but not those of streams that were connected, which go past the others") {
+            auto& o = t.open("");
+            t.stream_frames();
+            t.core.on_connected(*o.s);
+            t.core.reset(*o.s, reset_code::cancelled);
+            CHECK(t.stream_frames() == lines{rst(9)});
+        }
         t.pass(35ms);
         CHECK(t.stream_frames().size() == 1);
         CHECK(t.core.stream_count() == 0);

@@ -1,5 +1,7 @@
 """Ends tell the truth: a FIN is a half-close, a RST is a RST, in both directions."""
 
+import contextlib
+import selectors
 import socket
 import threading
 import time
@@ -94,6 +96,85 @@ def test_the_applications_reset_reaches_the_target(pair, target):
     servers.read_exactly(connection, 1)
     servers.reset(connection)
     wait_until(lambda: server.ends == ["ECONNRESET"], 5, lambda: server.ends)
+
+
+class ResetCounter:
+    """A target that only counts the resets of its connections; one thread serves them all."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        self.listener.setblocking(False)
+        self.port = self.listener.getsockname()[1]
+        self.open, self.resets, self.others = 0, 0, []
+        self._watch = selectors.DefaultSelector()
+        self._watch.register(self.listener, selectors.EVENT_READ)
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        while not self._stopped:
+            for key, _ in self._watch.select(0.1):
+                if key.fileobj is self.listener:
+                    with contextlib.suppress(BlockingIOError):
+                        while True:
+                            connection = self.listener.accept()[0]
+                            connection.setblocking(False)
+                            self._watch.register(connection, selectors.EVENT_READ)
+                            self.open += 1
+                else:
+                    self._read(key.fileobj)
+
+    def _read(self, connection):
+        try:
+            data = connection.recv(4096)
+            if data:
+                return connection.sendall(data)
+            self.others.append("FIN")
+        except ConnectionResetError:
+            self.resets += 1
+        self._watch.unregister(connection)
+        connection.close()
+        self.open -= 1
+
+    def stop(self):
+        self._stopped = True
+        self._thread.join()
+        for key in list(self._watch.get_map().values()):
+            key.fileobj.close()
+
+
+def reset_many(proxy, count, how_many_carry_a_byte):
+    """Connects `count` applications, resets them all, and returns in how many seconds the target has
+    seen it."""
+    counter = ResetCounter()
+    try:
+        connections = []
+        for _ in range(count):
+            connections.append(socks.connect(proxy.socks, "127.0.0.1", counter.port))
+        for each in connections[:how_many_carry_a_byte]:
+            each.sendall(b"x")
+            servers.read_exactly(each, 1)
+        wait_until(lambda: counter.open == count, 20, lambda: f"{counter.open} connections")
+        began = time.monotonic()
+        for each in connections:
+            servers.reset(each)
+        wait_until(lambda: counter.resets == count, 20, lambda: f"{counter.resets} resets")
+        assert not counter.others
+        return time.monotonic() - began
+    finally:
+        counter.stop()
+
+
+def test_many_resets_reach_the_target_at_once(pair):
+    """The server allows 1,000 at once and 33 a second of streams that were not connected; these are
+    no flood, whether or not they have carried a byte."""
+    count = 3000
+    proxy = pair()
+    with programs.more_files(2 * count + 100):
+        took = reset_many(proxy, count, count // 2)
+    assert took < seconds(5), f"{took:.1f} s"
+    assert not proxy.client.lines("flood") and not proxy.server.lines("flood")
 
 
 def test_the_applications_reset_ends_a_download(pair, target):

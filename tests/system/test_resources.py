@@ -3,7 +3,6 @@
 import concurrent.futures
 import contextlib
 import random
-import resource
 import signal
 import socket
 import threading
@@ -264,17 +263,6 @@ def test_streams_of_a_user(pair, target):
                "a stream to be free")
 
 
-@contextlib.contextmanager
-def more_files(count):
-    """This process may have so many files open."""
-    before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most < count:
-        pytest.skip(f"no more than {most} open files")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before, count), most))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
-
-
 def test_a_burst_above_a_users_streams(new_pair, target):
     """What waits for the link goes out at once. A client knows no user's limit; those above it are
     refused, and the session goes on."""
@@ -283,7 +271,7 @@ def test_a_burst_above_a_users_streams(new_pair, target):
     proxy = new_pair(server={"users": users}, client={"timeouts": {"wait": "30s"}})
     proxy.start_client(wait_for_link=False)
     connections = []
-    with more_files(2000):
+    with programs.more_files(2000):
         for _ in range(1500):
             connections.append(socks.open_connection(proxy.socks))
             socks.negotiate(connections[-1])

@@ -1,12 +1,16 @@
 """Programs under control: started with a deadline, watched through /proc, always stopped."""
 
+import contextlib
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
 import threading
 from pathlib import Path
+
+import pytest
 
 from . import deadline
 
@@ -207,3 +211,14 @@ def run(arguments, timeout=30, **options):
     """Runs a command to its end; its output comes back as text, whatever its exit code."""
     return subprocess.run([str(each) for each in arguments], capture_output=True, text=True,
                           timeout=deadline.seconds(timeout), stdin=subprocess.DEVNULL, **options)
+
+
+@contextlib.contextmanager
+def more_files(count):
+    """This process may have so many files open."""
+    before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most < count:
+        pytest.skip(f"no more than {most} open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before, count), most))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
