@@ -134,7 +134,7 @@ void bind_config(config_section& root, config& config) {
     bind_tls(root, config.tls);
     bind_link(root, config.link);
     bind_resume(root, config.resume, program_role::client);
-    bind_keepalive(root, config.keepalive);
+    bind_keepalive(root, config.keepalive, config.tcp_keepalive, program_role::client);
     bind_memory(root, config.memory);
     bind_timeouts(root, config.timeouts, program_role::client);
     root.field(

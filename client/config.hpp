@@ -71,6 +71,7 @@ struct config {
     link_settings link;
     resume_settings resume;
     keepalive_settings keepalive;
+    tcp_keepalive_settings tcp_keepalive;
     memory_settings memory;
     timeout_settings timeouts;
     /// Whether the server may be a version 1 peer.

@@ -1,6 +1,7 @@
 #include "client/link_pool.hpp"
 
 #include "protocol/program/log.hpp"
+#include "protocol/program/relay_settings.hpp"
 
 #include <boost/asio/post.hpp>
 
@@ -46,7 +47,7 @@ link_pool::~link_pool() { close(); }
 
 void link_pool::make_slots(std::uint32_t links) {
     const auto& settings = recipe_->settings;
-    relay_timeouts_ = {settings.timeouts.idle, settings.timeouts.half_closed};
+    relay_timeouts_ = make_relay_timeouts(settings.timeouts, settings.tcp_keepalive);
     for (const auto& server : settings.servers)
         for (std::uint32_t i = 0; i < links; ++i)
             slots_.push_back({server, make_supervisor(server), nullptr, {}});

@@ -56,7 +56,14 @@ struct stream {
 
     // Scheduling.
     stream* next_ready = nullptr;
-    enum class queue : std::uint8_t { none, fresh, bulk, opening, resets, paced_resets } queued = queue::none;
+    enum class queue : std::uint8_t {
+        none,
+        fresh,
+        bulk,
+        opening,
+        resets,
+        paced_resets
+    } queued = queue::none;
     std::uint32_t round = 0; ///< The bulk round in which `round_bytes` were sent.
     std::uint32_t round_bytes = 0;
 

@@ -150,9 +150,10 @@ void bind_limits(config_section& root, limit_settings& limits) {
             "Streams that it may open each second and end before their request was complete.");
         section.field("incomplete_opens_burst", limits.incomplete_opens_burst, rate,
                       "The same at once.");
-        section.field("resets_per_second", limits.resets_per_second, rate,
-                      "Resets, by a client, of streams whose connect had not succeeded; above it the "
-                      "session is ended.");
+        section.field(
+            "resets_per_second", limits.resets_per_second, rate,
+            "Resets, by a client, of streams whose connect had not succeeded; above it the "
+            "session is ended.");
         section.field("resets_burst", limits.resets_burst, rate, "The same at once.");
         section.field(
             "unauthenticated", limits.unauthenticated, count,
@@ -189,7 +190,7 @@ void bind_config(config_section& root, config& config) {
         "this needs `tls.client_ca` or `open_server`.");
     bind_link(root, config.link);
     bind_resume(root, config.resume, program_role::server);
-    bind_keepalive(root, config.keepalive);
+    bind_keepalive(root, config.keepalive, config.tcp_keepalive, program_role::server);
     bind_memory(root, config.memory);
     bind_timeouts(root, config.timeouts, program_role::server);
     root.field("threads", config.threads, kinds::number(1, 256),

@@ -118,6 +118,7 @@ struct config {
     link_settings link;
     resume_settings resume;
     keepalive_settings keepalive;
+    tcp_keepalive_settings tcp_keepalive;
     memory_settings memory;
     timeout_settings timeouts;
     /// Never 0 in a loaded configuration: the default is one a core.

@@ -1,6 +1,7 @@
 #include "server/worker.hpp"
 
 #include "protocol/program/log.hpp"
+#include "protocol/program/relay_settings.hpp"
 #include "server/incoming_link.hpp"
 #include "server/served_session.hpp"
 
@@ -38,7 +39,8 @@ worker::worker(shared_state& shared)
           dial_limits{recipe_->settings.limits.dials, recipe_->settings.limits.lookups,
                       recipe_->settings.timeouts.connect},
           own_addresses(), shared_.places)),
-      relay_timeouts_{recipe_->settings.timeouts.idle, recipe_->settings.timeouts.half_closed},
+      relay_timeouts_(
+          make_relay_timeouts(recipe_->settings.timeouts, recipe_->settings.tcp_keepalive)),
       services_{*dialer_, recipe_->settings.timeouts.request, relay_timeouts_, shared.refusals} {
     shared_.registry.enlist(*this);
 }
@@ -160,7 +162,7 @@ void worker::count() {
 void worker::reload(std::shared_ptr<const recipe> next) {
     const auto old = std::exchange(recipe_, std::move(next));
     const auto& settings = recipe_->settings;
-    relay_timeouts_ = {settings.timeouts.idle, settings.timeouts.half_closed};
+    relay_timeouts_ = make_relay_timeouts(settings.timeouts, settings.tcp_keepalive);
     services_.request_timeout = settings.timeouts.request;
     std::vector<served_session*> all;
     for (const auto& [session, owned] : sessions_)

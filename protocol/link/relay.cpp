@@ -57,6 +57,7 @@ void relay::start(stream& s) {
     stream_ = &s;
     s.context = static_cast<stream_owner*>(this);
     kept_ = this;
+    set_tcp_keepalive(socket_.native_handle(), timeouts_.keepalive);
     if (timeouts_.idle.count() > 0) touch();
     wait_readable();
     if (s.unread_bytes() > 0 || s.fin_received) deliver();
@@ -344,6 +345,7 @@ void relay::touch() {
 }
 
 void relay::on_timeouts_changed() {
+    set_tcp_keepalive(socket_.native_handle(), timeouts_.keepalive);
     const auto allowed = time_allowed();
     if (allowed.count() == 0) return; // on_timeout() sees that, too.
     if (!timeout_) return touch();

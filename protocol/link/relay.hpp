@@ -12,6 +12,7 @@
 
 #include "protocol/link/output_interest.hpp"
 #include "protocol/link/session_driver.hpp"
+#include "protocol/link/tcp_keepalive.hpp"
 
 #include <memory>
 
@@ -20,6 +21,7 @@ namespace muxsocks {
 struct relay_timeouts {
     std::chrono::milliseconds idle{0};        ///< No byte either way; 0: never.
     std::chrono::milliseconds half_closed{0}; ///< One direction ended and no byte; 0: never.
+    tcp_keepalive keepalive;                  ///< Of the socket.
 };
 
 class relay : public ref_counted<relay>, public stream_owner {

@@ -88,6 +88,18 @@ struct keepalive_settings {
     bool operator==(const keepalive_settings&) const = default;
 };
 
+/// TCP keepalive of connections with applications and with targets. The kernel counts in seconds.
+struct tcp_keepalive_settings {
+    /// Silence before the first probe. Zero: off.
+    std::chrono::milliseconds idle{60'000};
+    /// Between probes.
+    std::chrono::milliseconds interval{30'000};
+    /// Probes without an answer after which the connection counts as dead.
+    std::uint32_t count = 4;
+
+    bool operator==(const tcp_keepalive_settings&) const = default;
+};
+
 /// All in bytes.
 struct memory_settings {
     /// The largest receive window of one stream.

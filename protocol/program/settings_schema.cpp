@@ -34,12 +34,28 @@ std::string available_congestion_controls() {
 
 } // namespace
 
-void bind_keepalive(config_section& root, keepalive_settings& keepalive) {
+void bind_keepalive(config_section& root, keepalive_settings& keepalive,
+                    tcp_keepalive_settings& tcp, program_role role) {
+    const bool is_server = role == program_role::server;
     root.section("keepalive", [&](config_section& section) {
         section.field("interval", keepalive.interval, kinds::duration(10ms, 1h),
                       "Silence on the link after which a PING is sent.");
         section.field("timeout", keepalive.timeout, kinds::duration(10ms, 1h),
                       "Further silence after which the link counts as dead.");
+        section.section("tcp", [&](config_section& probes) {
+            probes.field("idle", tcp.idle, kinds::duration(1s, 9h, true),
+                         is_server
+                             ? "Silence on a connection with a target after which TCP probes "
+                               "it, in whole seconds: so a peer that is gone is noticed, and "
+                               "no NAT forgets the connection."
+                             : "Silence on an application's connection after which TCP probes "
+                               "it, in whole seconds: so a peer that is gone is noticed, and "
+                               "no NAT forgets the connection.");
+            probes.field("interval", tcp.interval, kinds::duration(1s, 9h),
+                         "The time between such probes.");
+            probes.field("count", tcp.count, kinds::number(1, 127),
+                         "Probes without an answer after which the connection is reset.");
+        });
     });
 }
 

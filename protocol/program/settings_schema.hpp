@@ -12,7 +12,8 @@ namespace muxsocks {
 
 enum class program_role;
 
-void bind_keepalive(config_section& root, keepalive_settings& keepalive);
+void bind_keepalive(config_section& root, keepalive_settings& keepalive,
+                    tcp_keepalive_settings& tcp, program_role role);
 void bind_memory(config_section& root, memory_settings& memory);
 void bind_resume(config_section& root, resume_settings& resume, program_role role);
 void bind_timeouts(config_section& root, timeout_settings& timeouts, program_role role);

@@ -58,6 +58,7 @@ TEST_CASE("a client that is told its server only") {
     CHECK(settings.resume.timeout == 120s);
     CHECK(settings.keepalive.interval == 15s);
     CHECK(settings.keepalive.timeout == 10s);
+    CHECK(settings.tcp_keepalive == tcp_keepalive_settings{60s, 30s, 4});
     CHECK(settings.memory.stream_window == 64ULL << 20);
     CHECK(settings.memory.session == 256ULL << 20);
     CHECK(settings.memory.total > 0);
@@ -94,7 +95,8 @@ TEST_CASE("a client that is told everything") {
                 "pin_sha256": ["qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqo="]},
         "link": {"congestion": "reno"},
         "resume": {"enabled": false, "timeout": "30s"},
-        "keepalive": {"interval": "1s", "timeout": "2s"},
+        "keepalive": {"interval": "1s", "timeout": "2s",
+                      "tcp": {"idle": "3s", "interval": "4s", "count": 5}},
         "memory": {"stream_window": "1MiB", "session": "2MiB", "total": "4MiB"},
         "timeouts": {"connect": "1s", "handshake": "2s", "request": "3s", "frame": "4s",
                      "wait": "5s", "drain": "6s", "idle": "7s", "half_closed": "8s"},
@@ -128,6 +130,7 @@ TEST_CASE("a client that is told everything") {
     CHECK_FALSE(settings.resume.enabled);
     CHECK(settings.resume.timeout == 30s);
     CHECK(settings.keepalive == keepalive_settings{1s, 2s});
+    CHECK(settings.tcp_keepalive == tcp_keepalive_settings{3s, 4s, 5});
     CHECK(settings.memory == memory_settings{1U << 20, 2U << 20, 4U << 20});
     CHECK(settings.timeouts == timeout_settings{1s, 2s, 3s, 4s, 5s, 6s, 7s, 8s});
     CHECK(settings.allow_v1);

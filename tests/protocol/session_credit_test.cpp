@@ -56,7 +56,8 @@ TEST_CASE("a receiver with a window of 1000 bytes") {
         CHECK(s.stream_frames() == lines{rst_flow_control});
         CHECK_FALSE(s.core.closed());
     }
-    SECTION("throws away what comes once its socket takes nothing more, and grants nothing for it") {
+    SECTION(
+        "throws away what comes once its socket takes nothing more, and grants nothing for it") {
         s.feed(data(1, 600));
         s.core.discard(*o.s);
         CHECK(o.s->unread_bytes() == 0);

@@ -91,6 +91,7 @@ TEST_CASE("a server that is told the least") {
     CHECK(settings.allow_v1.empty());
     CHECK(settings.resume == resume_settings{true, 120s, 256, 4});
     CHECK(settings.keepalive == keepalive_settings{15s, 10s});
+    CHECK(settings.tcp_keepalive == tcp_keepalive_settings{60s, 30s, 4});
     CHECK(settings.memory.total > 0);
     CHECK(settings.timeouts == timeout_settings{10s, 5s, 10s, 30s, 10s, 30s, 0s, 0s});
     CHECK(settings.threads == usable_cores());
@@ -125,7 +126,8 @@ TEST_CASE("a server that is told everything") {
         "allow_v1": ["10.0.0.0/8"],
         "link": {"congestion": "reno"},
         "resume": {"enabled": false, "timeout": "1s", "sessions": 2, "sessions_per_user": 3},
-        "keepalive": {"interval": "1s", "timeout": "2s"},
+        "keepalive": {"interval": "1s", "timeout": "2s",
+                      "tcp": {"idle": "3s", "interval": "4s", "count": 5}},
         "memory": {"stream_window": "1MiB", "session": "2MiB", "total": "4MiB"},
         "timeouts": {"connect": "1s", "handshake": "2s", "request": "3s", "frame": "4s",
                      "drain": "6s", "idle": "7s", "half_closed": "8s"},
@@ -158,6 +160,7 @@ TEST_CASE("a server that is told everything") {
     CHECK(settings.link.congestion == "reno");
     CHECK(settings.resume == resume_settings{false, 1s, 2, 3});
     CHECK(settings.keepalive == keepalive_settings{1s, 2s});
+    CHECK(settings.tcp_keepalive == tcp_keepalive_settings{3s, 4s, 5});
     CHECK(settings.memory == memory_settings{1U << 20, 2U << 20, 4U << 20});
     CHECK(settings.timeouts == timeout_settings{1s, 2s, 3s, 4s, 10s, 6s, 7s, 8s});
     CHECK(settings.threads == 2);

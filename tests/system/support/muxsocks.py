@@ -56,7 +56,7 @@ def write_config(folder, role, config):
     return path
 
 
-def _tcp_sockets(pid):
+def tcp_sockets(pid):
     """The lines, as lists of words, in which the kernel describes the TCP sockets of the process's
     network namespace. A kernel without IPv6 has no second table."""
     tables = (Path(f"/proc/{pid}/net/{name}") for name in ("tcp", "tcp6"))
@@ -68,13 +68,13 @@ def listening(pid, port):
     """Whether the process's network namespace has a listening socket on the port. Asking the kernel
     leaves no connection behind in the program."""
     return any(fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == port
-               for fields in _tcp_sockets(pid))
+               for fields in tcp_sockets(pid))
 
 
 def holds_connection(pid, local_port, remote_port):
     """Whether a connection between the two ports of one host is open at the side of `local_port`,
     in any state but TIME_WAIT."""
-    for fields in _tcp_sockets(pid):
+    for fields in tcp_sockets(pid):
         ports = [int(field.rsplit(":", 1)[1], 16) for field in fields[1:3]]
         if ports == [local_port, remote_port] and fields[3] != "06":
             return True
