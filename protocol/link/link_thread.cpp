@@ -35,16 +35,28 @@ void link_thread::shed_most_stalled() {
 }
 
 void link_thread::check_idle() {
-    if (std::exchange(uses_seen_, uses_) != uses_) return idle_check_.expires_after(idle_time);
+    const bool idle = std::exchange(uses_seen_, uses_) == uses_;
+    // What is held goes up and down while much is under way: only what was not needed for all of
+    // the time between two checks is too much.
+    held_highest_ = std::max(held_highest_, held_most_);
+    const bool lower =
+        held_highest_ - held_most_ >= static_cast<std::ptrdiff_t>(bytes_worth_a_search);
+    held_most_ = held_;
+    if (!idle) idle_check_.expires_after(idle_time);
+    if (!idle && !lower) return;
     chunks_.trim();
-    ciphertext_.reset();
-    plaintext_.reset();
-    outputs_.clear();
+    if (idle) {
+        ciphertext_.reset();
+        plaintext_.reset();
+        outputs_.clear();
+    }
 #ifdef __GLIBC__
     // What streams had for a moment lies between what they keep.
-    if (uses_ >= uses_worth_a_search) ::malloc_trim(0);
+    if (lower || uses_ >= uses_worth_a_search || freed_ >= bytes_worth_a_search) ::malloc_trim(0);
 #endif
-    uses_ = uses_seen_ = 0;
+    held_highest_ = held_;
+    freed_ = 0;
+    if (idle) uses_ = uses_seen_ = 0;
 }
 
 } // namespace muxsocks

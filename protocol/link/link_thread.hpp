@@ -3,7 +3,8 @@
 /// \file
 /// What all links of one thread share: the io_context, deadlines, pools, and the two scratch
 /// buffers that make an idle link hold none. Once none of its links has done anything for a while,
-/// a thread gives all of that memory back to the system.
+/// a thread gives all of that memory back to the system; and what sessions have given back, a
+/// mebibyte or more of it, also while links are busy.
 
 #include "protocol/chunk_pool.hpp"
 #include "protocol/link/asio.hpp"
@@ -13,7 +14,9 @@
 
 #include <boost/intrusive/list.hpp>
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -37,10 +40,12 @@ class link_thread {
     static constexpr std::size_t ciphertext_size = 256 * 1024;
     /// A batch decrypted, behind the incomplete frame of the batch before it.
     static constexpr std::size_t plaintext_size = ciphertext_size + 2 * 65'536 + 16'384;
-    /// Memory goes back after once to twice this time without use.
+    /// Memory goes back after once to twice this time without use, or after having been given back.
     static constexpr std::chrono::seconds idle_time{2};
 
     explicit link_thread(memory_budget& budget) : budget_(budget) {}
+    /// Handlers that go with the context may still tell of memory.
+    ~link_thread() { closing_ = true; }
 
     asio::io_context& context() { return context_; }
     deadlines& clock() { return clock_; }
@@ -52,6 +57,19 @@ class link_thread {
     /// Of all holders of this thread.
     std::size_t most_stalled() const;
     void shed_most_stalled();
+
+    /// A session holds as much more now, or less.
+    void on_held(std::ptrdiff_t more) {
+        held_ += more;
+        held_most_ = std::max(held_most_, held_);
+        if (more < 0) on_freed(static_cast<std::size_t>(-more));
+    }
+    /// Memory went back to the allocator that no session is charged for.
+    void on_freed(std::size_t bytes) {
+        freed_ += bytes;
+        if (freed_ >= bytes_worth_a_search && !closing_ && !idle_check_.is_set())
+            idle_check_.expires_after(idle_time);
+    }
 
     /// Good until the handler that asked returns; every link of the thread uses the same.
     bytes_span ciphertext() { return scratch(ciphertext_, ciphertext_size); }
@@ -68,6 +86,8 @@ class link_thread {
         // One that had to grow is not kept.
         if (outputs_.size() < 4 && drained.capacity() <= 640 * 1024)
             outputs_.push_back(std::move(drained));
+        else
+            on_freed(drained.capacity());
     }
 
   private:
@@ -83,7 +103,14 @@ class link_thread {
     }
     void check_idle();
 
+    static constexpr std::size_t bytes_worth_a_search = 1024 * 1024;
+
     memory_budget& budget_;
+    bool closing_ = false;
+    std::ptrdiff_t held_ = 0;         // By all sessions.
+    std::ptrdiff_t held_most_ = 0;    // Since the last check.
+    std::ptrdiff_t held_highest_ = 0; // At the checks since memory was last given back.
+    std::size_t freed_ = 0;           // Since then.
     boost::intrusive::list<memory_holder, boost::intrusive::constant_time_size<false>> holders_;
     // The pools are declared first: what handlers still hold when the context goes comes back here.
     chunk_pool chunks_;

@@ -14,6 +14,8 @@ namespace {
 using relay_ptr = boost::intrusive_ptr<relay>;
 
 constexpr std::size_t views_at_once = 64;
+/// About what a stream, its relay and its socket's place in the event loop take.
+constexpr std::size_t stream_memory = 1024;
 
 /// Last words that nobody takes for so long are dropped, so that the reset is not kept from who
 /// only waits for that. Whoever has been sent words and does not read them has a full socket, and
@@ -326,6 +328,7 @@ void relay::end(std::error_code why) {
     last_words_.reset();
     on_ended(why);
     driver_->core().release(*released);
+    driver_->thread().on_freed(stream_memory);
     driver_->wake();
 }
 

@@ -27,6 +27,7 @@ session_driver::session_driver(link_thread& thread, session_settings settings, d
 }
 
 session_driver::~session_driver() {
+    tell_held(0);
     if (link_) link_->abort();
     if (resuming_) resuming_->abort();
 }
@@ -222,7 +223,14 @@ void session_driver::settle() {
     if (link_ && link_->reading() == session_.reading_paused())
         link_->set_reading(!session_.reading_paused());
     if (session_.wants_turn() && link_ && !link_->output_stuck() && !last_words_.is_set()) wake();
+    tell_held(session_.memory_held());
     update_deadline();
+}
+
+void session_driver::tell_held(std::size_t held) {
+    const auto before = std::exchange(held_seen_, held);
+    if (held == before) return;
+    thread_.on_held(static_cast<std::ptrdiff_t>(held) - static_cast<std::ptrdiff_t>(before));
 }
 
 void session_driver::dispatch() {

@@ -110,6 +110,7 @@ class session_driver final : public ref_counted<session_driver>,
     void dispatch();
     void on_session_closed(std::error_code why);
     void update_deadline();
+    void tell_held(std::size_t held);
     void on_deadline();
     static instant now() { return std::chrono::steady_clock::now(); }
 
@@ -124,6 +125,7 @@ class session_driver final : public ref_counted<session_driver>,
     std::string down_text_;
     static constexpr unsigned last_words_held_max = 256;
     unsigned last_words_held_ = 0;
+    std::size_t held_seen_ = 0; ///< What the session held when the thread was last told.
     bool turn_posted_ = false;
     bool dispatching_ = false;
 };

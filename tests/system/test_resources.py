@@ -153,6 +153,39 @@ def test_an_idle_program_gives_its_buffers_back(pair, target):
         connection.close()
 
 
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
+def test_memory_goes_back_soon_after_it_was_needed(pair, target, busy):
+    """What four large downloads held that nobody read, also while another stream goes on."""
+    if programs.sanitizer():
+        pytest.skip("sanitizers need memory of their own")
+    source, echo = target(servers.source), target(servers.echo)
+    proxy = pair(relay=["delay 20ms"])  # windows grow with the round trip
+    talk = socks.connect(proxy.socks, "127.0.0.1", echo.port)
+    before = proxy.client.resident_bytes()
+    downloads = [socks.connect(proxy.socks, "127.0.0.1", source.port) for _ in range(4)]
+    for each in downloads:
+        # Read for a while, so that the windows grow; then no more.
+        count = 0
+        while count < 48 * MEBIBYTE:
+            count += len(each.recv(MEBIBYTE))
+    wait_until(lambda: proxy.client.statistics()["held"] > 12 * MEBIBYTE, 20,
+               lambda: f"{proxy.client.statistics()} to be held")
+    time.sleep(5)  # the program has been idle, and has given back what it could then
+    full = proxy.client.resident_bytes()
+    for each in downloads:
+        servers.reset(each)
+
+    def small():
+        if busy:
+            talk.sendall(b"x")
+            servers.read_exactly(talk, 1)
+        return proxy.client.resident_bytes() < before + (full - before) // 4
+
+    wait_until(small, 8, lambda: f"{full} to come back to about {before}, and not "
+                                 f"{proxy.client.resident_bytes()}")
+    talk.close()
+
+
 def fill_up(proxy, port, want):
     """Opens connections until one is not served within half a second; at most `want`."""
     opened = []
