@@ -204,10 +204,14 @@ TEST_CASE("the vectors of docs/PROTOCOL.md for resumption") {
 }
 
 TEST_CASE("docs/PROTOCOL.md has the sentence of every CLOSE for a fault or a flood, and no other") {
+    // The ends of sessions over several links (protocol/session), which no program opens yet.
+    const std::set<errc> to_come = {errc::bad_offset, errc::bad_syn, errc::too_many_ids,
+                                    errc::bad_drop, errc::flood_of_extensions};
     std::set<std::string> texts;
     for (int value = 1; value < static_cast<int>(errc::frame_timeout); ++value)
         // The one that is told by AUTH_FAIL.
-        if (static_cast<errc>(value) != errc::authentication_failed)
+        if (static_cast<errc>(value) != errc::authentication_failed &&
+            !to_come.contains(static_cast<errc>(value)))
             texts.insert(make_error_code(static_cast<errc>(value)).message());
     const auto documented = documented_close_texts();
     for (const auto& text : documented)
