@@ -31,7 +31,6 @@ class chunk_ref {
 
     explicit operator bool() const { return chunk_ != nullptr; }
     std::uint8_t* data() const { return chunk_->memory.get(); }
-    bool unique() const { return chunk_->references == 1; }
     /// Counts who keeps the chunk's bytes until they are acknowledged, so that its memory is
     /// charged once, however many do. Whether this is the first one.
     bool add_keeper() const { return chunk_->keepers++ == 0; }

@@ -91,7 +91,6 @@ enum class close_code : std::uint8_t {
     shutting_down = 3,
     user_removed = 4,
     internal = 5,
-    retired = 6, ///< GOAWAY only: the link has reached its age.
 };
 
 /// The error that a stream ends with when its peer has sent RST with the code.

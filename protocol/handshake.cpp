@@ -36,12 +36,6 @@ digest transcript::hash(const crypto_functions& crypto, std::uint8_t method,
     return crypto.sha256(std::span(parts));
 }
 
-digest token_key(const crypto_functions& crypto, std::string_view token) {
-    if (token.empty()) return {};
-    const bytes_view parts[] = {bytes_of(token)};
-    return crypto.sha256(std::span(parts));
-}
-
 digest client_auth_mac(const crypto_functions& crypto, const digest& key, const digest& t) {
     const bytes_view parts[] = {bytes_of("muxsocks auth c v2"), t};
     return crypto.hmac_sha256(key, std::span(parts));

@@ -31,9 +31,6 @@ struct transcript {
     digest hash(const crypto_functions& crypto, std::uint8_t method, std::string_view user) const;
 };
 
-/// K: SHA-256 of the token; 32 zero bytes without one.
-digest token_key(const crypto_functions& crypto, std::string_view token);
-
 digest client_auth_mac(const crypto_functions& crypto, const digest& key, const digest& t);
 digest server_auth_mac(const crypto_functions& crypto, const digest& key, const digest& t,
                        const auth_ok_frame& frame);

@@ -120,7 +120,6 @@ bytes_view replay_buffer::next_replay(std::size_t size_max, chunk_ref& chunk) {
     do {
         replay_offset_ += frame_header_size + header.length;
         ++replay_next_;
-        ++replayed_;
         if (replay_next_ == frames_end(current)) break;
         header = decode_header(memory + replay_offset_);
     } while (is_counted(header.flags) &&

@@ -73,7 +73,6 @@ class replay_buffer {
     bytes_view next_replay(std::size_t size_max, chunk_ref& chunk);
     void stop_replay();
     void clear();
-    std::uint64_t replayed_frames() const { return replayed_; }
 
   private:
     struct run {
@@ -102,7 +101,6 @@ class replay_buffer {
     std::deque<run> runs_;
     std::uint64_t sent_ = 0;
     std::uint64_t acked_ = 0;
-    std::uint64_t replayed_ = 0;
     std::size_t rst_laid_ = 0; ///< Bytes of RST laid above the bound.
     std::uint64_t replay_next_ = 0;
     std::size_t replay_run_ = 0;

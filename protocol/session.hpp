@@ -95,6 +95,10 @@ struct session_statistics {
     std::uint64_t resumptions = 0;
 };
 
+namespace sim {
+struct session_faults;
+}
+
 class session {
   public:
     session(session_settings settings, instant now);
@@ -248,13 +252,9 @@ class session {
 
     void set_keepalive(const keepalive_timing& settings) { keepalive_.set(settings); }
 
-    /// Test only: what resumption must not do without.
-    struct faults {
-        bool no_start = false;       ///< The client replays without START.
-        bool no_first_frame = false; ///< The client takes its own count for the server's.
-    } broken;
-
   private:
+    friend struct sim::session_faults; ///< Breaks resumption, for the simulation to find it.
+
     enum class state : std::uint8_t { start, hello, auth, established, closed };
     struct view_node {
         bytes_view bytes;

@@ -195,7 +195,7 @@ session::resume_answer session::on_resume_answer(bytes_view bytes, instant now) 
         server_resume_proof(settings_.crypto, resume_secret_, *asked_, *answer, asked_exporter_);
     if (!equal_in_constant_time(expected, answer->proof)) return faulty(errc::bad_server_proof);
     attach(answer->recv_frames, now);
-    recv_next_ = broken.no_first_frame ? asked_->recv_frames + 1 : answer->first_frame;
+    recv_next_ = answer->first_frame;
     asked_.reset();
     if (state_ != state::closed && recv_next_ > recv_frames_ + 1) fail(errc::replay_gap);
     result.status = resume_status::resumed;
@@ -249,7 +249,7 @@ void session::attach(std::uint64_t peer_received, instant now) {
     } else {
         std::array<std::uint8_t, 9> start{static_cast<std::uint8_t>(control_type::start)};
         store_u64(start.data() + 1, first);
-        if (!broken.no_start) queue_control(0, start);
+        queue_control(0, start);
         // The old link may have brought more since RESUME was made.
         acked_to_peer_ = asked_->recv_frames;
     }

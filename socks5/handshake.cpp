@@ -89,7 +89,6 @@ std::size_t server_handshake::take_password(std::span<const std::uint8_t> bytes,
         return 0;
     }
     result.to_send.push({0x01, 0x00});
-    user_ = parsed.value.uname;
     stage_ = stage::request;
     return parsed.used;
 }

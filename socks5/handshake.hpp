@@ -85,11 +85,6 @@ class server_handshake {
 
     /// Valid when the request is ready, and its cmd is CONNECT; or when it was refused for its cmd.
     const socks5::request& request() const { return request_; }
-    /// The same, moved out.
-    socks5::request take_request() { return std::move(request_); }
-
-    /// The user who was let in; empty without users.
-    std::string_view user() const { return user_; }
 
   private:
     enum class stage : std::uint8_t { greeting, password, request };
@@ -104,7 +99,6 @@ class server_handshake {
     credential_check check_;
     /// The message that is cut: from its beginning, as far as it has come.
     std::vector<std::uint8_t> partial_;
-    std::string user_;
     socks5::request request_;
     stage stage_ = stage::greeting;
     handshake_state state_ = handshake_state::need_more;

@@ -1,6 +1,7 @@
 #include "benchmarks/micro/session_pair.hpp"
 
 #include "tests/sim/test_crypto.hpp"
+#include "tests/vectors/token_key.hpp"
 
 #include <stdexcept>
 
@@ -18,7 +19,7 @@ session_settings settings_of(role side, chunk_pool& pool, std::uint32_t streams_
     made.pool = &pool;
     made.max_streams = streams_max;
     made.user = "bench";
-    made.key = token_key(made.crypto, "the token");
+    made.key = tests::token_key(made.crypto, "the token");
     made.find_user = [key = *made.key](std::string_view) {
         return std::optional(user_access{key, 0});
     };

@@ -81,10 +81,6 @@ void random_bytes(std::span<std::uint8_t> out) {
     require(RAND_bytes_ex(nullptr, out.data(), out.size(), 0) == 1, "source of randomness");
 }
 
-bool equal_constant_time(std::span<const std::uint8_t> a, std::span<const std::uint8_t> b) {
-    return a.size() == b.size() && (a.empty() || CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0);
-}
-
 std::string to_hex(std::span<const std::uint8_t> bytes) {
     static constexpr char digits[] = "0123456789abcdef";
     std::string text;

@@ -31,9 +31,6 @@ sha256_digest hmac_sha256(std::span<const std::uint8_t> key,
 /// throws std::runtime_error.
 void random_bytes(std::span<std::uint8_t> out);
 
-/// Whether both are the same bytes; the time taken depends on their lengths only.
-bool equal_constant_time(std::span<const std::uint8_t> a, std::span<const std::uint8_t> b);
-
 /// Two lower-case digits a byte.
 std::string to_hex(std::span<const std::uint8_t> bytes);
 /// Of an even number of digits, upper or lower case, nothing between them; nothing if it is not

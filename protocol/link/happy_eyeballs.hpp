@@ -72,9 +72,6 @@ class happy_eyeballs : public std::enable_shared_from_this<happy_eyeballs> {
     /// for the constructor and destructor.
     virtual void cancel();
 
-    /// Whether on_connected, on_failed or cancel() has been called.
-    [[nodiscard]] bool is_decided() const noexcept { return decided_; }
-
   protected:
     /// Whether a lookup is under way, that of a decided race included.
     [[nodiscard]] bool is_looking_up() const noexcept { return looking_up_; }

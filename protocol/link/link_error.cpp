@@ -22,8 +22,6 @@ const char* text(link_errc code) {
                "program";
     case link_errc::frame_timeout:
         return "the peer began a frame and did not finish it in time";
-    case link_errc::closed_by_us:
-        return "this program has closed the link";
     case link_errc::handshake_cut:
         return "the peer closed the connection in the middle of the TLS handshake; see the peer's "
                "log "

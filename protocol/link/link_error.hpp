@@ -16,7 +16,6 @@ enum class link_errc {
     tls_handshake_timeout, ///< The peer did not finish the TLS handshake in time.
     hello_timeout,         ///< The peer did not finish HELLO and AUTH, or RESUME, in time.
     frame_timeout,         ///< A frame began and did not become complete in time.
-    closed_by_us,          ///< This program ended the link: it stops, or a newer link took over.
 
     // TLS: who the peer is.
     handshake_cut = 100,   ///< The peer closed the connection in the middle of the TLS handshake.

@@ -84,15 +84,6 @@ void session_driver::on_link_down(link& from, std::error_code error, const std::
     settle();
 }
 
-void session_driver::drop_link(std::error_code why, const std::string& text) {
-    if (!link_) return;
-    const auto dropped = std::exchange(link_, nullptr);
-    dropped->abort();
-    down_text_ = text;
-    session_.on_link_lost(why, now());
-    settle();
-}
-
 void session_driver::resume_on(link_ptr next) {
     if (resuming_) resuming_->abort();
     resuming_ = next;

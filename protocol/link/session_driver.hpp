@@ -87,8 +87,6 @@ class session_driver final : public ref_counted<session_driver>,
     void give_last_words() { --last_words_held_; }
     /// Has the owner of each stream look at its time-outs again.
     void on_timeouts_changed();
-    /// Drops the link as if it had been lost.
-    void drop_link(std::error_code why, const std::string& text);
 
   private:
     void on_link_up(link& from) override;

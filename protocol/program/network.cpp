@@ -104,15 +104,6 @@ std::optional<network> parse_network(std::string_view text) {
     return unmapped(cleared);
 }
 
-std::optional<network> network_of(std::span<const std::uint8_t> ip) {
-    if (ip.size() != 4 && ip.size() != 16) return std::nullopt;
-    network result;
-    result.is_v4 = ip.size() == 4;
-    result.prefix = result.is_v4 ? 32 : 128;
-    std::copy(ip.begin(), ip.end(), result.address.begin());
-    return unmapped(result);
-}
-
 std::string to_string(const network& value) {
     std::array<char, INET6_ADDRSTRLEN> text{};
     inet_ntop(value.is_v4 ? AF_INET : AF_INET6, value.address.data(), text.data(), text.size());

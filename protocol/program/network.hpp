@@ -39,9 +39,6 @@ struct network {
 /// network was meant), also nothing. No names, no zones, no short forms such as "10/8".
 [[nodiscard]] std::optional<network> parse_network(std::string_view text);
 
-/// The network of one that holds `ip` alone (4 or 16 bytes; nothing for any other length).
-[[nodiscard]] std::optional<network> network_of(std::span<const std::uint8_t> ip);
-
 /// Clears the bits beyond the prefix, so that parse_network("10.0.0.1/8") can say what was meant.
 /// Takes the same texts as parse_network, host bits allowed.
 [[nodiscard]] std::optional<network> parse_network_loosely(std::string_view text);

@@ -113,7 +113,7 @@ outcome run_handshake(byte_span bytes, bool with_users, unsigned cuts) {
         bytes = bytes.subspan(step.used);
     }
     if (result.state == handshake_state::request_ready) {
-        result.req = handshake.take_request();
+        result.req = handshake.request();
         require(result.req.cmd == command::connect, "only CONNECT gets through");
         check_text(result.req.dst);
     }

@@ -8,6 +8,7 @@
 #include "protocol/link/session_crypto.hpp"
 #include "tests/catch.hpp"
 #include "tests/vectors/hex.hpp"
+#include "tests/vectors/token_key.hpp"
 
 #include <algorithm>
 #include <fstream>
@@ -97,7 +98,7 @@ struct conversation {
         server_hello.nonce = counting_from<nonce16>(0x10);
         said = {encode(client_hello), encode(server_hello), exporter(0x20)};
         if (with_token) {
-            key = token_key(crypto, "0123456789abcdefghijklmnopqrstuv");
+            key = tests::token_key(crypto, "0123456789abcdefghijklmnopqrstuv");
             auth.method = 1;
             auth.user = "laptop";
         }

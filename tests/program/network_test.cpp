@@ -92,13 +92,6 @@ TEST_CASE("the text of a network") {
     }
 }
 
-TEST_CASE("a network of one address") {
-    CHECK(to_string(*network_of(ip("192.0.2.7"))) == "192.0.2.7");
-    CHECK(to_string(*network_of(ip("2001:db8::7"))) == "2001:db8::7");
-    CHECK(to_string(*network_of(ip("::ffff:192.0.2.7"))) == "192.0.2.7");
-    CHECK_FALSE(network_of(std::vector<std::uint8_t>(6)));
-}
-
 TEST_CASE("a list of networks contains what one of them contains") {
     const std::vector<network> list{*parse_network("10.0.0.0/8"), *parse_network("::1")};
     CHECK(contains(list, ip("10.9.9.9")));

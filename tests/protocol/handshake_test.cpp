@@ -3,6 +3,7 @@
 #include "protocol/link/session_crypto.hpp"
 #include "tests/catch.hpp"
 #include "tests/vectors/hex.hpp"
+#include "tests/vectors/token_key.hpp"
 
 using namespace muxsocks;
 using muxsocks::tests::hex;
@@ -46,10 +47,10 @@ auth_ok_frame example_answer() {
 TEST_CASE("the key of a token") {
     const auto crypto = session_crypto();
     SECTION("is its SHA-256") {
-        CHECK(to_hex(token_key(crypto, token)) ==
+        CHECK(to_hex(tests::token_key(crypto, token)) ==
               to_hex(hex("c4bbcb1fbec99d65bf59d85c8cb62ee2db963f0fe106f483d9afa73bd4e39a8a")));
     }
-    SECTION("is 32 zero bytes without one") { CHECK(token_key(crypto, "") == digest{}); }
+    SECTION("is 32 zero bytes without one") { CHECK(tests::token_key(crypto, "") == digest{}); }
 }
 
 TEST_CASE("the transcript") {
@@ -82,7 +83,7 @@ TEST_CASE("the transcript") {
 
 TEST_CASE("what the sides prove to each other") {
     const auto crypto = session_crypto();
-    const auto key = token_key(crypto, token);
+    const auto key = tests::token_key(crypto, token);
     const auto t = example().hash(crypto, 1, "alice");
 
     SECTION("the client, that it knows the token") {
@@ -103,7 +104,7 @@ TEST_CASE("what the sides prove to each other") {
 
 TEST_CASE("what resumption proves") {
     const auto crypto = session_crypto();
-    const auto key = token_key(crypto, token);
+    const auto key = tests::token_key(crypto, token);
     const auto t = example().hash(crypto, 1, "alice");
     const auto secret = resume_secret(crypto, key, t, example_answer().id);
     CHECK(secret == digest_of("deaec2b973066669109919f65906a398e517c286c45d876da9734a5b9c39ada2"));

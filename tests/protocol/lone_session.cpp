@@ -5,6 +5,7 @@
 #include "tests/vectors/handshake.hpp"
 #include "tests/vectors/hex.hpp"
 #include "tests/vectors/seed.hpp"
+#include "tests/vectors/token_key.hpp"
 
 #include <algorithm>
 #include <cstdlib>

@@ -1,6 +1,7 @@
 #include "tests/session_sim/plan.hpp"
 
 #include "tests/sim/test_crypto.hpp"
+#include "tests/vectors/token_key.hpp"
 
 #include <algorithm>
 
@@ -49,7 +50,7 @@ void plan::draw_settings(random_source& random) {
     for (const auto settings : {&client, &server}) {
         settings->crypto = test_crypto();
         settings->user = "alice";
-        settings->key = token_key(settings->crypto, "a token");
+        settings->key = muxsocks::tests::token_key(settings->crypto, "a token");
         settings->initial_window = random.one_of<std::uint32_t>({64, 500, 2'000, 2'000, 65'536});
         settings->stream_window_max =
             settings->initial_window * random.one_of<std::uint64_t>({1, 4, 64});

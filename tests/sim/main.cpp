@@ -33,7 +33,7 @@ struct arguments {
     std::uint64_t first_seed = 0;
     bool with_cuts = true;
     bool without_cuts = true;
-    session::faults broken;
+    session_faults broken;
 
     bool is_broken() const { return broken.no_start || broken.no_first_frame; }
 };

@@ -1,6 +1,7 @@
 #include "tests/sim/two_sessions.hpp"
 
 #include "tests/sim/test_crypto.hpp"
+#include "tests/vectors/token_key.hpp"
 
 #include <algorithm>
 
@@ -99,7 +100,7 @@ session_settings two_sessions::default_settings() {
     session_settings settings;
     settings.crypto = test_crypto();
     settings.user = "alice";
-    settings.key = token_key(settings.crypto, "the token");
+    settings.key = tests::token_key(settings.crypto, "the token");
     settings.find_user = [key = *settings.key](std::string_view user) {
         return user == "alice" ? std::optional(user_access{key, 0}) : std::nullopt;
     };

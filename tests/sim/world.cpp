@@ -18,7 +18,7 @@ constexpr unsigned retries_max = 30;
 
 } // namespace
 
-world::world(std::uint64_t seed, bool with_cuts, session::faults broken)
+world::world(std::uint64_t seed, bool with_cuts, const session_faults& broken)
     : plan_(seed, with_cuts),
       random_(seed * 2 + (with_cuts ? 1 : 0) + 0x5eed),
       cuts_left_(plan_.cuts),

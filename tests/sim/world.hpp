@@ -7,6 +7,7 @@
 /// visibly reset, every stream ends, and nothing is held at the end.
 
 #include "tests/sim/player.hpp"
+#include "tests/sim/session_faults.hpp"
 #include "tests/sim/tally.hpp"
 
 #include <memory>
@@ -15,7 +16,7 @@ namespace muxsocks::sim {
 
 class world {
   public:
-    world(std::uint64_t seed, bool with_cuts, session::faults broken = {});
+    world(std::uint64_t seed, bool with_cuts, const session_faults& broken = {});
 
     /// Runs to the end; throws violation.
     void run();
@@ -33,6 +34,7 @@ class world {
         std::vector<std::uint8_t> first; ///< Read by the server, which knows no session yet.
         std::array<std::uint8_t, 32> exporter{};
         std::vector<std::uint8_t> resume; ///< RESUME, as far as the pipe has not taken it.
+        std::uint64_t received = 0;       ///< By the client, when it made the RESUME.
         client_side* from = nullptr;
         instant accepted_until{};
         bool elsewhere = false; ///< Whether it leads to a server that has no sessions.
@@ -125,7 +127,7 @@ class world {
     std::vector<std::unique_ptr<link>> links_;
     std::deque<client_side> clients_;
     std::deque<server_side> servers_;
-    session::faults broken_;
+    session_faults broken_;
     tally tally_;
 };
 

@@ -20,7 +20,6 @@ void world::start_client() {
     auto& c = clients_.emplace_back(plan_.client, random_.next(), now_);
     c.user.streams_max = plan_.server.max_streams;
     c.end.output_max = plan_.output_max;
-    c.end.core.broken = broken_;
     auto& l = dial(c);
     c.current = &l;
     c.end.use(&l.up, &l.down);
@@ -53,6 +52,7 @@ void world::ask(client_side& c, bool elsewhere) {
     c.handing_over = c.end.core.attached();
     c.asking_until = now_ + seconds(5);
     c.answer.clear();
+    l.received = session_faults::received(c.end.core);
     l.resume = c.end.core.make_resume(l.exporter, now_);
 }
 
@@ -117,6 +117,7 @@ bool world::hear_answer(client_side& c) {
         return true;
     case session::resume_status::resumed: {
         ++tally_.resumes;
+        broken_.spoil(core, l.received);
         if (c.handing_over) ++tally_.hand_overs;
         if (was_attached) ++tally_.seamless;
         if (c.current) close_by_client(*c.current);
@@ -195,7 +196,6 @@ void world::accept_hello(link& l) {
         return number >= 1 && number <= plans_.size() ? &plans_[number - 1] : nullptr;
     };
     s.end.output_max = plan_.output_max;
-    s.end.core.broken = broken_;
     s.peer = l.from;
     l.from->peer = &s;
     s.current = &l;

@@ -1,6 +1,7 @@
 #include "tests/protocol/session/lone.hpp"
 
 #include "tests/catch.hpp"
+#include "tests/vectors/token_key.hpp"
 
 namespace muxsocks::core::tests {
 
@@ -68,7 +69,7 @@ session_settings lone::settings_of(role side) {
     settings.side = side;
     settings.crypto = test_crypto();
     settings.user = "laptop";
-    settings.key = token_key(settings.crypto, "a token");
+    settings.key = muxsocks::tests::token_key(settings.crypto, "a token");
     settings.max_links = 4;
     settings.find_user = [key = *settings.key](std::string_view) {
         return std::optional(user_access{key, 0});
