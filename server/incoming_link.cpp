@@ -5,12 +5,14 @@
 #include "protocol/link/session_crypto.hpp"
 #include "protocol/program/log.hpp"
 #include "server/networks.hpp"
-#include "server/proxy_protocol.hpp"
 #include "server/served_session.hpp"
 
 #include <boost/asio/post.hpp>
 
 #include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
 
 namespace muxsocks::server {
 namespace {
@@ -88,24 +90,26 @@ void incoming_link::wait_proxy_header() {
 }
 
 void incoming_link::read_proxy_header() {
-    std::array<std::uint8_t, 4096> buffer;
-    const auto size =
-        ::recv(socket_->native_handle(), buffer.data(), buffer.size(), MSG_PEEK | MSG_DONTWAIT);
-    if (size <= 0) return leave();
-    const auto header =
-        parse_proxy_header(bytes_view(buffer).first(static_cast<std::size_t>(size)));
+    auto header = parse_proxy_header(proxy_bytes_);
+    while (header.result == proxy_header::status::need_more) {
+        // No byte more than the header's: what stands behind it is for TLS.
+        const auto have = proxy_bytes_.size();
+        proxy_bytes_.resize(header.size);
+        const auto size = ::recv(socket_->native_handle(), proxy_bytes_.data() + have,
+                                 proxy_bytes_.size() - have, MSG_DONTWAIT);
+        proxy_bytes_.resize(have + static_cast<std::size_t>(std::max<::ssize_t>(size, 0)));
+        if (size < 0 && (errno == EAGAIN || errno == EINTR)) return wait_proxy_header();
+        if (size <= 0) return leave();
+        header = parse_proxy_header(proxy_bytes_);
+    }
+    proxy_bytes_ = {};
     if (header.result == proxy_header::status::failed)
         return end("no PROXY protocol version 2 header, which proxy_protocol.from demands of this "
                    "address");
-    // Take what has been looked at: a wait for more must not fire for the same bytes again.
-    if (header.result == proxy_header::status::need_more) {
-        const auto retry = [this, &at = worker_] {
-            if (at.knows(*this)) wait_proxy_header();
-        };
-        proxy_retry_ = std::make_unique<deadline>(worker_.thread().clock(), retry);
-        return proxy_retry_->expires_after(5ms);
-    }
-    (void)::recv(socket_->native_handle(), buffer.data(), header.size, MSG_DONTWAIT);
+    on_proxy_header(header);
+}
+
+void incoming_link::on_proxy_header(const proxy_header& header) {
     health_check_ = header.local;
     // So a load balancer learns that new links must go elsewhere, and leaves the others alone.
     if (health_check_ && worker_.shared().draining) return leave();

@@ -5,6 +5,7 @@
 /// HELLO (a new session), RESUME (a session that this or another thread owns), or a version 1
 /// client's first frame. Each step has its limit.
 
+#include "server/proxy_protocol.hpp"
 #include "server/worker.hpp"
 
 namespace muxsocks::server {
@@ -31,6 +32,7 @@ class incoming_link final : private link::owner {
 
     void wait_proxy_header();
     void read_proxy_header();
+    void on_proxy_header(const proxy_header& header);
     void begin_tls_after_pause();
     void wait_first_bytes();
     void begin_tls();
@@ -48,7 +50,7 @@ class incoming_link final : private link::owner {
     admission::ticket ticket_;
     boost::asio::ip::address peer_;
     deadline limit_;
-    std::unique_ptr<deadline> proxy_retry_; ///< While the PROXY header comes in pieces.
+    std::vector<std::uint8_t> proxy_bytes_; ///< The PROXY header, as far as it has come.
     std::unique_ptr<deadline> pause_;       ///< Of an address that has failed before.
     bool v1_allowed_ = false;
     bool resume_failed_ = false;

@@ -1,5 +1,7 @@
 #include "server/proxy_protocol.hpp"
 
+#include "protocol/link/host_name.hpp"
+
 #include <algorithm>
 #include <array>
 
@@ -47,7 +49,7 @@ proxy_header parse_proxy_header(bytes_view bytes) {
     } else if (family == 2 && header.size >= fixed_size + 36) {
         boost::asio::ip::address_v6::bytes_type ip;
         std::copy_n(&bytes[fixed_size], ip.size(), ip.begin());
-        header.client = boost::asio::ip::address_v6(ip);
+        header.client = unmapped(boost::asio::ip::address_v6(ip));
     }
     return header;
 }

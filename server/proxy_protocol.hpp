@@ -15,7 +15,7 @@ namespace muxsocks::server {
 struct proxy_header {
     enum class status { need_more, done, failed };
     status result = status::need_more;
-    std::size_t size = 0; ///< Bytes of the header, once known.
+    std::size_t size = 16; ///< Bytes of the header; those of its fixed part, until that has come.
     /// Whether the load balancer speaks for itself (LOCAL), which is a health check.
     bool local = false;
     /// The client's address; none for LOCAL connections and unknown families.

@@ -162,6 +162,42 @@ def test_many_strangers_at_once(witness):
         stranger.close()
 
 
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+
+
+@pytest.fixture
+def balanced(new_pair):
+    """A server that load balancers on loopback connect to."""
+    proxy = new_pair(server={"proxy_protocol": {"from": ["127.0.0.0/8"]}})
+    proxy.start_server()
+    return proxy
+
+
+def proxy_header(address, tlvs=b""):
+    packed = socket.inet_pton(socket.AF_INET6, address)
+    return (SIGNATURE + b"\x21\x21" + struct.pack(">H", 36 + len(tlvs)) + packed + bytes(16) +
+            bytes(4) + tlvs)
+
+
+def test_a_proxy_header_may_come_in_pieces_and_with_more_behind_it(balanced):
+    context = ssl.create_default_context(cafile=str(balanced.keys.ca))
+    for header in (proxy_header("2001:db8::7"), proxy_header("2001:db8::7", b"\x04\0\x10" + bytes(16))):
+        raw = socket.create_connection(balanced.server_endpoint, timeout=seconds(10))
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(len(header)):
+            raw.sendall(header[at:at + 1])
+        with context.wrap_socket(raw, server_hostname="127.0.0.1") as link:
+            assert link.version() == "TLSv1.3"
+
+
+def test_a_client_behind_a_load_balancer_is_known_by_its_ipv4_address(balanced):
+    """Also where that comes in the form of IPv6, in which all such clients would be one /64."""
+    with socket.create_connection(balanced.server_endpoint) as link:
+        link.sendall(proxy_header("::ffff:192.0.2.1") + NOT_SOCKS5["an HTTP request"])
+        ends(link)
+    balanced.server.wait_for_log(r"link from 192\.0\.2\.1 ")
+
+
 def test_what_comes_from_the_wire_is_escaped_in_the_log(witness):
     name = b"evil\x1b[31m\nname.test"
     with socks.open_connection(witness.socks) as connection:
