@@ -52,8 +52,10 @@ void bind_destination_keys(config_section& section, destination_settings& destin
         "allow_private", destinations.allow_private, kinds::boolean(),
         "Whether private and loopback addresses and the server's own may be connected to. "
         "Link-local ones (cloud metadata) never are, but by `allow`.");
-    section.list("ports", destinations.ports, ports_kind(),
-                 "The only ports that may be connected to. Empty: all.");
+    section.list(
+        "ports", destinations.ports, ports_kind(),
+        "The only ports that may be connected to. Empty: all but 25 (mail between servers, "
+        "which open proxies are abused for).");
 }
 
 void bind_user(config_section& section, user& user) {
@@ -68,7 +70,8 @@ void bind_user(config_section& section, user& user) {
                   "SHA-256 of the token, in hexadecimal or base64: the server needs no more.",
                   {.default_text = "none"});
     section.optional_section("destinations", user.destinations, bind_destination_keys, "object",
-                             "Replaces `destinations` as a whole for this user; the same keys.",
+                             "Replaces `destinations` for this user; the same keys. The general "
+                             "`deny` holds besides.",
                              {.default_text = "the general rules"});
     section.field("max_streams", user.max_streams, kinds::number(1, 1'000'000),
                   "Streams at once in a session of this user, if lower than `limits.streams`.",
@@ -80,11 +83,12 @@ void bind_user(config_section& section, user& user) {
     if (!token.has_value() && !section.has("token_sha256")) {
         section.fail("token", "this key, \"token_file\" or \"token_sha256\" is missing");
     }
-    if (!token) return;
-    if (const auto fault = token_fault(*token)) {
-        section.fail(section.has("token") ? "token" : "token_file", *fault);
+    const auto key = !token ? "token_sha256" : section.has("token") ? "token" : "token_file";
+    if (token) {
+        if (const auto fault = token_fault(*token)) section.fail(key, *fault);
+        user.token_sha256 = token_digest(*token);
     }
-    user.token_sha256 = token_digest(*token);
+    if (const auto fault = token_digest_fault(user.token_sha256)) section.fail(key, *fault);
 }
 
 void bind_users(config_section& root, std::vector<user>& users) {
@@ -184,10 +188,9 @@ void bind_config(config_section& root, config& config) {
                      "Load balancers that tell the client's address by PROXY protocol version 2. "
                      "From these it is required, from all others refused.");
     });
-    root.list(
-        "allow_v1", config.allow_v1, kinds::ip_network(),
-        "Where version 1 peers may come from. They have no authentication, so beyond loopback "
-        "this needs `tls.client_ca` or `open_server`.");
+    root.list("allow_v1", config.allow_v1, kinds::ip_network(),
+              "Where version 1 peers may come from. They have no authentication, so this needs "
+              "`tls.client_ca` or `open_server`.");
     bind_link(root, config.link);
     bind_resume(root, config.resume, program_role::server);
     bind_keepalive(root, config.keepalive, config.tcp_keepalive, program_role::server);
@@ -196,15 +199,6 @@ void bind_config(config_section& root, config& config) {
     root.field("threads", config.threads, kinds::number(1, 256),
                "Threads to spread the links over.", {.default_text = "one a core"});
     bind_log(root, config.log);
-}
-
-/// Whether all of the network lies within 127.0.0.0/8 or is ::1.
-bool is_loopback_network(const network& value) {
-    const std::uint8_t shortest = value.is_v4 ? 8 : 128;
-    if (value.prefix < shortest) return false;
-    network address = value;
-    address.prefix = value.is_v4 ? 32 : 128;
-    return is_loopback(to_string(address));
 }
 
 /// Everything that needs the whole configuration. Each throws one sentence.
@@ -218,6 +212,7 @@ class checker {
         check_tls();
         check_open_server();
         check_version_1();
+        check_proxy_protocol();
         warn();
     }
 
@@ -244,14 +239,26 @@ class checker {
     }
 
     void check_version_1() const {
-        if (!config_.tls.client_ca.empty() || config_.open_server) return;
-        for (const network& from : config_.allow_v1) {
-            if (is_loopback_network(from)) continue;
-            fail("allow_v1: version 1 peers cannot authenticate, so everyone in \"" +
-                 to_string(from) +
-                 "\" could use this server; ask for certificates with \"tls.client_ca\", or set "
-                 "\"open_server\" to true");
-        }
+        check_not_everybody("allow_v1", config_.allow_v1,
+                            "everybody; name the networks that version 1 peers come from");
+        if (config_.allow_v1.empty() || !config_.tls.client_ca.empty() || config_.open_server)
+            return;
+        // Loopback, too: what forwards to this server comes from there.
+        fail("allow_v1: version 1 peers cannot authenticate, so everyone who comes from \"" +
+             to_string(config_.allow_v1.front()) +
+             "\", or through a program there, could use this server; ask for certificates with "
+             "\"tls.client_ca\", or set \"open_server\" to true");
+    }
+
+    void check_proxy_protocol() const {
+        check_not_everybody("proxy_protocol.from", config_.proxy_protocol.from,
+                            "everybody, who could then claim any address; name the load balancers");
+    }
+
+    void check_not_everybody(const std::string& key, const std::vector<network>& networks,
+                             const std::string& why) const {
+        for (const network& each : networks)
+            if (each.prefix == 0) fail(key + ": \"" + to_string(each) + "\" is " + why);
     }
 
     void warn() const {

@@ -101,6 +101,9 @@ class dialer::operation final : public happy_eyeballs, public boost::intrusive::
     std::error_code admit(const asio::ip::address& address) override;
     bool may_begin() override;
     void on_lookup_ended() override;
+    /// What forbids a connection that is there already: both its ends are here.
+    std::error_code judge_ends(const asio::ip::tcp::endpoint& local,
+                               const asio::ip::tcp::endpoint& peer);
     void before_connect(int descriptor) override {
         set_option(descriptor, IPPROTO_TCP, TCP_NODELAY);
         set_option(descriptor, SOL_SOCKET, SO_KEEPALIVE);
@@ -263,6 +266,20 @@ std::error_code dialer::operation::admit(const asio::ip::address& address) {
     return dial_errc::denied;
 }
 
+std::error_code dialer::operation::judge_ends(const asio::ip::tcp::endpoint& local,
+                                              const asio::ip::tcp::endpoint& peer) {
+    if (local.address() != peer.address()) return {};
+    // TCP connects a port to itself where nobody listens.
+    if (local.port() == peer.port()) return std::make_error_code(std::errc::connection_refused);
+    // An address that ends here is the server's own, whether or not an interface has it.
+    own_addresses this_one({peer.address()});
+    auto refusal = policy_->refusal(peer.address(), port_, this_one);
+    if (!refusal) return {};
+    refusal_ = std::move(*refusal);
+    range_ = policy_->range_refused(peer.address(), port_, this_one);
+    return dial_errc::denied;
+}
+
 void dialer::operation::on_connected(tcp_socket&& socket, const asio::ip::tcp::endpoint& peer) {
     decide();
     if (is_looking_up() && owner_->lingering < owner_->places->names.now().all) {
@@ -271,6 +288,7 @@ void dialer::operation::on_connected(tcp_socket&& socket, const asio::ip::tcp::e
         lingers_ = true;
     }
     const asio::ip::tcp::endpoint local = local_endpoint(socket);
+    if (const auto refused = judge_ends(local, peer)) return on_failed(refused);
     std::exchange(done_, {})(dial_result{.error = {},
                                          .reason = {},
                                          .range = {},

@@ -1,6 +1,7 @@
 #include "server/recipe.hpp"
 
 #include "protocol/link/crypto.hpp"
+#include "protocol/link/tls_files.hpp"
 
 #include <fmt/core.h>
 
@@ -14,13 +15,15 @@ recipe::recipe(config from) : settings(std::move(from)) {
         made.key_file = settings.tls.key;
         made.client_ca_file = settings.tls.client_ca;
         tls.emplace(made);
+        if (!made.client_ca_file.empty()) warn_of_public_authority(made.client_ca_file);
     }
     const auto general = std::make_shared<const target_policy>(settings.destinations);
     for (std::size_t i = 0; i < settings.users.size(); ++i) {
         const auto& user = settings.users[i];
         auto policy = user.destinations
                           ? std::make_shared<const target_policy>(
-                                *user.destinations, fmt::format("users[{}].destinations", i))
+                                *user.destinations, fmt::format("users[{}].destinations", i),
+                                settings.destinations.deny)
                           : general;
         users.emplace(user.name,
                       user_record{user.token_sha256, user.max_streams, std::move(policy)});
@@ -29,6 +32,15 @@ recipe::recipe(config from) : settings(std::move(from)) {
     const bool by_certificate = settings.users.empty() && !settings.tls.client_ca.empty();
     if (settings.open_server || by_certificate) users.emplace("", user_record{{}, 0, general});
     if (!settings.allow_v1.empty()) v1_user = user_record{{}, 0, general};
+}
+
+void recipe::warn_of_public_authority(const std::string& client_ca) {
+    const auto known = trusted_by_system(read_certificates(client_ca, "tls.client_ca"));
+    if (!known) return;
+    warnings.push_back(
+        "tls.client_ca has " + *known +
+        ", an authority that this system trusts for all the world's servers: who has "
+        "a certificate from it may use this server. Make an authority of your own.");
 }
 
 const user_record* recipe::find_user(std::string_view name, unsigned version) const {

@@ -34,6 +34,10 @@ struct recipe {
     std::optional<tls_context> tls;
     std::map<std::string, user_record, std::less<>> users;
     std::optional<user_record> v1_user;
+    std::vector<std::string> warnings; ///< Sentences for the log.
+
+  private:
+    void warn_of_public_authority(const std::string& client_ca);
 };
 
 } // namespace muxsocks::server

@@ -27,7 +27,10 @@ using namespace std::chrono_literals;
 
 std::shared_ptr<const recipe> make_recipe(config settings) {
     try {
-        return std::make_shared<const recipe>(std::move(settings));
+        const auto made = std::make_shared<const recipe>(std::move(settings));
+        for (const auto& warning : made->warnings)
+            log::warning("{}", warning);
+        return made;
     } catch (const std::exception& error) {
         throw config_error(error.what());
     }

@@ -136,6 +136,8 @@ const special_range* special_range_of(const ip::address& address) {
     return global_unicast.contains(bytes) || nat64.contains(bytes) ? nullptr : &unassigned;
 }
 
+constexpr std::uint16_t smtp_port = 25;
+
 const network* rule_for(const std::vector<network>& rules, const ip::address& address) {
     const address_bytes bytes(address);
     const auto found = std::find_if(rules.begin(), rules.end(),
@@ -145,14 +147,15 @@ const network* rule_for(const std::vector<network>& rules, const ip::address& ad
 
 } // namespace
 
-target_policy::target_policy(destination_settings rules, std::string key)
-    : rules_(std::move(rules)), key_(std::move(key)) {}
+target_policy::target_policy(destination_settings rules, std::string key,
+                             std::vector<network> general_deny)
+    : rules_(std::move(rules)), key_(std::move(key)), general_deny_(std::move(general_deny)) {}
 
 bool target_policy::is_port_listed(std::uint16_t port) const {
-    return rules_.ports.empty() ||
-           std::any_of(rules_.ports.begin(), rules_.ports.end(), [port](const port_range& range) {
-               return port >= range.first && port <= range.last;
-           });
+    if (rules_.ports.empty()) return port != smtp_port;
+    return std::any_of(rules_.ports.begin(), rules_.ports.end(), [port](const port_range& range) {
+        return port >= range.first && port <= range.last;
+    });
 }
 
 target_policy::finding target_policy::judge(const ip::address& target, std::uint16_t port,
@@ -168,6 +171,11 @@ target_policy::finding target_policy::judge(const ip::address& target, std::uint
     const auto denied = [&](const ip::address& one) { return rule_for(rules_.deny, one); };
     const auto allowed = [&](const ip::address& one) { return rule_for(rules_.allow, one); };
 
+    const auto denied_in_general = [&](const ip::address& one) {
+        return rule_for(general_deny_, one);
+    };
+    if (const network* rule = either(denied_in_general))
+        return {.why = reason::denied, .rule = rule, .is_general = true};
     if (const network* rule = either(denied)) return {.why = reason::denied, .rule = rule};
     if (!is_port_listed(port)) return {.why = reason::port};
     if (either(allowed) != nullptr) return {};
@@ -187,11 +195,6 @@ target_policy::finding target_policy::judge(const ip::address& target, std::uint
     return {};
 }
 
-bool target_policy::allows(const ip::address& address, std::uint16_t port,
-                           own_addresses& own) const {
-    return judge(address, port, own).why == finding::reason::none;
-}
-
 std::optional<std::string> target_policy::refusal(const ip::address& address, std::uint16_t port,
                                                   own_addresses& own) const {
     const finding found = judge(address, port, own);
@@ -203,12 +206,19 @@ std::string target_policy::sentence(const finding& found, const std::string& tar
                                     std::uint16_t port) const {
     switch (found.why) {
     case finding::reason::denied:
-        return target + " is denied by \"" + to_string(*found.rule) + "\" in " + key_ + ".deny";
+        return target + " is denied by \"" + to_string(*found.rule) + "\" in " + deny_key(found);
     case finding::reason::port:
+        if (rules_.ports.empty())
+            return "port 25 is for mail between servers, which open proxies are abused for; " +
+                   key_ + ".ports can permit it, as in [\"1-65535\"]";
         return "port " + std::to_string(port) + " is not in " + key_ + ".ports";
     default:
         return target + " is " + found.kind + "; " + permission(found);
     }
+}
+
+std::string target_policy::deny_key(const finding& found) const {
+    return (found.is_general ? "destinations" : key_) + ".deny";
 }
 
 std::string target_policy::permission(const finding& found) const {
@@ -225,8 +235,10 @@ std::string target_policy::range_refused(const ip::address& address, std::uint16
     case finding::reason::none:
         return {};
     case finding::reason::denied:
-        return "a target in " + to_string(*found.rule) + ", which is in " + key_ + ".deny";
+        return "a target in " + to_string(*found.rule) + ", which is in " + deny_key(found);
     case finding::reason::port:
+        if (rules_.ports.empty())
+            return "port 25, for mail between servers, which " + key_ + ".ports can permit";
         return "a port that is not in " + key_ + ".ports";
     default:
         return std::string(found.range != nullptr ? "a target in " + to_string(*found.range)

@@ -27,13 +27,16 @@ class target_policy {
   public:
     /// `key` is where the rules stand in the configuration, for the texts of refusals:
     /// "destinations", or "users[3].destinations".
-    explicit target_policy(destination_settings rules, std::string key = "destinations");
+    /// `general_deny` holds besides, in front of all else: it is the `deny` of "destinations" where
+    /// the rules are a user's.
+    explicit target_policy(destination_settings rules, std::string key = "destinations",
+                           std::vector<network> general_deny = {});
 
     /// Nothing if the target may be dialled. Else a sentence for the log that says what forbids it
     /// and which key would allow it. In this order:
     ///
     ///     deny            denied
-    ///     ports           the port is not in the list: denied
+    ///     ports           the port is not in the list, or is 25 where there is none: denied
     ///     allow           allowed, whatever it is
     ///     allow_private   private, loopback and own addresses: allowed
     ///     built in        what is not public: denied
@@ -45,10 +48,6 @@ class target_policy {
     [[nodiscard]] std::string range_refused(const boost::asio::ip::address& address,
                                             std::uint16_t port, own_addresses& own) const;
 
-    /// The form of refusal() that costs nothing.
-    [[nodiscard]] bool allows(const boost::asio::ip::address& address, std::uint16_t port,
-                              own_addresses& own) const;
-
   private:
     /// What forbids a target; `none` for one that is allowed.
     struct finding {
@@ -56,6 +55,8 @@ class target_policy {
         reason why = reason::none;
         /// The rule of `deny`.
         const network* rule = nullptr;
+        /// Whether it is the general one.
+        bool is_general = false;
         /// What kind of address it is.
         const char* kind = nullptr;
         /// The range that has it; null for what is no range.
@@ -68,9 +69,11 @@ class target_policy {
     [[nodiscard]] std::string sentence(const finding& found, const std::string& target,
                                        std::uint16_t port) const;
     [[nodiscard]] std::string permission(const finding& found) const;
+    [[nodiscard]] std::string deny_key(const finding& found) const;
 
     destination_settings rules_;
     std::string key_;
+    std::vector<network> general_deny_;
 };
 
 } // namespace muxsocks::server

@@ -1,10 +1,15 @@
 #include "protocol/link/tls_files.hpp"
 
+#include "protocol/link/tls_verify.hpp"
+
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509_vfy.h>
 
 #include <cerrno>
 #include <cstdio>
+#include <memory>
+#include <new>
 #include <stdexcept>
 #include <system_error>
 
@@ -104,6 +109,29 @@ evp_pkey_ptr read_private_key(const std::string& file, const std::string& key) {
                              (text.find("-----BEGIN CERTIFICATE") != std::string::npos
                                   ? ", but a certificate: are the two files mixed up?"
                                   : "; expected -----BEGIN PRIVATE KEY-----"));
+}
+
+std::optional<std::string> trusted_by_system(const std::vector<x509_ptr>& certificates) {
+    const std::unique_ptr<X509_STORE, void (*)(X509_STORE*)> store(X509_STORE_new(),
+                                                                   &X509_STORE_free);
+    const std::unique_ptr<X509_STORE_CTX, void (*)(X509_STORE_CTX*)> search(X509_STORE_CTX_new(),
+                                                                            &X509_STORE_CTX_free);
+    if (!store || !search) throw std::bad_alloc();
+    std::optional<std::string> found;
+    if (X509_STORE_set_default_paths(store.get()) == 1 &&
+        X509_STORE_CTX_init(search.get(), store.get(), nullptr, nullptr) == 1) {
+        for (const auto& each : certificates) {
+            const std::unique_ptr<X509_OBJECT, void (*)(X509_OBJECT*)> known(
+                X509_STORE_CTX_get_obj_by_subject(search.get(), X509_LU_X509,
+                                                  X509_get_subject_name(each.get())),
+                &X509_OBJECT_free);
+            if (!known || X509_cmp(X509_OBJECT_get0_X509(known.get()), each.get()) != 0) continue;
+            found = certificate_subject(each.get());
+            break;
+        }
+    }
+    ERR_clear_error();
+    return found;
 }
 
 std::string take_openssl_reason() {

@@ -6,6 +6,7 @@
 
 #include "protocol/link/openssl_handle.hpp"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,10 @@ std::vector<x509_ptr> read_certificates(const std::string& file, const std::stri
 
 /// The first private key of the file, which must not be encrypted.
 evp_pkey_ptr read_private_key(const std::string& file, const std::string& key);
+
+/// The subject of the first of the certificates that is among those that the system trusts; nothing
+/// if none is.
+std::optional<std::string> trusted_by_system(const std::vector<x509_ptr>& certificates);
 
 /// OpenSSL's own words for the latest error of this thread, which is then forgotten.
 std::string take_openssl_reason();

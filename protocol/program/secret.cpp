@@ -16,6 +16,8 @@ namespace muxsocks {
 
 namespace {
 
+/// That of the test vectors in docs/PROTOCOL.md.
+constexpr std::string_view documented_token = "0123456789abcdefghijklmnopqrstuv";
 constexpr std::size_t secret_bytes_max = 64 * 1024;
 
 class descriptor {
@@ -71,6 +73,15 @@ std::optional<std::string> token_fault(std::string_view token) {
            "hexadecimal digits, 39 if they are decimal ones; found " +
            std::to_string(token.size()) + " characters, " + std::to_string(different.size()) +
            " of them different; \"openssl rand -hex 32\" makes a good one";
+}
+
+std::optional<std::string> token_digest_fault(const sha256_digest& digest) {
+    const char* const cure = "; \"openssl rand -hex 32\" makes a good token";
+    if (digest == sha256_digest{}) return std::string("all zeros is the digest of no token") + cure;
+    if (digest == token_digest("")) return std::string("that is the digest of no token") + cure;
+    if (digest == token_digest(documented_token))
+        return std::string("this token stands in docs/PROTOCOL.md for everybody to read") + cure;
+    return std::nullopt;
 }
 
 std::optional<std::string> environment_reference(std::string_view text) {

@@ -21,6 +21,10 @@ namespace muxsocks {
 /// with near certainty and "aaaaaaaaaaaaaaaaaaaaaa" has not.
 [[nodiscard]] std::optional<std::string> token_fault(std::string_view token);
 
+/// What is wrong with a token of which only the digest is known: it is the digest of nothing, of
+/// the empty token, or of a token that everybody can read in the documents.
+[[nodiscard]] std::optional<std::string> token_digest_fault(const sha256_digest& digest);
+
 /// The variable's name if `text` is "${NAME}"; nothing if it is no reference at all.
 [[nodiscard]] std::optional<std::string> environment_reference(std::string_view text);
 

@@ -211,27 +211,37 @@ TEST_CASE("a server that everyone could use is refused") {
 }
 
 TEST_CASE("version 1 peers, who cannot authenticate,") {
-    SECTION("are refused beyond loopback") {
-        for (const char* from :
-             {"10.0.0.0/8", "0.0.0.0/0", "126.0.0.0/7", "::/0", "::/127", "2001:db8::1"}) {
+    SECTION("are refused beside users, from loopback, too: what forwards comes from there") {
+        for (const char* from : {"10.0.0.0/8", "127.0.0.0/8", "127.0.0.1", "::1"}) {
             INFO(from);
-            CHECK(refusal(plain("\"allow_v1\": [\"127.0.0.1\", \"" + std::string(from) + "\"]")) ==
-                  "allow_v1: version 1 peers cannot authenticate, so everyone in \"" +
+            CHECK(refusal(plain("\"allow_v1\": [\"" + std::string(from) + "\"]")) ==
+                  "allow_v1: version 1 peers cannot authenticate, so everyone who comes from \"" +
                       std::string(from) +
-                      "\" could use this server; ask for certificates with \"tls.client_ca\", or "
-                      "set \"open_server\" to true.");
+                      "\", or through a program there, could use this server; ask for certificates "
+                      "with \"tls.client_ca\", or set \"open_server\" to true.");
         }
     }
-    SECTION("are accepted from loopback, with certificates, and by an open server") {
+    SECTION("are accepted with certificates, and by an open server") {
         const test::temporary_folder folder;
         const std::string pem = folder.write("a.pem", "x");
-        CHECK(refusal(plain(R"("allow_v1": ["127.0.0.0/8", "127.1.0.0/16", "::1"])")) ==
-              "accepted");
         CHECK(refusal(R"({"listen": ":1", "allow_v1": ["10.0.0.0/8"], "tls": {"cert": ")" + pem +
                       R"(", "key": ")" + pem + R"(", "client_ca": ")" + pem + "\"}}") ==
               "accepted");
-        CHECK(refusal_with(R"("allow_v1": ["0.0.0.0/0"])") == "accepted");
+        CHECK(refusal_with(R"("allow_v1": ["127.0.0.0/8", "::1"])") == "accepted");
     }
+    SECTION("are not everybody") {
+        CHECK(refusal_with(R"("allow_v1": ["10.0.0.0/8", "0.0.0.0/0"])") ==
+              "allow_v1: \"0.0.0.0/0\" is everybody; name the networks that version 1 peers come "
+              "from.");
+        CHECK_THAT(refusal_with(R"("allow_v1": ["::/0"])"), contains("\"::/0\" is everybody"));
+    }
+}
+
+TEST_CASE("load balancers are not everybody") {
+    CHECK(refusal_with(R"("proxy_protocol": {"from": ["10.0.0.0/8"]})") == "accepted");
+    CHECK(refusal_with(R"("proxy_protocol": {"from": ["0.0.0.0/0"]})") ==
+          "proxy_protocol.from: \"0.0.0.0/0\" is everybody, who could then claim any address; name "
+          "the load balancers.");
 }
 
 TEST_CASE("a server's TLS") {
@@ -288,6 +298,22 @@ TEST_CASE("a server's users") {
         CHECK(refusal_of_users(R"([{"name": "a", "token_sha256": "abcdef"}])") ==
               "users[0].token_sha256: expected a SHA-256 digest as 64 hexadecimal digits or 44 "
               "characters of base64, found something else; it has 6 characters.");
+    }
+    SECTION("have tokens that are somebody's alone") {
+        const auto by_digest = [](const std::string& digits) {
+            return refusal_of_users(R"([{"name": "a", "token_sha256": ")" + digits + "\"}]");
+        };
+        CHECK_THAT(by_digest(std::string(64, '0')),
+                   contains("users[0].token_sha256: all zeros is the digest of no token; "));
+        // printf '' | sha256sum
+        CHECK_THAT(by_digest("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+                   contains("users[0].token_sha256: that is the digest of no token; "));
+        // The vector "key" of docs/PROTOCOL.md, and its token.
+        CHECK_THAT(by_digest("73337f479fe170d73e53e247f3052e4243cc9c2a0ffa621853d9385c619efb77"),
+                   contains("users[0].token_sha256: this token stands in docs/PROTOCOL.md"));
+        CHECK_THAT(
+            refusal_of_users(R"([{"name": "a", "token": "0123456789abcdefghijklmnopqrstuv"}])"),
+            contains("users[0].token: this token stands in docs/PROTOCOL.md"));
     }
     SECTION("are the same by token and by its digest") {
         const std::string sum = "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c";

@@ -38,6 +38,17 @@ TEST_CASE("allow_v1 lets in clients of version 1 and nobody else") {
     CHECK(made.find_user("laptop", 2));
 }
 
+TEST_CASE("a user's destinations do not drop the general deny") {
+    auto settings = with_one_user();
+    settings.destinations.deny.push_back(parse_network("198.41.0.0/24").value());
+    settings.users[0].destinations.emplace().allow_private = true;
+    const recipe made(settings);
+    own_addresses own(std::vector<boost::asio::ip::address>{});
+    const auto& policy = *made.find_user("laptop", 2)->policy;
+    CHECK(policy.refusal(boost::asio::ip::make_address("198.41.0.4"), 443, own));
+    CHECK_FALSE(policy.refusal(boost::asio::ip::make_address("10.0.0.1"), 443, own));
+}
+
 TEST_CASE("a recipe of a server that is open for everyone") {
     config settings;
     settings.tls.enabled = false;

@@ -1,5 +1,6 @@
 """Replies tell the truth: REP is the server's real result, BND the address it really used."""
 
+import socket
 import time
 
 import pytest
@@ -248,6 +249,44 @@ def test_rules_of_a_user_replace_the_general_ones(pair, target):
               "destinations": {"deny": ["127.0.0.0/8"]}}]
     proxy = pair(server={"users": users})
     assert socks.rep_for(proxy.socks, "127.0.0.1", server.port) == socks.NOT_ALLOWED
+
+
+def test_rules_of_a_user_do_not_drop_what_is_denied_to_all(pair, target):
+    server = target(servers.echo)
+    users = [{"name": "alice", "token": "correct-horse-battery-staple-0123456789",
+              "destinations": {"allow": ["127.0.0.0/8"]}}]
+    proxy = pair(server={"users": users, "destinations": {"deny": ["127.0.0.1"]}})
+    assert socks.rep_for(proxy.socks, "127.0.0.1", server.port) == socks.NOT_ALLOWED
+    proxy.server.wait_for_log(r'denied by "127.0.0.1" in destinations.deny')
+
+
+def inside_namespace(new_pair, namespace, **server):
+    proxy = new_pair(server=server)
+    proxy.start_server(prefix=namespace.prefix)
+    proxy.start_client(prefix=namespace.prefix)
+    return proxy
+
+
+@pytest.mark.parametrize("allowed, rep", [({}, socks.NOT_ALLOWED),
+                                          ({"allow_private": True}, socks.SUCCEEDED),
+                                          ({"allow": ["93.184.216.5"]}, socks.SUCCEEDED)])
+def test_an_address_that_ends_here_is_the_servers_own(new_pair, namespace, target, allowed, rep):
+    """Though no interface has it: a route makes a whole network local."""
+    namespace.ip("route add local 93.184.216.0/24 dev lo")
+    with namespace.inside():
+        listener = socket.create_server(("0.0.0.0", 0))
+    port = listener.getsockname()[1]
+    proxy = inside_namespace(new_pair, namespace, destinations={"allow_private": None, **allowed})
+    with namespace.inside():
+        assert socks.rep_for(proxy.socks, "93.184.216.5", port) == rep
+    listener.close()
+
+
+def test_a_port_is_not_connected_to_itself(new_pair, namespace):
+    proxy = inside_namespace(new_pair, namespace)
+    namespace.set("net/ipv4/ip_local_port_range", "40000 40000")
+    with namespace.inside():
+        assert socks.rep_for(proxy.socks, "127.0.0.1", 40000) == socks.CONNECTION_REFUSED
 
 
 def test_more_dials_than_allowed_at_once_wait_their_turn(pair, target):

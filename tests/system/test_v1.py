@@ -43,7 +43,8 @@ def client_of(new_pair, old_server, **client):
 
 
 def server_for(new_pair, **server):
-    proxy = new_pair(server={**PLAIN_SERVER, "allow_v1": ["127.0.0.0/8"], **server})
+    proxy = new_pair(server={**PLAIN_SERVER, "allow_v1": ["127.0.0.0/8"],
+                            "open_server": True, **server})
     proxy.start_server()
     return proxy
 
