@@ -108,7 +108,9 @@ class random_session {
         return found == links_.end() ? nullptr : &*found;
     }
     const char* wrong_roles() const {
-        const auto& [small, twice, bulk] = choice_.roles();
+        const link_number small = choice_.roles().small;
+        const link_number twice = choice_.roles().twice;
+        const auto& bulk = choice_.roles().bulk;
         std::vector<link_number> used{small};
         if (twice != none) used.push_back(twice);
         const auto trusted = std::count_if(links_.begin(), links_.end(), [&](const link_facts& l) {

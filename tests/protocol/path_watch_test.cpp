@@ -15,7 +15,7 @@ struct watched {
     instant now{1h};
 
     watched() {
-        for (const link_number number : {0, 3}) {
+        for (const link_number number : {0U, 3U}) {
             link_facts link;
             link.number = number;
             link.rtt = 102ms;
