@@ -198,7 +198,8 @@ void session::finish_session(std::error_code why) {
 
 void session::fail(errc why) {
     const auto error = make_error_code(why);
-    const bool flood = why >= errc::flood_of_resets && why <= errc::flood_of_refusals;
+    const bool flood = why == errc::flood_of_extensions ||
+                       (why >= errc::flood_of_resets && why <= errc::flood_of_refusals);
     close(flood ? close_code::flood : close_code::protocol_error, error, error.message(),
           static_cast<std::uint16_t>(why));
 }
