@@ -1,7 +1,9 @@
 #include "client/doctor.hpp"
 
 #include "client/client.hpp"
+#include "client/lasting_failure.hpp"
 #include "client/link_supervisor.hpp"
+#include "client/segment_limit.hpp"
 #include "protocol/error.hpp"
 #include "protocol/link/link_error.hpp"
 #include "protocol/program/command_line.hpp"
@@ -43,6 +45,13 @@ socks5::request parse_target(const std::string& text) {
     return request;
 }
 
+constexpr const char* path_step = "path";
+/// More than a packet has anywhere but on a link of jumbo frames, which are no path.
+constexpr std::size_t path_bytes = 9000;
+constexpr std::chrono::milliseconds path_time{4000};
+constexpr std::chrono::milliseconds path_pause{20};
+constexpr std::uint32_t ip_and_tcp_headers = 52; ///< Of IPv4, with timestamps.
+
 constexpr const char* alike =
     "is tls.enabled alike on both sides, and the port that of muxsocks-server? The server's log "
     "says why it closed the connection";
@@ -62,8 +71,8 @@ const char* tls_cure(std::error_code why) {
 
 /// What to do when TLS is up and no session came about.
 const char* session_cure(std::error_code why, const std::string& peer_text, bool tls) {
-    const auto binding = make_error_code(errc::binding_mismatch).message();
-    if (why == errc::binding_mismatch || peer_text.find(binding) != std::string::npos)
+    why = cause_of(why, peer_text);
+    if (why == errc::binding_mismatch)
         return "set tls.channel_binding alike on both sides; false only where a load balancer ends "
                "TLS";
     if (why == errc::authentication_failed || why == errc::bad_server_proof)
@@ -86,8 +95,8 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
           thread_(budget_),
           resolver_(thread_.context(), thread_.clock(), {.search_short_names = true}),
           services_{thread_.context(), thread_.clock(), resolver_, 250ms, false},
-          limit_(thread_.clock(),
-                 [this] { fail("no answer within " + format_duration(allowed_), hint_); }) {}
+          limit_(thread_.clock(), [this] { on_limit(); }),
+          look_(thread_.clock(), [this] { look_at_path(); }) {}
 
     bool run() {
         std::printf("%s\n", to_string(server_.address).c_str());
@@ -150,10 +159,18 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
             addresses_ += (addresses_.empty() ? "" : ", ") + each.to_string();
         if (!last) return;
         pass(addresses_);
+        dial();
+    }
+
+    void dial() {
         begin("TCP", "is the server running, is the port right, does a firewall let it through?");
         connect_options options;
         options.timeout = recipe_.settings.timeouts.connect;
-        options.before_connect = [](int descriptor) { set_link_options(descriptor, {}); };
+        link_options sockets;
+        sockets.segment_max = segment_limit::steps[segments_];
+        options.before_connect = [sockets](int descriptor) {
+            set_link_options(descriptor, sockets);
+        };
         dialing_ =
             connect_to_host(services_, server_.address.host, server_.address.port,
                             std::move(options), [this](std::error_code failed, tcp_socket socket) {
@@ -163,7 +180,7 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
 
     void on_connected(std::error_code error, tcp_socket socket) {
         if (error) return fail(error.message(), hint_);
-        pass("connected");
+        if (segments_ == 0) pass("connected");
         std::optional<tls_engine> engine;
         begin("TLS", "another program listens there, or the path drops large packets",
               recipe_.settings.timeouts.handshake);
@@ -177,7 +194,22 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
         link_->start(*this);
     }
 
+    void on_limit() {
+        // A handshake that does not get through may be too large for the path.
+        if (link_ && segments_ + 1 < segment_limit::steps.size()) {
+            std::exchange(link_, nullptr)->abort();
+            ++segments_;
+            return dial();
+        }
+        if (step_ == path_step) return on_path_looked_at(false);
+        fail("no answer within " + format_duration(allowed_), hint_);
+    }
+
     void on_link_up(link& from) override {
+        if (segments_ > 0)
+            warn("the TLS handshake gets through with TCP segments of at most " +
+                 std::to_string(segment_limit::steps[segments_]) +
+                 " bytes only: large packets vanish on the way");
         pass_unless_refused(from.engine() ? from.engine()->agreed()
                                           : "off (\"tls.enabled\" is false)");
         begin("token", alike, recipe_.settings.timeouts.handshake);
@@ -214,12 +246,52 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
             pass("connected to " + target);
         else
             fail_request(rep, target);
+        if (over_) return;
         if (proof)
             std::puts(
                 "  --    names    the server's own DNS was not tried: --target HOST:PORT asks "
                 "it for a name that exists");
         driver_->core().release(*std::exchange(asked_, nullptr));
+        examine_path();
+    }
+
+    /// Sends what fills the largest packets, as something that the server ignores, and looks
+    /// whether its TCP gets it.
+    void examine_path() {
+        begin(path_step, "", path_time);
+        const auto on = driver_->current_link();
+        if (!on) return stop();
+        std::vector<std::uint8_t> filling(path_bytes);
+        filling[0] = 0xff;
+        awaited_ = on->path().acked_bytes + path_bytes;
+        on->send(control_frame(filling));
+        on->flush();
+        look_.expires_after(path_pause);
+    }
+
+    void look_at_path() {
+        const auto on = driver_ ? driver_->current_link() : nullptr;
+        if (!on || over_ || step_ != path_step) return;
+        if (on->path().acked_bytes >= awaited_) return on_path_looked_at(true);
+        look_.expires_after(path_pause);
+    }
+
+    void on_path_looked_at(bool arrived) {
+        const auto on = driver_->current_link();
+        const auto size = on ? std::to_string(on->path().segment + ip_and_tcp_headers) : "full";
+        if (arrived)
+            pass("packets of " + size + " bytes get through to the server");
+        else
+            warn("packets of " + size + " bytes do not get through to the server, smaller ones do");
         stop();
+    }
+
+    void warn(const std::string& what) {
+        std::printf("  warn  %-8s %s\n        what to do: nothing at once, the client does with "
+                    "smaller ones. Somewhere on the way is a smaller MTU and a firewall that drops "
+                    "ICMP \"fragmentation needed\" (IPv6: \"packet too big\"): let it through, or "
+                    "set the MTU of this machine's interface right\n",
+                    path_step, what.c_str());
     }
 
     void fail_request(socks5::reply_code rep, const std::string& target) {
@@ -283,6 +355,9 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
     resolver resolver_;
     dial_services services_;
     deadline limit_;
+    deadline look_;            ///< At what has arrived of what fills the path.
+    std::size_t segments_ = 0; ///< The step of segment_limit that is tried.
+    std::uint64_t awaited_ = 0;
     std::shared_ptr<happy_eyeballs> dialing_;
     link_ptr link_;
     driver_ptr driver_;

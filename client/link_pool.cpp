@@ -72,6 +72,8 @@ void link_pool::submit(pending_request request) {
         return answer(thread_.clock(), std::move(request), socks5::reply_code::general_failure);
     if (const auto chosen = choose(request)) return assign(*chosen, std::move(request));
     if (refused(request)) return give_up_refused(std::move(request));
+    if (refuses())
+        return answer(thread_.clock(), std::move(request), socks5::reply_code::general_failure);
     hurry_all();
     request.number = ++waited_;
     waiting_.push_back(std::move(request));
@@ -170,6 +172,17 @@ void link_pool::expire_waiting() {
     }
 }
 
+bool link_pool::refuses() const {
+    return std::all_of(slots_.begin(), slots_.end(),
+                       [](const slot& each) { return each.supervisor->refuses(); });
+}
+
+void link_pool::refuse_waiting() {
+    while (!waiting_.empty())
+        answer(thread_.clock(), take_waiting(waiting_.begin()),
+               socks5::reply_code::general_failure);
+}
+
 // ---- Links
 
 void link_pool::wake_links() {
@@ -238,6 +251,7 @@ void link_pool::on_link_failed(link_supervisor&) {
     asio::post(thread_.context(), [this, alive = std::weak_ptr<int>(alive_)] {
         if (alive.expired()) return;
         wake_links();
+        if (refuses()) return refuse_waiting();
         // The pause that follows is for those for whom nobody waits.
         if (!waiting_.empty()) hurry_all();
     });
@@ -331,10 +345,7 @@ void link_pool::reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t 
 
 void link_pool::drain() {
     draining_ = true;
-    while (!waiting_.empty()) {
-        answer(thread_.clock(), take_waiting(waiting_.begin()),
-               socks5::reply_code::general_failure);
-    }
+    refuse_waiting();
     for (auto& each : slots_)
         each.supervisor->retire();
 }

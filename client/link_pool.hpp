@@ -67,6 +67,10 @@ class link_pool final : public request_sink, public link_supervisor::watcher {
     void watch(pending_request& waiting);
     pending_request take_waiting(std::list<pending_request>::iterator which);
     void expire_waiting();
+    /// Whether no link will come before somebody mends something.
+    bool refuses() const;
+    /// Answers all requests that wait for a link with REP 01.
+    void refuse_waiting();
     /// Starts the links that the state of the better ones calls for.
     void wake_links();
     /// Shortens the pauses before dials: a request waits, or the network is another one.

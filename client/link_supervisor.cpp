@@ -1,10 +1,9 @@
 #include "client/link_supervisor.hpp"
 
+#include "client/lasting_failure.hpp"
 #include "client/network.hpp"
-#include "protocol/link/crypto.hpp"
 #include "protocol/link/link_error.hpp"
 #include "protocol/link/resolve_error.hpp"
-#include "protocol/link/session_crypto.hpp"
 #include "protocol/program/log.hpp"
 
 #include <algorithm>
@@ -14,10 +13,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto back_off_first = 250ms;
-constexpr auto back_off_max = 30'000ms;
-constexpr auto hurried = 2'000ms;
-constexpr auto doubt_after = 5s;
+/// Links in a row that come up and that nothing comes through: from so many on it is said once.
+constexpr unsigned fruitless_news = 3;
+
+instant now() { return std::chrono::steady_clock::now(); }
 
 std::string why_not_connected(std::error_code error) {
     auto text = "cannot connect: " + error.message();
@@ -38,8 +37,11 @@ link_supervisor::link_supervisor(link_thread& thread, const dial_services& servi
       server_(server),
       watcher_(to),
       name_(to_string(server.address)),
-      pause_(thread.clock(), [this] { dial(); }),
-      step_limit_(thread.clock(), [this] { on_step_limit(); }) {}
+      policy_(std::random_device{}()),
+      clock_(thread.clock(), [this] {
+          check();
+          carry_out(policy_.on_deadline(now()));
+      }) {}
 
 link_supervisor::~link_supervisor() {
     abandon_dial();
@@ -49,23 +51,91 @@ link_supervisor::~link_supervisor() {
     driver->close(close_code::normal, errc::closed_locally, "the link is no longer needed");
 }
 
+// ---- The policy
+
+void link_supervisor::carry_out(const link_policy::orders& given) {
+    if (given.abandon) abandon_dial();
+    if (given.doubt) say_doubt(given.doubt);
+    if (given.dial) dial();
+    if (given.probe && driver_) driver_->probe();
+    if (given.time_out) time_out_step();
+    if (given.give_up && driver_) {
+        log::warning("nothing came through to {} for {} s: {} streams are reset", name_,
+                     session_limit().count() / 1000, load());
+        give_up_session(errc::link_lost, "the link did not come back in time");
+    }
+    say_news();
+    if (const auto at = policy_.deadline())
+        clock_.expires_at(*at);
+    else
+        clock_.cancel();
+}
+
+void link_supervisor::say_doubt(const char* why) const {
+    if (!driver_ || !driver_->current_link())
+        return log::info("link to {}: {}; dialling anew", name_, why);
+    const auto limit = policy_.segment_bytes();
+    const auto text = fmt::format(
+        "link to {}: {}; checking it and dialling another one{}", name_, why,
+        limit > 0 ? fmt::format(" with segments of at most {} bytes", limit) : std::string());
+    if (policy_.fruitless() < fruitless_news)
+        log::info("{}", text);
+    else
+        log::debug("{}", text);
+}
+
+void link_supervisor::say_news() {
+    const auto limit = policy_.take_hole();
+    if (!limit) return;
+    log::warning("link to {}: the path swallows large packets, and no ICMP comes to say so; with "
+                 "TCP segments of at most {} bytes it works. Somewhere on the way is a smaller MTU "
+                 "than on this machine's interface, and a firewall that drops \"fragmentation "
+                 "needed\" (IPv6: \"packet too big\")",
+                 name_, *limit);
+}
+
+progress_facts link_supervisor::facts() const {
+    progress_facts seen;
+    const auto on = driver_->current_link();
+    seen.path = on ? on->path() : policy_.path();
+    const auto& core = driver_->core();
+    seen.frames_acked = core.frames_acked();
+    seen.frames_received = core.frames_received() + core.statistics().bytes_received;
+    seen.owes = core.owes_answer();
+    seen.streams = load() > 0;
+    return seen;
+}
+
+std::optional<path_facts> link_supervisor::dialled_path() const {
+    if (connecting_) return connecting_->path();
+    if (driver_ && driver_->resuming()) return driver_->resuming_link()->path();
+    return {};
+}
+
+void link_supervisor::check() {
+    const bool up = policy_.link() != link_policy::link_state::none && driver_;
+    const auto link = up ? std::optional(facts()) : std::nullopt;
+    const auto dialled = dialled_path();
+    carry_out(policy_.look(link ? &*link : nullptr, dialled ? &*dialled : nullptr, now()));
+}
+
 // ---- Dialling
 
 void link_supervisor::start() {
-    const bool busy = driver_ && (driver_->current_link() || driver_->resuming());
-    if (!dialing_ && !connecting_ && !pause_.is_set() && !busy) dial();
+    if (!finished()) carry_out(policy_.start(now()));
 }
 
 void link_supervisor::dial() {
-    if (dialing_ || connecting_ || (driver_ && driver_->resuming()) || finished()) return;
-    pause_.cancel();
+    if (finished()) return policy_.stop_dialling();
     if (route_.empty()) route_ = describe_present_route();
     const auto& settings = recipe_->settings;
+    policy_.set_handshake_limit(settings.timeouts.handshake);
     connect_options options;
     options.timeout = settings.timeouts.connect;
     link_options sockets;
     sockets.congestion = settings.link.congestion;
     sockets.user_timeout = settings.keepalive.interval + settings.keepalive.timeout + 10s;
+    sockets.segment_max = policy_.segment_bytes();
     options.before_connect = [sockets, recipe = recipe_](int descriptor) {
         set_link_options(descriptor, sockets);
         if (recipe->before_connect) recipe->before_connect(descriptor);
@@ -79,7 +149,8 @@ void link_supervisor::dial() {
 }
 
 void link_supervisor::on_connected(std::error_code error, tcp_socket socket) {
-    if (error) return on_dial_failed(why_not_connected(error));
+    if (error) return on_dial_failed(error, why_not_connected(error));
+    policy_.on_connected(now());
     boost::system::error_code gone;
     peer_ = socket.remote_endpoint(gone).address();
     route_ = describe_present_route();
@@ -91,39 +162,44 @@ void link_supervisor::on_connected(std::error_code error, tcp_socket socket) {
         engine.emplace(*recipe_->tls, name);
     }
     connecting_ = new link(thread_, std::move(socket), std::move(engine));
-    step_limit_.expires_after(recipe_->settings.timeouts.handshake);
+    carry_out({});
     const auto started = connecting_;
     started->start(*this);
 }
 
 void link_supervisor::on_link_up(link& from) {
-    step_limit_.cancel();
     const link_ptr up(&from);
     if (connecting_ != up) return;
-    connecting_.reset();
-    if (driver_ && driver_->core().resumable()) {
-        step_limit_.expires_after(recipe_->settings.timeouts.handshake);
+    check(); // The link beside may move again.
+    if (connecting_ != up) return;
+    const bool resume = driver_ && driver_->core().resumable();
+    const auto orders = policy_.on_secured(resume, now());
+    if (!orders.abandon) connecting_.reset();
+    carry_out(orders);
+    if (orders.abandon) return;
+    if (resume)
         driver_->resume_on(up);
-    } else {
+    else
         begin_session(up);
-    }
 }
 
-void link_supervisor::on_step_limit() {
-    if (connecting_) {
-        std::exchange(connecting_, nullptr)->abort();
-        on_dial_failed(make_error_code(link_errc::tls_handshake_timeout).message());
-    } else if (driver_ && driver_->resuming()) {
-        driver_->stop_resuming();
-        on_dial_failed("the server did not answer RESUME in time");
-    }
+void link_supervisor::time_out_step() {
+    // What its TCP knows tells why.
+    const auto path = dialled_path();
+    const bool secured = connecting_ == nullptr;
+    abandon_dial();
+    say_failure(secured ? "the server did not answer RESUME in time"
+                        : make_error_code(link_errc::tls_handshake_timeout).message(),
+                false);
+    carry_out(
+        policy_.on_dial_failed(link_policy::failure::passing, path ? &*path : nullptr, now()));
+    watcher_.on_link_failed(*this);
 }
 
-void link_supervisor::on_link_down(link& from, std::error_code, const std::string& text) {
+void link_supervisor::on_link_down(link& from, std::error_code error, const std::string& text) {
     if (connecting_.get() != &from) return;
-    step_limit_.cancel();
     connecting_.reset();
-    on_dial_failed(text);
+    on_dial_failed(error, text);
 }
 
 void link_supervisor::begin_session(link_ptr on, bool behind_resume) {
@@ -135,66 +211,55 @@ void link_supervisor::begin_session(link_ptr on, bool behind_resume) {
     driver_->start(std::move(on));
 }
 
-void link_supervisor::on_dial_failed(const std::string& text) {
-    ++failures_;
-    // The first failure is news; of those that follow only each tenth.
-    if (failures_ == 1 || failures_ % 10 == 0)
-        log::warning("link to {} failed: {}{}", name_, text,
-                     failures_ > 1 ? fmt::format(" (attempt {})", failures_) : std::string());
-    else
-        log::debug("link to {} failed: {}", name_, text);
-    schedule_dial();
+void link_supervisor::on_dial_failed(std::error_code why, const std::string& text) {
+    const bool lasting = is_lasting(why);
+    say_failure(text, lasting);
+    carry_out(policy_.on_dial_failed(
+        lasting ? link_policy::failure::lasting : link_policy::failure::passing, nullptr, now()));
     watcher_.on_link_failed(*this);
 }
 
-void link_supervisor::schedule_dial() {
-    if (pause_.is_set() || dialing_ || connecting_ || finished()) return;
-    // A second link that failed beside one that lives was worth one try.
-    const bool alive =
-        driver_ && driver_->current_link() &&
-        std::chrono::steady_clock::now() - driver_->core().last_heard() < doubt_after;
-    if (alive) return;
-    std::uniform_int_distribution<std::int64_t> jitter(0, back_off_.count());
-    pause_.expires_after(std::chrono::milliseconds(jitter(random_)));
-    back_off_ = std::min<std::chrono::milliseconds>(back_off_ * 2, back_off_max);
+void link_supervisor::say_failure(const std::string& text, bool lasting) {
+    const auto count = policy_.failures() + 1;
+    // The first failure is news, and another reason; of those that follow only each tenth.
+    const bool news = lasting && std::exchange(last_failure_, text) != text;
+    if (!lasting) last_failure_.clear();
+    const auto attempt = count > 1 ? fmt::format(" (attempt {})", count) : std::string();
+    if (news)
+        log::warning("link to {} failed: {}{}. This does not pass by itself: requests are refused "
+                     "at once until a later try succeeds",
+                     name_, text, attempt);
+    else if (count == 1 || (count % 10 == 0 && !lasting))
+        log::warning("link to {} failed: {}{}", name_, text, attempt);
+    else
+        log::debug("link to {} failed: {}", name_, text);
 }
 
 void link_supervisor::hurry() {
-    if (!pause_.is_set() || pause_.expiry() <= std::chrono::steady_clock::now() + hurried) return;
-    std::uniform_int_distribution<std::int64_t> jitter(0, hurried.count());
-    pause_.expires_after(std::chrono::milliseconds(jitter(random_)));
+    policy_.hurry(now());
+    carry_out({});
 }
 
 void link_supervisor::suspect(const char* reason, std::chrono::nanoseconds slept) {
     if (driver_ && driver_->current_link()) {
         if (driver_->core().last_heard() > doubted_at_) slept_ = {};
         slept_ += slept;
-        abandon_dial();
-        return doubt(reason);
+        doubted_at_ = now();
     }
-    if (!abandon_dial() && !pause_.is_set()) return;
-    log::info("link to {}: {}; dialling anew", name_, reason);
-    dial();
+    carry_out(policy_.suspect(reason, now()));
 }
 
 void link_supervisor::check_route() {
     // Networks come and go that no link uses, those of containers for example.
     const auto before = std::exchange(route_, describe_present_route());
     if (before == route_)
-        log::debug("link to {}: the network has changed, but not the route there", name_);
-    else
-        suspect("the network has changed", {});
+        return log::debug("link to {}: the network has changed, but not the route there", name_);
+    policy_.on_route_changed();
+    suspect("the network has changed", {});
 }
 
 std::string link_supervisor::describe_present_route() const {
     return peer_.is_unspecified() ? describe_network() : describe_route(peer_);
-}
-
-void link_supervisor::doubt(const char* reason) {
-    log::info("link to {}: {}; checking it and dialling another one", name_, reason);
-    doubted_at_ = std::chrono::steady_clock::now();
-    driver_->probe();
-    if (driver_->core().resumable()) dial();
 }
 
 bool link_supervisor::slept_too_long() const {
@@ -203,42 +268,19 @@ bool link_supervisor::slept_too_long() const {
            slept_ > std::chrono::milliseconds(core.resume_timeout_ms());
 }
 
-bool link_supervisor::abandon_dial() {
-    if (!dialing_ && !connecting_ && !(driver_ && driver_->resuming())) return false;
-    step_limit_.cancel();
+void link_supervisor::abandon_dial() {
     if (dialing_) std::exchange(dialing_, nullptr)->cancel();
     if (connecting_) std::exchange(connecting_, nullptr)->abort();
     if (driver_) driver_->stop_resuming();
-    return true;
-}
-
-void link_supervisor::check() {
-    if (!driver_ || !driver_->current_link()) return check_detached();
-    // A dial that failed has its back-off.
-    if (pause_.is_set() || dialing_ || connecting_ || driver_->resuming()) return;
-    const auto& core = driver_->core();
-    const auto now = std::chrono::steady_clock::now();
-    const auto unacked = core.unacked_since();
-    if (unacked && now - *unacked > doubt_after && now - core.last_heard() > doubt_after)
-        doubt("the server has been silent for 5 s");
-}
-
-void link_supervisor::check_detached() {
-    if (!driver_ || !detached_since_) return;
-    const std::chrono::milliseconds servers(driver_->core().resume_timeout_ms());
-    const auto kept = std::min(recipe_->settings.resume.timeout, servers);
-    if (std::chrono::steady_clock::now() - *detached_since_ < kept) return;
-    log::warning("link to {} did not come back within {} s: {} streams are reset", name_,
-                 kept.count() / 1000, load());
-    give_up_session(errc::link_lost, "the link did not come back in time");
 }
 
 void link_supervisor::retire() { retired_ = true; }
 
 void link_supervisor::close(close_code code, std::error_code why, std::string_view text) {
     retired_ = true;
-    pause_.cancel();
     abandon_dial();
+    policy_.stop_dialling();
+    clock_.cancel();
     if (const auto driver = driver_) driver->close(code, why, text);
 }
 
@@ -261,15 +303,23 @@ std::size_t link_supervisor::load() const {
 
 // ---- The session
 
-void link_supervisor::succeed() {
-    pause_.cancel();
-    failures_ = 0;
-    back_off_ = back_off_first;
+std::chrono::milliseconds link_supervisor::session_limit() const {
+    const std::chrono::milliseconds servers(driver_->core().resume_timeout_ms());
+    return std::min(recipe_->settings.resume.timeout, servers);
+}
+
+void link_supervisor::on_up() {
+    last_failure_.clear();
+    const bool resumable = driver_->core().resumable();
+    policy_.set_resumable(resumable);
+    policy_.set_session_limit(resumable ? duration(session_limit()) : duration::max());
+    policy_.on_up(facts(), now());
+    carry_out({});
+    watcher_.on_link_available(*this);
 }
 
 void link_supervisor::on_established(session_driver& from) {
-    succeed();
-    since_ = std::chrono::steady_clock::now();
+    since_ = now();
     spoke_v2_ = spoke_v2_ || from.core().version() >= 2;
     const auto& engine = from.current_link()->engine();
     log::info("link to {} is up ({}, version {}, round trip {:.1f} ms)", name_,
@@ -279,7 +329,7 @@ void link_supervisor::on_established(session_driver& from) {
         log::warning("{} speaks protocol version 1: no authentication, no flow control; bytes that "
                      "its buffers drop cannot be known here",
                      name_);
-    watcher_.on_link_available(*this);
+    on_up();
 }
 
 void link_supervisor::on_opened(session_driver& from, stream& opened) {
@@ -294,27 +344,29 @@ void link_supervisor::on_goaway(session_driver& from) {
 
 void link_supervisor::on_detached(session_driver& from, std::error_code, const std::string& text) {
     // The server closes the old link just before its RESUME_OK: nothing to be alarmed about.
-    if (from.resuming())
-        log::debug("link to {} closed while its session moves to another one: {}", name_, text);
+    if (from.resuming() || policy_.fruitless() >= fruitless_news)
+        log::debug("link to {} lost, or closed while its session moves to another one: {}", name_,
+                   text);
     else
         log::warning("link to {} lost: {}; {} streams wait to be resumed", name_, text, load());
-    detached_since_ = std::chrono::steady_clock::now();
-    // At once, and then with back-off.
-    pause_.cancel();
-    start();
+    carry_out(policy_.on_link_lost(facts(), now()));
 }
 
 void link_supervisor::on_resumed(session_driver&) {
-    step_limit_.cancel();
-    detached_since_.reset();
-    succeed();
-    log::info("link to {} is back, {} streams go on", name_, load());
-    watcher_.on_link_available(*this);
+    on_up();
+    const auto fruitless = policy_.fruitless();
+    if (fruitless < fruitless_news)
+        log::info("link to {} is back, {} streams go on", name_, load());
+    else if (fruitless == fruitless_news)
+        log::warning("links to {} come up one after the other and nothing comes through them; "
+                     "trying on, less and less often",
+                     name_);
+    else
+        log::debug("link to {} is back, {} streams wait to go on", name_, load());
 }
 
 void link_supervisor::on_resume_failed(session_driver& from, const resume_fail_frame& failure,
                                        link_ptr with) {
-    step_limit_.cancel();
     const bool for_good = failure.code == resume_failure::unknown_session && slept_too_long();
     if (from.current_link() && !for_good) {
         // Another server may have answered than the one that has the session. Had that one given
@@ -322,23 +374,26 @@ void link_supervisor::on_resume_failed(session_driver& from, const resume_fail_f
         log::info("link to {}: what answered cannot resume the session (code {}); the link that "
                   "stands goes on",
                   name_, static_cast<unsigned>(failure.code));
-        return schedule_dial();
+        return carry_out(policy_.on_not_resumable(now()));
     }
     if (failure.code == resume_failure::try_later)
-        return on_dial_failed("the server cannot resume the session now");
+        return on_dial_failed({}, "the server cannot resume the session now");
     log::warning("{} does not know the session any more: {} streams are reset", name_, load());
+    policy_.on_beginning();
     give_up_session(errc::resume_refused, "the server does not know the session");
-    if (!retired_) begin_session(std::move(with), true);
+    if (retired_) return policy_.stop_dialling();
+    begin_session(std::move(with), true);
 }
 
-void link_supervisor::on_resume_lost(session_driver&, std::error_code, const std::string& text) {
-    step_limit_.cancel();
-    on_dial_failed(text);
+void link_supervisor::on_resume_lost(session_driver&, std::error_code why,
+                                     const std::string& text) {
+    on_dial_failed(why, text);
 }
 
 void link_supervisor::give_up_session(std::error_code why, const std::string& text) {
     const auto old = std::exchange(driver_, nullptr);
-    detached_since_.reset();
+    if (policy_.dial() == link_policy::dial_state::resuming) policy_.stop_dialling();
+    if (policy_.dial() != link_policy::dial_state::beginning) policy_.on_session_over();
     old->forget_delegate();
     old->close(close_code::normal, why, text);
 }
@@ -347,15 +402,24 @@ void link_supervisor::on_closed(session_driver& from, std::error_code why,
                                 const std::string& text) {
     if (driver_.get() != &from) return;
     const driver_ptr keep = std::exchange(driver_, nullptr);
-    detached_since_.reset();
-    if (retired_) return watcher_.on_link_failed(*this);
-    if (why == errc::link_lost || failures_ == 0) log::debug("session with {} is over", name_);
+    policy_.on_session_over();
+    if (retired_) {
+        policy_.stop_dialling();
+        carry_out({});
+        return watcher_.on_link_failed(*this);
+    }
+    if (why == errc::link_lost || policy_.failures() == 0)
+        log::debug("session with {} is over", name_);
     const auto& said = from.core().peer_text();
     // What a TLS server answers to a plain link is noise, or nothing at all.
     const bool unheard = !recipe_->tls && said.empty() && !spoke_v2_ &&
                          why != errc::authentication_failed && why != errc::closed_locally;
     const std::string doubt = unheard ? "; is tls.enabled false on the server, too?" : "";
-    on_dial_failed((said.empty() ? text : text + ": " + log::escape(said)) + doubt);
+    const auto all = (said.empty() ? text : text + ": " + log::escape(said)) + doubt;
+    if (!dialing_ && !connecting_) return on_dial_failed(cause_of(why, said), all);
+    // The one that was dialled beside its link begins a new session.
+    say_failure(all, false);
+    watcher_.on_link_failed(*this);
 }
 
 } // namespace muxsocks::client

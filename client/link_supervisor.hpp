@@ -1,20 +1,13 @@
 #pragma once
 
 /// \file
-/// Keeps one session to one server on a link: dials, authenticates, and when the link is lost dials
-/// again and resumes. It backs off with full jitter while the server does not answer, and makes
-/// before it breaks when it has reason to doubt the link.
-///
-///     idle -- dial --> connecting -- TLS --> starting -- AUTH_OK --> up
-///       ^                 |  |                  |                     | link lost
-///       |   back-off <----+--+------------------+                     v
-///       +-----------------------------------------------  detached (dials, RESUME) --> up
+/// Keeps one session to one server on a link: carries out what link_policy orders, with sockets,
+/// timers and the log, and tells it what becomes of that. The states are in link_policy.hpp.
 
+#include "client/link_policy.hpp"
 #include "client/link_recipe.hpp"
 #include "protocol/link/happy_eyeballs.hpp"
 #include "protocol/link/session_driver.hpp"
-
-#include <random>
 
 namespace muxsocks::client {
 
@@ -48,8 +41,8 @@ class link_supervisor final : private session_driver::delegate, private link::ow
     void suspect(const char* reason, std::chrono::nanoseconds slept);
     /// The network has changed: suspects the link if its route has, or dials if that may help now.
     void check_route();
-    /// Looks for silence on a link that owes us acknowledgements, and gives up a session that has
-    /// been without a link for too long. Call it about once a second.
+    /// Looks whether the link moves, and gives up a session that nothing has come through to for
+    /// too long. Call it about once a second.
     void check();
     /// Later dials use these settings; the link that is up stays.
     void set_recipe(std::shared_ptr<const link_recipe> recipe) { recipe_ = std::move(recipe); }
@@ -70,7 +63,9 @@ class link_supervisor final : private session_driver::delegate, private link::ow
     /// Whether it has nothing left to do, after retire().
     bool finished() const { return retired_ && quiet(); }
     /// Whether no dial has succeeded since the last failure.
-    bool failing() const { return failures_ > 0; }
+    bool failing() const { return policy_.failures() > 0; }
+    /// Whether dials fail for a reason that does not pass by itself: requests wait in vain.
+    bool refuses() const { return policy_.refuses(); }
     std::size_t load() const;
     const driver_ptr& driver() const { return driver_; }
     const server_entry& server() const { return server_; }
@@ -96,22 +91,26 @@ class link_supervisor final : private session_driver::delegate, private link::ow
     void on_link_writable(link&) override {}
     void on_link_down(link& from, std::error_code error, const std::string& text) override;
 
+    void carry_out(const link_policy::orders& given);
     void dial();
-    void doubt(const char* reason);
+    void say_doubt(const char* why) const;
+    void say_news();
     std::string describe_present_route() const;
     /// Whether the server has certainly given the session up, though the link stands.
     bool slept_too_long() const;
-    /// Whether there was a dial to give up, from the name's look-up to the answer to RESUME.
-    bool abandon_dial();
+    void abandon_dial();
     void on_connected(std::error_code error, tcp_socket socket);
-    void on_step_limit();
-    void check_detached();
+    void time_out_step();
     /// `behind_resume`: the link has carried a RESUME that failed.
     void begin_session(link_ptr on, bool behind_resume = false);
-    void on_dial_failed(const std::string& text);
-    void schedule_dial();
+    void on_dial_failed(std::error_code why, const std::string& text);
+    void say_failure(const std::string& text, bool lasting);
+    void on_up();
+    /// The session and the link that carries it, or did until just now.
+    progress_facts facts() const;
+    std::optional<path_facts> dialled_path() const;
+    std::chrono::milliseconds session_limit() const;
     void give_up_session(std::error_code why, const std::string& text);
-    void succeed();
 
     link_thread& thread_;
     dial_services services_;
@@ -124,15 +123,12 @@ class link_supervisor final : private session_driver::delegate, private link::ow
     link_ptr connecting_;
     asio::ip::address peer_; ///< Of the last link that was dialled; unspecified before.
     std::string route_;      ///< To the peer; before there is one, the network (client/network).
-    deadline pause_;
-    deadline step_limit_; ///< For the TLS handshake, then for the answer to RESUME.
-    std::minstd_rand random_{std::random_device{}()};
-    std::chrono::milliseconds back_off_{250};
+    link_policy policy_;
+    deadline clock_; ///< Of the policy.
+    std::string last_failure_;
     std::chrono::steady_clock::time_point since_{};
-    std::optional<std::chrono::steady_clock::time_point> detached_since_;
-    std::chrono::steady_clock::time_point doubted_at_{}; ///< When the link was last doubted.
+    std::chrono::steady_clock::time_point doubted_at_{}; ///< For a reason from outside.
     std::chrono::nanoseconds slept_{0}; ///< By the machine, since the link was last heard.
-    unsigned failures_ = 0;
     bool spoke_v2_ = false;
     bool retired_ = false;
 };

@@ -29,6 +29,14 @@ void keepalive::update(instant now) {
     probed_ = now;
 }
 
+void keepalive::on_path(instant received, instant arrived) {
+    if (received > heard_) {
+        heard_ = received;
+        if (received > probed_) probing_ = false;
+    }
+    if (probing_ && arrived > probed_) probed_ = arrived;
+}
+
 std::uint64_t keepalive::on_ping_sent(instant now) {
     ping_due_ = false;
     awaiting_ = true;

@@ -28,6 +28,10 @@ class keepalive {
         heard_ = now;
         probing_ = false;
     }
+    /// What the transport knows besides: when the peer's bytes last came, though they are no whole
+    /// record yet, and when ours last arrived: a PING behind much that a slow line has yet to carry
+    /// is no silence. Either may be old.
+    void on_path(instant received, instant arrived);
     /// The clock has stood still for us (reading was paused): silence so far does not count.
     void forgive(instant now) { on_bytes(now); }
     /// Sends a PING now, whatever the interval, unless one is under way.
@@ -54,6 +58,8 @@ class keepalive {
     /// Smoothed (EWMA 1/8); zero before the first sample or seed.
     duration rtt() const { return rtt_; }
     instant last_heard() const { return heard_; }
+    /// Whether the newest PING has no PONG yet.
+    bool awaits_pong() const { return awaiting_; }
     void set(keepalive_timing settings) { settings_ = settings; }
 
   private:

@@ -209,6 +209,9 @@ class session {
 
     std::optional<instant> deadline() const;
     void on_deadline(instant now);
+    /// What the link's transport knows of the peer: when bytes last came and when ours last
+    /// arrived, neither of which shows here before a record is whole.
+    void on_path(instant received, instant arrived) { keepalive_.on_path(received, arrived); }
     /// Sends a PING now: is the link still alive?
     void probe();
 
@@ -242,6 +245,10 @@ class session {
     std::uint32_t peer_max_streams() const { return peer_max_streams_; }
     duration rtt() const { return keepalive_.rtt(); }
     instant last_heard() const { return keepalive_.last_heard(); }
+    /// Whether the peer has yet to answer frames of ours, or a PING.
+    bool owes_answer() const { return unacked_since_ || keepalive_.awaits_pong(); }
+    std::uint64_t frames_acked() const { return replay_.acked_frames(); }
+    std::uint64_t frames_received() const { return recv_frames_; }
     /// Since when counted frames are unacknowledged; none while all are.
     std::optional<instant> unacked_since() const { return unacked_since_; }
     std::size_t memory_held() const { return account_.charged(); }

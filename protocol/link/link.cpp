@@ -29,6 +29,8 @@ void set_link_options(int descriptor, const link_options& options) {
     set_option(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT,
                static_cast<unsigned>(options.user_timeout.count()));
     set_option(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, options.notsent_lowat);
+    if (options.segment_max != 0)
+        set_option(descriptor, IPPROTO_TCP, TCP_MAXSEG, static_cast<int>(options.segment_max));
     if (!options.congestion.empty())
         (void)::setsockopt(descriptor, IPPROTO_TCP, TCP_CONGESTION, options.congestion.data(),
                            static_cast<socklen_t>(options.congestion.size()));

@@ -27,6 +27,8 @@ struct link_options {
     std::chrono::milliseconds user_timeout{35'000}; ///< TCP_USER_TIMEOUT.
     /// TCP_NOTSENT_LOWAT at first; socket_queue goes on from there.
     unsigned notsent_lowat = standing_queue::unsent_max;
+    /// TCP_MAXSEG, which the peer keeps to as well if it is set before the connect; 0: none.
+    std::uint32_t segment_max = 0;
 };
 
 /// Sets what every link's socket needs. Failures are not worth a link.
@@ -72,6 +74,8 @@ class link : public ref_counted<link> {
     void on_small_message() { queue_.on_small_message(); }
     /// There is nothing left to send.
     void on_idle() { queue_.on_idle(); }
+    /// What TCP knows of the path; a system call.
+    path_facts path() const { return is_open() ? queue_.facts() : path_facts(); }
     void set_reading(bool on);
     bool reading() const { return reading_; }
 

@@ -11,6 +11,8 @@ namespace {
 constexpr std::size_t batch_bytes_alone = 512 * 1024;
 /// A message of up to this size, with nothing behind it, is someone's who waits for an answer.
 constexpr std::size_t small_message_bytes = 4096;
+/// The least silence of a peer for which TCP is asked what it knows.
+constexpr std::chrono::milliseconds path_silence{50};
 
 stream_owner* owner_of(const stream& s) { return static_cast<stream_owner*>(s.context); }
 
@@ -48,6 +50,7 @@ void session_driver::adopt(link_ptr next) {
     if (link_) link_->abort();
     link_ = std::move(next);
     link_->set_owner(*this);
+    acked_bytes_ = out_of_order_ = 0;
 }
 
 void session_driver::on_link_up(link&) {}
@@ -296,8 +299,23 @@ void session_driver::update_deadline() {
 
 void session_driver::on_deadline() {
     const driver_ptr self(this);
-    session_.on_deadline(now());
+    const auto at = now();
+    look_at_path(at);
+    session_.on_deadline(at);
     settle();
+}
+
+void session_driver::look_at_path(instant now) {
+    // Data has its own deadlines by the dozen; only silence is worth a system call.
+    if (!link_ || now - session_.last_heard() < path_silence) return;
+    const auto path = link_->path();
+    // An acknowledgement that acknowledges nothing new, of a window that stays shut for example,
+    // is no progress. One that does is.
+    const bool arrived = std::exchange(acked_bytes_, path.acked_bytes) != path.acked_bytes;
+    // So is a packet behind one that was lost.
+    const bool behind_gap = std::exchange(out_of_order_, path.out_of_order) != path.out_of_order;
+    const auto received = path.received_bytes > 0 ? now - path.since_received : instant{};
+    session_.on_path(behind_gap ? now : received, arrived ? now - path.since_ack : instant{});
 }
 
 // ---- Ends

@@ -61,6 +61,7 @@ class session_driver final : public ref_counted<session_driver>,
     /// Client: resumes on a link that is up. One at a time: a newer one replaces it.
     void resume_on(link_ptr next);
     bool resuming() const { return resuming_ != nullptr; }
+    link* resuming_link() { return resuming_.get(); }
     /// Gives the link up that resume_on() got, without a word to the delegate.
     void stop_resuming();
     /// Server: a verified RESUME moves the session to this link; a failure leaves all as it is.
@@ -110,6 +111,8 @@ class session_driver final : public ref_counted<session_driver>,
     void update_deadline();
     void tell_held(std::size_t held);
     void on_deadline();
+    /// Tells the session what its link's TCP knows of the peer.
+    void look_at_path(instant now);
     static instant now() { return std::chrono::steady_clock::now(); }
 
     link_thread& thread_;
@@ -123,7 +126,9 @@ class session_driver final : public ref_counted<session_driver>,
     std::string down_text_;
     static constexpr unsigned last_words_held_max = 256;
     unsigned last_words_held_ = 0;
-    std::size_t held_seen_ = 0; ///< What the session held when the thread was last told.
+    std::size_t held_seen_ = 0;      ///< What the session held when the thread was last told.
+    std::uint64_t acked_bytes_ = 0;  ///< By TCP, when the path was last looked at.
+    std::uint64_t out_of_order_ = 0; ///< The same.
     bool turn_posted_ = false;
     bool dispatching_ = false;
 };

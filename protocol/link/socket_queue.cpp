@@ -58,6 +58,23 @@ void socket_queue::measure(instant now) {
     apply_limit(queue_.limit_bytes());
 }
 
+path_facts socket_queue::facts() const {
+    const auto info = get<tcp_info>(descriptor_, IPPROTO_TCP, TCP_INFO);
+    path_facts seen;
+    if (!info) return seen;
+    seen.acked_bytes = info->tcpi_bytes_acked;
+    seen.delivered = info->tcpi_delivered;
+    seen.received_bytes = info->tcpi_bytes_received;
+    seen.out_of_order = info->tcpi_rcv_ooopack;
+    seen.in_flight = info->tcpi_unacked;
+    seen.timeouts = info->tcpi_retransmits;
+    seen.segment = info->tcpi_snd_mss;
+    seen.rtt = std::chrono::microseconds(info->tcpi_rtt);
+    seen.since_received = std::chrono::milliseconds(info->tcpi_last_data_recv);
+    seen.since_ack = std::chrono::milliseconds(info->tcpi_last_ack_recv);
+    return seen;
+}
+
 void socket_queue::apply_unsent(std::size_t bytes) {
     if (bytes == unsent_) return;
     unsent_ = bytes;

@@ -5,6 +5,7 @@
 /// bounded as protocol/standing_queue.hpp wants it, by TCP_NOTSENT_LOWAT and SO_SNDBUF. The bound
 /// ends at net.core.wmem_max: longer or faster paths are not bounded.
 
+#include "protocol/path_facts.hpp"
 #include "protocol/standing_queue.hpp"
 
 namespace muxsocks {
@@ -19,6 +20,8 @@ class socket_queue {
     void on_writable(instant now) {
         if (queue_.wants_sample(now)) measure(now);
     }
+    /// All zero where the kernel does not tell.
+    path_facts facts() const;
     /// How much is sent at a time.
     std::size_t batch_bytes() const {
         return limit_ ? standing_queue::unsent_min : queue_.unsent_bytes();

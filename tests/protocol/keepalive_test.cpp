@@ -43,6 +43,25 @@ TEST_CASE("keepalive") {
         CHECK(watch.deadline() == start + 39s);
         CHECK(watch.last_heard() == start + 24s);
     }
+    SECTION("takes bytes for life that are no whole record yet") {
+        watch.update(start + 15s);
+        watch.on_path(start + 20s, {});
+        CHECK_FALSE(watch.dead(start + 25s));
+        CHECK(watch.last_heard() == start + 20s);
+        CHECK(watch.deadline() == start + 35s);
+    }
+    SECTION("lets the time for an answer begin when what stands before the PING has arrived") {
+        watch.update(start + 15s);
+        watch.on_ping_sent(start + 15s);
+        watch.on_path({}, start + 24s);
+        CHECK_FALSE(watch.dead(start + 34s - 1ns));
+        CHECK(watch.dead(start + 34s));
+    }
+    SECTION("does not care for what the path did before") {
+        watch.update(start + 15s);
+        watch.on_path(start - 1s, start + 14s);
+        CHECK(watch.dead(start + 25s));
+    }
     SECTION("forgets all that on a new link") {
         watch.update(start + 15s);
         watch.on_link(start + 20s);

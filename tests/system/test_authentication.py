@@ -1,11 +1,12 @@
 """Who may not come in does not come in: before any stream, with one line that a person can act on."""
 
 import re
+import time
 
 import pytest
 
 from support import muxsocks, servers, socks
-from support.deadline import wait_until
+from support.deadline import seconds, wait_until
 
 SHORT_WAIT = {"timeouts": {"wait": "500ms"}}
 
@@ -35,13 +36,39 @@ def test_a_wrong_token(new_pair, target):
     proxy = new_pair(client={"auth": {"token": "wrong-horse-battery-staple-0123456789"},
                              **SHORT_WAIT})
     refused(proxy, target, r"auth|token")
-    assert problems(proxy.server, "alice"), proxy.server.log()
+    wait_until(lambda: problems(proxy.server, "alice"), 5, proxy.server.log)
+
+
+WRONG = "wrong-horse-battery-staple-0123456789"
+
+
+@pytest.mark.parametrize("fault", ["token", "certificate"])
+def test_what_does_not_pass_by_itself_is_refused_at_once_until_it_is_mended(new_pair, target, keys,
+                                                                          fault):
+    proxy = new_pair()
+    good = proxy.server_settings
+    changes = {"token": {"users": [{"name": "alice", "token": WRONG}]},
+               "certificate": {"tls": {"cert": str(keys.other_cert), "key": str(keys.other_key)}}}
+    proxy.server_settings = muxsocks.merge(good, changes[fault])
+    echo = target(servers.echo)
+    proxy.start_server()
+    proxy.start_client(wait_for_link=False)
+    assert socks.rep_for(proxy.socks, "127.0.0.1", echo.port) == socks.GENERAL_FAILURE
+    proxy.client.wait_for_log("does not pass by itself")
+    for _ in range(5):
+        began = time.monotonic()
+        assert socks.rep_for(proxy.socks, "127.0.0.1", echo.port) == socks.GENERAL_FAILURE
+        assert time.monotonic() - began < seconds(2)  # And not timeouts.wait, 10 s.
+    proxy.server.reload(good)
+    proxy.wait_for_link(timeout=45)
+    assert socks.rep_for(proxy.socks, "127.0.0.1", echo.port) == socks.SUCCEEDED
+    assert len(proxy.client.lines("does not pass by itself")) == 1
 
 
 def test_an_unknown_user(new_pair, target):
     proxy = new_pair(client={"auth": {"user": "mallory"}, **SHORT_WAIT})
     refused(proxy, target, r"auth|token|user")
-    assert problems(proxy.server, "mallory"), proxy.server.log()
+    wait_until(lambda: problems(proxy.server, "mallory"), 5, proxy.server.log)
 
 
 def test_client_and_server_of_wrong_token_and_unknown_user_look_alike(new_pair, target):

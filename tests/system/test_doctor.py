@@ -9,7 +9,7 @@ import pytest
 
 from support import muxsocks, programs, servers
 
-STEPS = ["name", "TCP", "TLS", "token", "request"]
+STEPS = ["name", "TCP", "TLS", "token", "request", "path"]
 
 
 def faketime_library():

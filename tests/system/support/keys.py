@@ -34,11 +34,13 @@ class Keys:
         self.pin = self._pin(self.key)
         self.other_pin = self._pin(self.other_key)
 
-    def server_certificate(self, name, days=30, issuer=None):
-        """A new key and a certificate for it, for the names of the server, of `ca` or of the
-        authority `issuer` (certificate, key); the paths of certificate and key."""
+    def server_certificate(self, name, days=30, issuer=None, more_names=0):
+        """A new key and a certificate for it, for the names of the server and so many more (30
+        bytes each), of `ca` or of the authority `issuer` (certificate, key); the paths of
+        certificate and key."""
         ca, ca_key = issuer or (self.ca, self._ca_key)
-        return self._certificate(name, ca, ca_key, SUBJECT_NAMES, days)
+        more = "".join(f",DNS:number-{i:03}.large.muxsocks.test" for i in range(more_names))
+        return self._certificate(name, ca, ca_key, SUBJECT_NAMES + more, days)
 
     def intermediate(self, name):
         """An authority below `ca`; the paths of its certificate and key."""

@@ -97,14 +97,15 @@ class Wan:
         them has changed; the near host does not notice, and what comes to the old one is lost."""
         self.do(f"translate near {self.near_address} {seen}")
 
-    def start_apart(self, pair):
-        """Starts a pair's server in `far` and its client in `near`; its link goes over the WAN.
-        Targets are to listen on `far_address`; see Wan.far.inside()."""
+    def start_apart(self, pair, timeout=10):
+        """Starts a pair's server in `far` and its client in `near`; its link goes over the WAN, and
+        is up within `timeout`. Targets are to listen on `far_address`; see Wan.far.inside()."""
         address = f"{self.far_address}:{pair.server_endpoint[1]}"
         pair.server_settings["listen"] = pair.client_settings["server"] = address
         pair.client_settings["tls"]["server_name"] = "localhost"
         pair.start_server(prefix=self.far.prefix)
-        pair.start_client(prefix=self.near.prefix)
+        pair.start_client(prefix=self.near.prefix, wait_for_link=False)
+        pair.wait_for_link(timeout=timeout)
 
     def stop(self):
         for space in (self.near, self.far):
