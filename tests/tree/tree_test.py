@@ -166,6 +166,20 @@ def test_the_rule_of_layers_stands_once(texts):
         assert path == "docs/DESIGN.md" or "may include " not in texts[path]
 
 
+def test_security_names_keys_and_defaults_as_they_are(texts):
+    """A key in backquotes, and behind it in brackets its default, as docs/CONFIGURATION.md has it."""
+    rows = re.findall(r"^\| `([\w.\[\]]+)` \| [^|]* \| ([^|]*) \|", texts["docs/CONFIGURATION.md"], re.M)
+    defaults = {}
+    for key, default in rows:
+        defaults.setdefault(key, set()).add(default.strip("`\""))
+    found = re.findall(r"`([a-z_]+\.[a-z_.]+)`(?: \((\w+)[,)])?", texts["SECURITY.md"])
+    found = [(key, default) for key, default in found if not key.startswith("net.") and key != "client.json"]
+    assert len(found) > 10
+    for key, default in found:
+        assert key in defaults, key
+        assert not default or default in defaults[key], (key, default, defaults[key])
+
+
 def test_browsers_are_told_all_that_keeps_names_and_addresses(texts):
     """Wherever Chromium or about:config gets the proxy."""
     for path in ("README.md", "scripts/demo"):
