@@ -1,5 +1,6 @@
 #include "client/config.hpp"
 
+#include "protocol/link/wiped_frees.hpp"
 #include "protocol/program/command_line.hpp"
 #include "protocol/program/config_error.hpp"
 #include "protocol/program/config_file.hpp"
@@ -260,6 +261,7 @@ loaded_config parse_config(const std::string& text, const config_origin& origin,
 }
 
 loaded_config load_config(const command_line& line) {
+    const wiped_frees wiped; // Of a token its digest stays.
     if (const auto link = link_of(line)) {
         const auto& [text, where] = *link;
         return parse_config(client_config_text(parse_share_link(text, where)), {where, {}}, line);

@@ -1,5 +1,6 @@
 #include "server/config.hpp"
 
+#include "protocol/link/wiped_frees.hpp"
 #include "protocol/program/command_line.hpp"
 #include "protocol/program/config_reader.hpp"
 #include "protocol/program/resources.hpp"
@@ -297,6 +298,7 @@ loaded_config parse_config(const std::string& text, const config_origin& origin,
 }
 
 loaded_config load_config(const command_line& line) {
+    const wiped_frees wiped; // Of a token its digest stays.
     // The server's command line names no server, so a file is always found, or none throws.
     const std::filesystem::path path = find_config(program_role::server, line).value();
     return parse_config(read_config_file(path), config_origin::of_file(path), line);

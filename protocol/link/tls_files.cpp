@@ -1,6 +1,7 @@
 #include "protocol/link/tls_files.hpp"
 
 #include "protocol/link/tls_verify.hpp"
+#include "protocol/link/wiped_frees.hpp"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -37,9 +38,11 @@ std::string read_file(const std::string& name, const std::string& key) {
         throw std::runtime_error("the file " + quoted(name, key) +
                                  " cannot be opened: " + system_reason());
     std::string text;
-    char piece[16384];
-    while (const std::size_t size = std::fread(piece, 1, sizeof piece, file.get())) {
-        text.append(piece, size);
+    // No copy in a buffer of stdio's or on the stack.
+    std::setvbuf(file.get(), nullptr, _IONBF, 0);
+    std::string piece(16384, '\0');
+    while (const std::size_t size = std::fread(piece.data(), 1, piece.size(), file.get())) {
+        text.append(piece, 0, size);
         if (text.size() > file_size_max)
             throw std::runtime_error("the file " + quoted(name, key) +
                                      " is too large to be a PEM file of certificates or keys");
@@ -90,6 +93,7 @@ std::vector<x509_ptr> read_certificates(const std::string& file, const std::stri
 }
 
 evp_pkey_ptr read_private_key(const std::string& file, const std::string& key) {
+    const wiped_frees wiped;
     const std::string text = read_file(file, key);
     const bio_ptr bio = memory_bio(text);
     bool is_encrypted = false;

@@ -38,6 +38,8 @@ struct file_closer {
 }
 
 std::string read_all(std::FILE* file, const char* what, const std::string& name) {
+    // No copy of what may hold a token in a buffer of stdio's.
+    std::setvbuf(file, nullptr, _IONBF, 0);
     std::string text;
     std::string piece(64 * 1024, '\0');
     while (const std::size_t n = std::fread(piece.data(), 1, piece.size(), file)) {

@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <fcntl.h>
 #include <fstream>
 #include <sstream>
+#include <string_view>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <thread>
 #include <unistd.h>
@@ -81,7 +84,22 @@ void open_standard_descriptors() {
 
 } // namespace
 
+namespace {
+
+/// Keys and tokens stay in memory: no file of it after a crash, and no debugger of the same user,
+/// who may be another service. Root can look all the same.
+void hide_memory() {
+    const char* const wanted = std::getenv("MUXSOCKS_DUMPABLE");
+    if (wanted != nullptr && std::string_view(wanted) == "1") return;
+    const rlimit none{};
+    (void)::setrlimit(RLIMIT_CORE, &none);
+    (void)::prctl(PR_SET_DUMPABLE, 0);
+}
+
+} // namespace
+
 std::uint64_t prepare_process() {
+    hide_memory();
     open_standard_descriptors();
     std::signal(SIGPIPE, SIG_IGN);
     // A file at RLIMIT_FSIZE is an error of write(), as a full disk is.

@@ -12,9 +12,10 @@
 
 namespace muxsocks {
 
-/// First thing in main. Ignores SIGPIPE (a log or socket that nobody reads must not end the
-/// program), makes descriptors 0, 1 and 2 exist (else a socket could become standard error), and
-/// raises the limit of open files. Returns that limit.
+/// First thing in main. Keeps the process's memory, in which keys are, from core dumps and from
+/// other processes of its user ($MUXSOCKS_DUMPABLE=1 gives it to debuggers). Ignores SIGPIPE (a log
+/// or socket that nobody reads must not end the program), makes descriptors 0, 1 and 2 exist (else
+/// a socket could become standard error), and raises the limit of open files. Returns that limit.
 std::uint64_t prepare_process();
 
 /// Raises the soft limit of open files (RLIMIT_NOFILE) to the hard one. Returns the limit in force.

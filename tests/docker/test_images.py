@@ -6,6 +6,7 @@ import subprocess
 
 import engine
 import pytest
+from support import hardening
 
 ROLES = ["server", "client"]
 MEGABYTE = 1_000_000
@@ -48,6 +49,15 @@ def test_an_image_holds_its_program_and_no_tools(built, role):
     other = next(each for each in ROLES if each != role)
     for tool in ("gcc", "g++", "cc", "ld", "cmake", "ninja", f"muxsocks-{other}"):
         assert in_image(image, "sh", "-c", f"command -v {tool}").returncode != 0, tool
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_an_images_program_is_hardened(built, role, tmp_path):
+    program = tmp_path / role
+    with open(program, "wb") as file:
+        subprocess.run(["docker", "run", "--rm", "--network=none", "--entrypoint", "cat", built[1][role],
+                        f"/usr/bin/muxsocks-{role}"], stdout=file, check=True)
+    assert list(hardening.faults(program, control_flow=False)) == []
 
 
 @pytest.mark.parametrize("role", ROLES)

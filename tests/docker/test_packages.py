@@ -11,6 +11,7 @@ import uuid
 import pytest
 
 from engine import ROOT, docker, make_base, run
+from support import hardening
 
 UNITS = ["muxsocks-server.service", "muxsocks-client.service", "muxsocks-client@.service"]
 # Of 10, as `systemd-analyze security` counts.
@@ -109,6 +110,18 @@ def test_a_proxy_from_the_packages_alone(debian):
     assert "ok    request" in debian("for i in 1 2 3 4 5 6 7 8 9 10; do "
                                      "muxsocks-client doctor > /tmp/said && break; sleep 0.5; done; "
                                      "cat /tmp/said")
+
+
+def test_the_programs_are_hardened(debian, tmp_path):
+    for role in ("client", "server"):
+        docker("cp", f"{debian.name}:/usr/bin/muxsocks-{role}", tmp_path)
+        # The C library's own start-up code, on Debian 12, has no marks of CET.
+        assert list(hardening.faults(tmp_path / f"muxsocks-{role}", control_flow=False)) == []
+
+
+def test_ca_certificates_are_recommended(debian):
+    for role in ("client", "server"):
+        assert "ca-certificates" in debian(f"dpkg-query -W -f '${{Recommends}}' muxsocks-{role}")
 
 
 def test_manual_pages_and_completions_are_there(debian):

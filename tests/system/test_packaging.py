@@ -1,6 +1,7 @@
 """What is installed beside the programs agrees with them: manual pages, completions, units."""
 
 import gzip
+import json
 import os
 import re
 import shutil
@@ -9,7 +10,7 @@ import tarfile
 
 import pytest
 
-from support import programs
+from support import hardening, programs
 from support.deadline import seconds
 
 ROLES = ["client", "server"]
@@ -149,6 +150,51 @@ def test_the_sandbox_leaves_little_exposed(unit, installed):
                             "--threshold=20", installed / "lib/systemd/system" / unit],
                            capture_output=True, text=True, timeout=seconds(20))
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+# Hardening
+
+
+def compile_command(target):
+    """How the build compiles a source file of the target."""
+    commands = json.loads((programs.build_folder() / "compile_commands.json").read_text())
+    return next(each["command"] for each in commands if f"/{target}.dir/" in each["command"])
+
+
+def ships():
+    """Whether the build that is tested is of the kind that ships."""
+    cache = (programs.build_folder() / "CMakeCache.txt").read_text()
+    return re.search(r"^CMAKE_BUILD_TYPE:\w+=(Release|RelWithDebInfo)$", cache, re.M) \
+        and not programs.sanitizer() and "MUXSOCKS_HARDENED:BOOL=ON" in cache
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_what_ships_is_hardened(role):
+    if not ships():
+        pytest.skip("neither a release nor a package")
+    if not shutil.which("readelf"):
+        pytest.skip("readelf is not installed")
+    # The C library's own start-up code has no marks of CET on Debian 12.
+    start_up = programs.run(["c++", "-print-file-name=crt1.o"]).stdout.strip()
+    marked = "IBT" in programs.run(["readelf", "-n", start_up]).stdout
+    assert list(hardening.faults(programs.binary(f"muxsocks-{role}"), control_flow=marked)) == []
+    command = compile_command(f"muxsocks-{role}")
+    for flag in ("-fstack-clash-protection", "-fstack-protector-strong", "-fPIE"):
+        assert flag in command.split()
+    assert re.search(r"-D_FORTIFY_SOURCE=[23]\b", command)
+
+
+def test_a_program_without_hardening_is_seen(tmp_path):
+    if not shutil.which("readelf"):
+        pytest.skip("readelf is not installed")
+    (tmp_path / "a.cpp").write_text("int main() {}\n")
+    ended = programs.run(["c++", "-no-pie", "-fno-pie", "-Wl,-z,norelro", "-Wl,-z,execstack", "-fno-stack-protector",
+                          "-fcf-protection=none", "-o", tmp_path / "a", tmp_path / "a.cpp"])
+    if ended.returncode != 0:
+        pytest.skip("this compiler takes other options")
+    found = " ".join(hardening.faults(tmp_path / "a"))
+    for what in ("position", "RELRO", "stack can be executed", "watches its stack", "fortified"):
+        assert what in found
 
 
 # The source archive

@@ -83,7 +83,7 @@ def has_ipv6():
 
 
 class Program:
-    """One child process with its output in files.
+    """One child process with its output in files, into whose /proc the tests may look.
 
     `log()` is what it wrote to standard error so far, `output()` what it wrote to standard output.
     """
@@ -96,7 +96,8 @@ class Program:
         self.output_path = self.log_path.with_suffix(".out")
         with open(self.log_path, "wb") as errors, open(self.output_path, "wb") as output:
             self.process = subprocess.Popen(self.arguments, stdin=stdin, stdout=output,
-                                            stderr=errors, env={**os.environ, **(env or {})}, **popen)
+                                            stderr=errors, env={**os.environ, "MUXSOCKS_DUMPABLE": "1",
+                                                 **(env or {})}, **popen)
 
     @property
     def pid(self):
