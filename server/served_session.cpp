@@ -5,7 +5,17 @@
 
 #include <boost/asio/ip/network_v6.hpp>
 
+#include <utility>
+
 namespace muxsocks::server {
+namespace {
+
+/// Measured (13 KiB), and rounded up: an idle session without a link, and each stream with its
+/// relay. What the kernel holds for a stream's socket is not counted.
+constexpr std::size_t session_bytes = 16 * 1024;
+constexpr std::size_t stream_bytes = 1024;
+
+} // namespace
 
 served_session::served_session(worker& at, admission::ticket ticket, boost::asio::ip::address peer,
                                may_begin_as as)
@@ -20,6 +30,7 @@ served_session::served_session(worker& at, admission::ticket ticket, boost::asio
 
 served_session::~served_session() {
     if (registered_) worker_.shared().registry.erase(id());
+    charge_detached(0);
     driver_->forget_delegate();
     driver_->close(close_code::shutting_down, errc::closed_locally, "the server has stopped");
 }
@@ -101,8 +112,8 @@ void served_session::on_established(session_driver& from) {
               from.current_link()->engine() ? from.current_link()->engine()->agreed() : "plain",
               core.version());
     if (core.resumable()) {
-        worker_.shared().registry.insert(core.id(), worker_, core.user());
-        registered_ = true;
+        worker_.enlist(*this);
+        enlist();
     }
     if (worker_.shared().draining) go_away(close_code::shutting_down, "the server is stopping");
 }
@@ -117,7 +128,9 @@ void served_session::on_detached(session_driver& from, std::error_code, const st
     log::info("link from {} lost: {}; {} streams wait to be resumed", name(), text,
               from.core().stream_count());
     expiry_.expires_after(worker_.now_serving().settings.resume.timeout);
-    const auto victim = worker_.shared().registry.on_detached(id(), from.core().memory_held());
+    charge_detached(own_bytes());
+    const auto victim =
+        worker_.shared().registry.on_detached(id(), from.core().memory_held() + charged_detached_);
     if (victim)
         worker::evict(*victim, "given up for newer sessions (resume.sessions, "
                                "resume.sessions_per_user)");
@@ -125,9 +138,31 @@ void served_session::on_detached(session_driver& from, std::error_code, const st
 
 void served_session::on_resumed(session_driver& from) {
     expiry_.cancel();
-    // Anew: it may have been chosen to go for newer ones just now.
-    worker_.shared().registry.insert(id(), worker_, from.core().user());
+    charge_detached(0);
+    enlist(); // Anew: it may have been chosen to go for newer ones just now.
     log::info("link from {} is back, {} streams go on", name(), from.core().stream_count());
+}
+
+void served_session::enlist() {
+    auto& registry = worker_.shared().registry;
+    registered_ = true;
+    if (!registry.insert(id(), worker_, whose())) return;
+    log::warning("user of {} has more sessions at once than are kept for one user without their "
+                 "links: in an outage only {} of them go on, streams of the others are reset "
+                 "(resume.sessions_per_user; clients hold `links` sessions each)",
+                 name(), registry.sessions_per_user());
+}
+
+std::size_t served_session::own_bytes() const {
+    return session_bytes + driver_->core().stream_count() * stream_bytes;
+}
+
+void served_session::charge_detached(std::size_t bytes) {
+    auto& budget = worker_.thread().budget();
+    budget.give(std::exchange(charged_detached_, bytes));
+    if (bytes == 0 || budget.take(bytes)) return;
+    budget.take_anyway(bytes);
+    (void)budget.relieve(0); // Others that are detached go for it, the oldest first.
 }
 
 void served_session::on_closed(session_driver& from, std::error_code why, const std::string& text) {

@@ -48,6 +48,10 @@ class served_session final : private session_driver::delegate {
 
     std::string whose() const;
     session_settings make_settings(may_begin_as as);
+    void enlist();
+    /// What the session takes besides its buffers, in bytes.
+    std::size_t own_bytes() const;
+    void charge_detached(std::size_t bytes);
 
     worker& worker_;
     admission::ticket ticket_; ///< Until it has authenticated.
@@ -58,7 +62,8 @@ class served_session final : private session_driver::delegate {
     /// subject or the client's address.
     std::shared_ptr<const std::string> shares_as_;
     digest key_{};
-    deadline expiry_; ///< Of the detached session.
+    deadline expiry_;                  ///< Of the detached session.
+    std::size_t charged_detached_ = 0; ///< To memory.total, for what a detached session is itself.
     driver_ptr driver_;
     bool registered_ = false;
     bool was_up_ = false;

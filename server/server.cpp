@@ -101,7 +101,7 @@ class program {
     /// enough.
     bool free_memory() {
         if (stalled_.under_way() || freeing_.exchange(true)) return true;
-        const auto victim = shared_.registry.give_up_oldest();
+        const auto victim = shared_.registry.give_up_one();
         if (!victim) {
             freeing_ = false;
             return stalled_.begin();

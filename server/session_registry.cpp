@@ -1,15 +1,51 @@
 #include "server/session_registry.hpp"
 
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
 namespace muxsocks::server {
 
-void session_registry::insert(const session_id& id, worker& owner, std::string user) {
+std::size_t session_id_hash::operator()(const session_id& id) const noexcept {
+    std::size_t hash = 0;
+    static_assert(sizeof hash <= std::tuple_size_v<session_id>);
+    std::memcpy(&hash, id.data(), sizeof hash);
+    return hash;
+}
+
+bool session_registry::insert(const session_id& id, worker& owner, const std::string& user) {
     const std::lock_guard lock(mutex_);
-    sessions_.insert_or_assign(id, entry{&owner, std::move(user), {}, 0});
+    const auto of = users_.try_emplace(user).first;
+    ++of->second.attached; // Before what might be its last one is taken out.
+    auto& one = sessions_[id];
+    if (one.user) unlink(one);
+    one.id = id;
+    one.owner = &owner;
+    one.user = &*of;
+    return of->second.attached > settings_.sessions_per_user &&
+           !std::exchange(of->second.told, true);
+}
+
+/// Takes the session out of its user's, who may be gone then.
+void session_registry::unlink(entry& one) {
+    auto& of = one.user->second;
+    if (one.detached) {
+        detached_.erase(one.among_all);
+        of.detached.erase(one.among_users);
+    } else {
+        --of.attached;
+    }
+    one.detached = false;
+    if (of.attached == 0 && of.detached.empty()) users_.erase(one.user->first);
+    one.user = nullptr;
 }
 
 void session_registry::erase(const session_id& id) {
     const std::lock_guard lock(mutex_);
-    sessions_.erase(id);
+    const auto found = sessions_.find(id);
+    if (found == sessions_.end()) return;
+    unlink(found->second);
+    sessions_.erase(found);
 }
 
 worker& session_registry::find(const session_id& id) const {
@@ -18,51 +54,38 @@ worker& session_registry::find(const session_id& id) const {
     return found == sessions_.end() ? *workers_[id[0] % workers_.size()] : *found->second.owner;
 }
 
+session_registry::victim session_registry::take(entry& one) {
+    const victim chosen{one.id, one.owner};
+    unlink(one);
+    sessions_.erase(chosen.id);
+    return chosen;
+}
+
 std::optional<session_registry::victim> session_registry::on_detached(const session_id& id,
                                                                       std::size_t bytes_held) {
     const std::lock_guard lock(mutex_);
     const auto found = sessions_.find(id);
-    if (found == sessions_.end()) return {};
-    found->second.detached = std::chrono::steady_clock::now();
-    found->second.bytes_held = bytes_held;
-    std::size_t all = 0;
-    std::size_t of_user = 0;
-    auto oldest = sessions_.end();
-    auto oldest_of_user = sessions_.end();
-    for (auto each = sessions_.begin(); each != sessions_.end(); ++each) {
-        if (!each->second.detached) continue;
-        ++all;
-        const auto older = [&](const auto& than) {
-            return than == sessions_.end() || *each->second.detached < *than->second.detached;
-        };
-        if (older(oldest)) oldest = each;
-        if (each->second.user != found->second.user) continue;
-        ++of_user;
-        if (older(oldest_of_user)) oldest_of_user = each;
-    }
-    auto gone = sessions_.end();
-    if (of_user > settings_.sessions_per_user)
-        gone = oldest_of_user;
-    else if (all > settings_.sessions)
-        gone = oldest;
-    if (gone == sessions_.end()) return {};
-    const victim chosen{gone->first, gone->second.owner};
-    sessions_.erase(gone);
-    return chosen;
+    if (found == sessions_.end() || found->second.detached) return {};
+    auto& one = found->second;
+    auto& of = one.user->second;
+    --of.attached;
+    one.detached = true;
+    one.bytes_held = bytes_held;
+    one.among_all = detached_.insert(detached_.end(), &one);
+    one.among_users = of.detached.insert(of.detached.end(), &one);
+    if (of.detached.size() > settings_.sessions_per_user) return take(*of.detached.front());
+    if (detached_.size() > settings_.sessions) return take(*detached_.front());
+    return {};
 }
 
-std::optional<session_registry::victim> session_registry::give_up_oldest() {
+std::optional<session_registry::victim> session_registry::give_up_one() {
     const std::lock_guard lock(mutex_);
-    auto oldest = sessions_.end();
-    for (auto each = sessions_.begin(); each != sessions_.end(); ++each) {
-        if (!each->second.detached || each->second.bytes_held == 0) continue;
-        if (oldest == sessions_.end() || *each->second.detached < *oldest->second.detached)
-            oldest = each;
-    }
-    if (oldest == sessions_.end()) return {};
-    const victim chosen{oldest->first, oldest->second.owner};
-    sessions_.erase(oldest);
-    return chosen;
+    if (detached_.empty()) return {};
+    auto last = detached_.begin();
+    std::advance(last, std::min(candidates_max, detached_.size()));
+    return take(**std::max_element(detached_.begin(), last, [](const entry* a, const entry* b) {
+        return a->bytes_held < b->bytes_held;
+    }));
 }
 
 std::size_t session_registry::size() const {
@@ -70,9 +93,16 @@ std::size_t session_registry::size() const {
     return sessions_.size();
 }
 
+std::uint32_t session_registry::sessions_per_user() const {
+    const std::lock_guard lock(mutex_);
+    return settings_.sessions_per_user;
+}
+
 void session_registry::set(const resume_settings& settings) {
     const std::lock_guard lock(mutex_);
     settings_ = settings;
+    for (auto& [name, of] : users_)
+        of.told = false;
 }
 
 } // namespace muxsocks::server

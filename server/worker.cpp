@@ -125,10 +125,11 @@ std::size_t worker::begin_session(link_ptr on, admission::ticket ticket,
 // ---- Sessions
 
 served_session* worker::find_session(const session_id& id) {
-    for (const auto& [session, owned] : sessions_)
-        if (session->id() == id) return session;
-    return nullptr;
+    const auto found = by_id_.find(id);
+    return found == by_id_.end() ? nullptr : found->second;
 }
+
+void worker::enlist(served_session& one) { by_id_.emplace(one.id(), &one); }
 
 void worker::forget(served_session& one) {
     const auto found = sessions_.find(&one);
@@ -136,6 +137,7 @@ void worker::forget(served_session& one) {
     authenticating_.erase(one.place());
     auto gone = std::make_shared<std::unique_ptr<served_session>>(std::move(found->second));
     sessions_.erase(found);
+    by_id_.erase(one.id());
     count();
     asio::post(context(), [gone] { gone->reset(); });
 }

@@ -96,6 +96,8 @@ class worker {
                               may_begin_as as, bytes_view first);
     bool knows(incoming_link& one) const { return incoming_.contains(&one); }
     served_session* find_session(const session_id& id);
+    /// The session has its id now, by which find_session() finds it until it is forgotten.
+    void enlist(served_session& one);
     void add(std::unique_ptr<incoming_link> one);
     void forget(incoming_link& one);
     void forget(served_session& one);
@@ -116,6 +118,7 @@ class worker {
     std::unordered_map<served_session*, std::unique_ptr<served_session>> sessions_;
     /// Sessions of which it is not known yet whose they are.
     std::unordered_map<admission::link_id, served_session*> authenticating_;
+    std::unordered_map<session_id, served_session*, session_id_hash> by_id_;
     std::atomic<std::size_t> load_{0};
 };
 

@@ -117,10 +117,11 @@ struct memory_settings {
 struct resume_settings {
     bool enabled = true;
     /// How long a session is kept without a link.
-    std::chrono::milliseconds timeout{120'000};
-    /// Detached sessions in all, and of one user. The server's only.
-    std::uint32_t sessions = 256;
-    std::uint32_t sessions_per_user = 4;
+    std::chrono::milliseconds timeout{8 * 3600 * 1000};
+    /// Detached sessions in all, and of one user. The server's only. `memory.total` binds earlier;
+    /// one client needs up to 64 (`links`), and as many again for those that are being replaced.
+    std::uint32_t sessions = 100'000;
+    std::uint32_t sessions_per_user = 1'024;
 
     bool operator==(const resume_settings&) const = default;
 };
