@@ -22,7 +22,7 @@ constexpr auto shun_time_max = 4s;
 
 constexpr auto refusals_said_every = 60s;
 
-instant now() { return std::chrono::steady_clock::now(); }
+instant steady_now() { return std::chrono::steady_clock::now(); }
 
 bool has_refused(const link_supervisor& by, const pending_request& request) {
     const auto& refused_by = request.refused_by;
@@ -128,8 +128,8 @@ bool link_pool::refused(const pending_request& request) const {
 }
 
 void link_pool::give_up_refused(pending_request request) {
-    if (now() - refusal_said_ > refusals_said_every) {
-        refusal_said_ = now();
+    if (steady_now() - refusal_said_ > refusals_said_every) {
+        refusal_said_ = steady_now();
         log::info(
             "a request was given up: the server takes no more streams of this client at once "
             "(limits.streams and limits.opens_per_second there, and max_streams of the user)");
@@ -159,7 +159,7 @@ void link_pool::serve_waiting() {
 }
 
 void link_pool::expire_waiting() {
-    const auto at = now();
+    const auto at = steady_now();
     for (auto each = waiting_.begin(); each != waiting_.end();) {
         if (each->give_up > at) {
             ++each;
@@ -190,7 +190,7 @@ void link_pool::wake_links() {
     // Every link of the best priority, and of the next one only while none of the better is up.
     bool better_up = false;
     bool better_failing = true;
-    const auto at = now();
+    const auto at = steady_now();
     for (std::size_t i = 0; i < slots_.size();) {
         const auto priority = slots_[i].server.priority;
         bool up = false;
@@ -239,7 +239,7 @@ void link_pool::on_link_retiring(link_supervisor& from) {
     if (!its) return;
     its->shun_time =
         std::clamp<std::chrono::milliseconds>(its->shun_time * 2, shun_time_first, shun_time_max);
-    its->shunned_until = now() + its->shun_time;
+    its->shunned_until = steady_now() + its->shun_time;
     asio::post(thread_.context(), [this, alive = std::weak_ptr<int>(alive_), gone = &from] {
         if (alive.expired()) return;
         if (const auto still = slot_of(*gone)) retire(*still);
@@ -283,7 +283,7 @@ void link_pool::on_tick() {
         each.supervisor->check();
         if (each.supervisor->available()) each.shun_time = {};
         if (age_max.count() > 0 && each.supervisor->available() &&
-            now() - each.supervisor->since() > age_max) {
+            steady_now() - each.supervisor->since() > age_max) {
             if (!each.successor) {
                 log::info("link to {} has reached its age; a new one takes over",
                           to_string(each.server.address));

@@ -1,6 +1,7 @@
 #include "server/dialer.hpp"
 
 #include "protocol/link/connect_error.hpp"
+#include "protocol/program/log.hpp"
 #include "socks5/reply_code.hpp"
 #include "tests/catch.hpp"
 #include "tests/link/test_dns_server.hpp"
@@ -47,6 +48,9 @@ struct fixture {
     std::shared_ptr<const target_policy> loopback = policy_of({"127.0.0.0/8", "::1"});
     std::shared_ptr<const target_policy> strict = policy_of({});
     std::optional<dialer> dials;
+
+    /// The log's writer, which has a descriptor of its own, starts with the first line.
+    fixture() { log::write(log_level::debug, "tests that count descriptors begin", {}); }
 
     void make(dial_limits limits = {}) {
         dials.emplace(services, limits, own_addresses(std::vector<asio::ip::address>{}));
