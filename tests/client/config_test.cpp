@@ -55,7 +55,7 @@ TEST_CASE("a client that is told its server only") {
     CHECK(settings.tls.enabled);
     CHECK(settings.tls.channel_binding);
     CHECK(settings.resume.enabled);
-    CHECK(settings.resume.timeout == 120s);
+    CHECK(settings.resume.timeout == 8h);
     CHECK(settings.keepalive.interval == 15s);
     CHECK(settings.keepalive.timeout == 10s);
     CHECK(settings.tcp_keepalive == tcp_keepalive_settings{60s, 30s, 4});

@@ -89,7 +89,7 @@ TEST_CASE("a server that is told the least") {
     CHECK(settings.limits.exempt.empty());
     CHECK(settings.proxy_protocol.from.empty());
     CHECK(settings.allow_v1.empty());
-    CHECK(settings.resume == resume_settings{true, 120s, 256, 4});
+    CHECK(settings.resume == resume_settings{true, 8h, 100'000, 1'024});
     CHECK(settings.keepalive == keepalive_settings{15s, 10s});
     CHECK(settings.tcp_keepalive == tcp_keepalive_settings{60s, 30s, 4});
     CHECK(settings.memory.total > 0);
