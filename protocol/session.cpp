@@ -503,6 +503,7 @@ void session::on_link_lost(std::error_code why, instant now) {
     attached_ = false;
     awaiting_start_ = false;
     partial_since_.reset();
+    frames_left_ = false;
     outbox_.clear();
     replay_.stop_replay();
     if (state_ == state::closed) return;

@@ -41,6 +41,8 @@ struct session_settings {
     std::size_t session_memory = 256 * 1024 * 1024;
     std::uint32_t max_streams = 16'384; ///< Server: announced in HELLO.
     std::size_t frame_payload = frame_payload_default;
+    /// Frames that on_bytes() takes at a time, a SYN counting as `frames_for_syn`.
+    std::size_t frames_at_once = SIZE_MAX;
     keepalive_timing keepalive;
     replay_limits replay;
     flood_limits flood;
@@ -101,6 +103,9 @@ struct session_faults;
 
 class session {
   public:
+    /// What a SYN and its request cost beside a frame of data.
+    static constexpr std::size_t frames_for_syn = 8;
+
     session(session_settings settings, instant now);
     ~session();
     session(const session&) = delete;
@@ -116,6 +121,8 @@ class session {
     std::size_t on_bytes(bytes_view bytes, instant now);
     /// The link is gone without CLOSE. The session detaches if it can be resumed, or closes.
     void on_link_lost(std::error_code why, instant now);
+    /// Whether on_bytes() has left whole frames for its next call, so that others have their turn.
+    bool frames_left() const { return frames_left_; }
 
     /// Client: the RESUME frame, header included, for a new link. Each call raises the epoch.
     std::vector<std::uint8_t> make_resume(bytes_view exporter, instant now);
@@ -380,6 +387,7 @@ class session {
     instant handshake_deadline_{};
     instant hello_sent_{};
     std::optional<instant> partial_since_;
+    bool frames_left_ = false;
     std::optional<instant> unacked_since_;
     std::error_code error_;
     std::string peer_text_;

@@ -224,6 +224,7 @@ std::optional<resume_fail_frame> session::on_resume(const resume_frame& frame, b
 }
 
 void session::attach(std::uint64_t peer_received, instant now) {
+    frames_left_ = false;
     attached_ = true;
     partial_since_.reset();
     outbox_.clear();

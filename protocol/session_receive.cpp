@@ -21,6 +21,8 @@ std::size_t session::on_bytes(bytes_view bytes, instant now) {
     now_ = now;
     const auto whole = bytes;
     if (!bytes.empty()) keepalive_.on_bytes(now);
+    std::size_t taken = 0;
+    frames_left_ = false;
     while (attached_ && state_ != state::closed && bytes.size() >= frame_header_size) {
         const auto header = decode_header(bytes.data());
         if (!std::exchange(first_seen_, true) && begins_v1(header)) {
@@ -42,10 +44,15 @@ std::size_t session::on_bytes(bytes_view bytes, instant now) {
         }
         const auto size = frame_header_size + header.length;
         if (bytes.size() < size) break;
+        if (taken >= settings_.frames_at_once) {
+            frames_left_ = true;
+            break;
+        }
+        taken += header.flags == flag::syn ? frames_for_syn : 1;
         handle(header, bytes.subspan(frame_header_size, header.length));
         bytes = bytes.subspan(size);
     }
-    if (state_ == state::closed || bytes.empty())
+    if (state_ == state::closed || bytes.empty() || frames_left_)
         partial_since_.reset();
     else if (!partial_since_ || bytes.size() != whole.size())
         partial_since_ = now;

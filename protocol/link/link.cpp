@@ -79,7 +79,7 @@ void link::wait_read() {
     socket_.async_wait(tcp_socket::wait_read,
                        [self = link_ptr(this)](const boost::system::error_code& error) {
                            self->waiting_read_ = false;
-                           if (error || !self->socket_.is_open()) return;
+                           if (error || !self->socket_.is_open() || !self->reading_) return;
                            if (!self->waiting_write_)
                                self->output_interest_.on_input(self->socket_);
                            self->on_readable();
@@ -142,6 +142,7 @@ void link::receive(bytes_view ciphertext) {
             put_tail_first();
             deliver(kept + result.plaintext);
         }
+        if (result.error || result.peer_closed) deliver_all();
         if (result.error) {
             if (socket_.is_open() && !output_.empty()) flush(); // The alert.
             if (is_open()) down(result.error, engine_->error_text());
@@ -170,6 +171,13 @@ void link::deliver_again() {
     if (delivering_ || tail_.empty() || !is_open()) return;
     put_tail_first();
     deliver(tail_.size());
+}
+
+void link::deliver_all() {
+    for (auto before = tail_.size() + 1; is_open() && tail_.size() < before;) {
+        before = tail_.size();
+        deliver_again();
+    }
 }
 
 void link::drain_input() {

@@ -105,6 +105,8 @@ class link : public ref_counted<link> {
     void start_up(owner& to, std::vector<std::uint8_t> received);
     /// Hands bytes that wait here to the owner again.
     void deliver_again();
+    /// The same until the owner has taken all that it can: nothing follows.
+    void deliver_all();
 
   private:
     enum class state : std::uint8_t { created, handshake, up, closing, closed };

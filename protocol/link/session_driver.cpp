@@ -14,6 +14,11 @@ constexpr std::size_t small_message_bytes = 4096;
 /// The least silence of a peer for which TCP is asked what it knows.
 constexpr std::chrono::milliseconds path_silence{50};
 
+session_settings with_turns(session_settings settings) {
+    settings.frames_at_once = session_driver::frames_a_turn;
+    return settings;
+}
+
 stream_owner* owner_of(const stream& s) { return static_cast<stream_owner*>(s.context); }
 
 } // namespace
@@ -22,7 +27,7 @@ session_driver::session_driver(link_thread& thread, session_settings settings, d
     : thread_(thread),
       delegate_(&to),
       binds_(settings.channel_binding),
-      session_(std::move(settings), now()),
+      session_(with_turns(std::move(settings)), now()),
       deadline_(thread.clock(), [this] { on_deadline(); }),
       last_words_(thread.clock(), [this] { on_session_closed(session_.error()); }) {
     thread_.enlist(*this);
@@ -145,7 +150,7 @@ stream& session_driver::open(bytes_view request, stream_owner& served_by) {
 
 void session_driver::consume(stream& s, std::size_t bytes) {
     session_.consume(s, bytes, now());
-    if (link_ && !link_->reading() && !session_.reading_paused()) link_->set_reading(true);
+    if (link_ && !link_->reading() && wants_input()) link_->set_reading(true);
     if (session_.wants_turn()) wake();
 }
 
@@ -171,7 +176,8 @@ void session_driver::turn() {
     if (link_ && !link_->output_stuck() && !last_words_.is_set()) {
         const auto at = now();
         // What does not fit into a batch waits for the next round of the event loop.
-        while (session_.wants_turn() && link_ &&
+        reads_left_ = reads_a_turn;
+        while (session_.wants_turn() && link_ && reads_left_ > 0 &&
                link_->output_size() <
                    (session_.may_batch_more() ? batch_bytes_alone : link_->batch_bytes()))
             lay_turn(at);
@@ -184,7 +190,10 @@ void session_driver::turn() {
 void session_driver::lay_turn(instant at) {
     session_.begin_turn(at, link_->batch_bytes());
     stream* failed = nullptr;
-    while (const auto slot = session_.next_read()) {
+    while (reads_left_ > 0) {
+        const auto slot = session_.next_read();
+        if (!slot) break;
+        --reads_left_;
         auto& s = *slot->subject;
         const auto served_by = owner_of(s);
         const auto result = served_by->read_for_turn(*slot);
@@ -214,11 +223,20 @@ void session_driver::settle() {
     dispatching_ = true;
     dispatch(); // What end_batch had to shed.
     dispatching_ = false;
-    if (link_ && link_->reading() == session_.reading_paused())
-        link_->set_reading(!session_.reading_paused());
+    if (link_ && link_->reading() != wants_input()) link_->set_reading(wants_input());
+    if (link_ && session_.frames_left()) take_frames_left();
     if (session_.wants_turn() && link_ && !link_->output_stuck() && !last_words_.is_set()) wake();
     tell_held(session_.memory_held());
     update_deadline();
+}
+
+/// In the next round of the event loop.
+void session_driver::take_frames_left() {
+    if (std::exchange(frames_posted_, true)) return;
+    asio::post(thread_.context(), [self = driver_ptr(this)] {
+        self->frames_posted_ = false;
+        if (self->link_) self->link_->deliver_again();
+    });
 }
 
 void session_driver::tell_held(std::size_t held) {

@@ -41,6 +41,11 @@ class session_driver final : public ref_counted<session_driver>,
         ~delegate() = default;
     };
 
+    /// What one session may do before others have their turn: frames taken, and sockets read. As
+    /// many system calls, of some microseconds each.
+    static constexpr std::size_t frames_a_turn = 256;
+    static constexpr std::size_t reads_a_turn = 256;
+
     session_driver(link_thread& thread, session_settings settings, delegate& to);
     ~session_driver();
 
@@ -110,6 +115,9 @@ class session_driver final : public ref_counted<session_driver>,
     void on_session_closed(std::error_code why);
     void update_deadline();
     void tell_held(std::size_t held);
+    /// Whether the link should be read: not while frames of it wait, or a version 1 stream is full.
+    bool wants_input() const { return !session_.reading_paused() && !session_.frames_left(); }
+    void take_frames_left();
     void on_deadline();
     /// Tells the session what its link's TCP knows of the peer.
     void look_at_path(instant now);
@@ -129,7 +137,9 @@ class session_driver final : public ref_counted<session_driver>,
     std::size_t held_seen_ = 0;      ///< What the session held when the thread was last told.
     std::uint64_t acked_bytes_ = 0;  ///< By TCP, when the path was last looked at.
     std::uint64_t out_of_order_ = 0; ///< The same.
+    std::size_t reads_left_ = 0;
     bool turn_posted_ = false;
+    bool frames_posted_ = false;
     bool dispatching_ = false;
 };
 
