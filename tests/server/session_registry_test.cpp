@@ -2,7 +2,9 @@
 
 #include "tests/catch.hpp"
 
+#include <array>
 #include <chrono>
+#include <cstddef>
 
 using namespace muxsocks;
 using namespace muxsocks::server;
@@ -19,7 +21,10 @@ session_id id_of(std::uint32_t number) {
 
 /// Only named, never called.
 worker& worker_number(int n) {
-    static std::array<char, 2> places;
+    struct alignas(std::max_align_t) place {
+        std::byte byte;
+    };
+    static std::array<place, 4> places;
     return reinterpret_cast<worker&>(places[static_cast<std::size_t>(n)]);
 }
 
