@@ -1,5 +1,6 @@
 #include "protocol/link/tls_context.hpp"
 
+#include "protocol/link/system_authorities.hpp"
 #include "protocol/link/tls_bio.hpp"
 #include "protocol/link/tls_context_state.hpp"
 #include "protocol/link/tls_files.hpp"
@@ -179,7 +180,7 @@ void set_server_verification(tls_context::state& state) {
     if (!ca_file.empty())
         trust(ctx, read_certificates(ca_file, "tls.ca"));
     else if (state.verify_chain)
-        require_accepted(SSL_CTX_set_default_verify_paths(ctx) == 1, "the system's CAs");
+        require_accepted(trust_system_authorities(SSL_CTX_get_cert_store(ctx)), "the system's CAs");
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, nullptr);
 }
 

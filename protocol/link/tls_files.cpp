@@ -1,5 +1,6 @@
 #include "protocol/link/tls_files.hpp"
 
+#include "protocol/link/system_authorities.hpp"
 #include "protocol/link/tls_verify.hpp"
 #include "protocol/link/wiped_frees.hpp"
 
@@ -122,7 +123,7 @@ std::optional<std::string> trusted_by_system(const std::vector<x509_ptr>& certif
                                                                             &X509_STORE_CTX_free);
     if (!store || !search) throw std::bad_alloc();
     std::optional<std::string> found;
-    if (X509_STORE_set_default_paths(store.get()) == 1 &&
+    if (trust_system_authorities(store.get()) &&
         X509_STORE_CTX_init(search.get(), store.get(), nullptr, nullptr) == 1) {
         for (const auto& each : certificates) {
             const std::unique_ptr<X509_OBJECT, void (*)(X509_OBJECT*)> known(

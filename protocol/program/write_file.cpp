@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <memory>
 #include <stdexcept>
 #include <utility>
 
@@ -150,9 +152,16 @@ void rewrite_file(const fs::path& path, const std::string& text) {
 }
 
 ::gid_t group_id(const std::string& name) {
-    const auto found = ::getgrnam(name.c_str());
-    if (!found) throw std::runtime_error("there is no group \"" + name + "\" on this machine");
-    return found->gr_gid;
+#ifdef MUXSOCKS_STATIC
+    // What else knows groups is libraries that a static program cannot load.
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> groups(std::fopen("/etc/group", "re"),
+                                                                 &std::fclose);
+    while (const ::group* const each = groups ? ::fgetgrent(groups.get()) : nullptr)
+        if (each->gr_name == name) return each->gr_gid;
+#else
+    if (const auto found = ::getgrnam(name.c_str())) return found->gr_gid;
+#endif
+    throw std::runtime_error("there is no group \"" + name + "\" on this machine");
 }
 
 } // namespace muxsocks
