@@ -5,10 +5,7 @@
 
 #include <boost/asio/post.hpp>
 
-#include <sys/socket.h>
-
 #include <algorithm>
-#include <cerrno>
 
 namespace muxsocks::client {
 namespace {
@@ -67,41 +64,13 @@ void link_pool::start() {
 
 // ---- Requests
 
-void link_pool::submit(pending_request request) {
-    if (draining_)
-        return answer(thread_.clock(), std::move(request), socks5::reply_code::general_failure);
-    if (const auto chosen = choose(request)) return assign(*chosen, std::move(request));
-    if (refused(request)) return give_up_refused(std::move(request));
-    if (refuses())
-        return answer(thread_.clock(), std::move(request), socks5::reply_code::general_failure);
+void link_pool::submit(request_ptr request) {
+    if (draining_) return request->refuse(refusals::stopping);
+    if (const auto chosen = choose(*request)) return request->begin(chosen->driver(), *this);
+    if (refused(*request)) return give_up_refused(*request);
+    if (refuses()) return request->refuse(refusals::no_link);
     hurry_all();
-    request.number = ++waited_;
-    waiting_.push_back(std::move(request));
-    watch(waiting_.back());
-}
-
-void link_pool::watch(pending_request& waiting) {
-    // An application that goes away while it waits must not cause a stream later.
-    waiting.socket.async_wait(tcp_socket::wait_read, [this, alive = std::weak_ptr<int>(alive_),
-                                                      number = waiting.number](
-                                                         const boost::system::error_code& error) {
-        if (error || alive.expired()) return;
-        const auto found =
-            std::find_if(waiting_.begin(), waiting_.end(),
-                         [number](const auto& each) { return each.number == number; });
-        if (found == waiting_.end()) return;
-        std::uint8_t byte = 0;
-        const auto size = ::recv(found->socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-        if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR)) waiting_.erase(found);
-    });
-}
-
-pending_request link_pool::take_waiting(std::list<pending_request>::iterator which) {
-    auto request = std::move(*which);
-    waiting_.erase(which);
-    boost::system::error_code ignored;
-    request.socket.cancel(ignored);
-    return request;
+    waiting_.push(std::move(request));
 }
 
 link_supervisor* link_pool::choose(const pending_request& request) {
@@ -127,60 +96,35 @@ bool link_pool::refused(const pending_request& request) const {
     });
 }
 
-void link_pool::give_up_refused(pending_request request) {
+void link_pool::give_up_refused(pending_request& request) {
     if (steady_now() - refusal_said_ > refusals_said_every) {
         refusal_said_ = steady_now();
         log::info(
             "a request was given up: the server takes no more streams of this client at once "
             "(limits.streams and limits.opens_per_second there, and max_streams of the user)");
     }
-    answer(thread_.clock(), std::move(request), socks5::reply_code::general_failure);
-}
-
-void link_pool::assign(link_supervisor& to, pending_request request) {
-    const boost::intrusive_ptr<client_relay> relay(
-        new client_relay(to.driver(), std::move(request), relay_timeouts_, *this));
-    relay->begin();
+    request.refuse(refusals::not_taken);
 }
 
 void link_pool::serve_waiting() {
-    if (serving_) return;
-    serving_ = true;
-    for (auto each = waiting_.begin(); each != waiting_.end();) {
-        const auto chosen = choose(*each);
-        if (chosen)
-            assign(*chosen, take_waiting(each++));
-        else if (each->refused_by.empty())
-            break; // Nor is there one for those behind it.
-        else
-            ++each;
-    }
-    serving_ = false;
+    waiting_.serve([this](const request_ptr& request) {
+        const auto chosen = choose(*request);
+        if (chosen) request->begin(chosen->driver(), *this);
+        return chosen != nullptr;
+    });
 }
 
 void link_pool::expire_waiting() {
-    const auto at = steady_now();
-    for (auto each = waiting_.begin(); each != waiting_.end();) {
-        if (each->give_up > at) {
-            ++each;
-            continue;
-        }
+    waiting_.expire(steady_now(), refusals::no_link, [this] {
         log::info(log::kind{"requests given up for want of a link"},
                   "a request was given up: no link for {} ms",
                   recipe_->settings.timeouts.wait.count());
-        answer(thread_.clock(), take_waiting(each++), socks5::reply_code::general_failure);
-    }
+    });
 }
 
 bool link_pool::refuses() const {
     return std::all_of(slots_.begin(), slots_.end(),
                        [](const slot& each) { return each.supervisor->refuses(); });
-}
-
-void link_pool::refuse_waiting() {
-    while (!waiting_.empty())
-        answer(thread_.clock(), take_waiting(waiting_.begin()),
-               socks5::reply_code::general_failure);
 }
 
 // ---- Links
@@ -251,7 +195,7 @@ void link_pool::on_link_failed(link_supervisor&) {
     asio::post(thread_.context(), [this, alive = std::weak_ptr<int>(alive_)] {
         if (alive.expired()) return;
         wake_links();
-        if (refuses()) return refuse_waiting();
+        if (refuses()) return waiting_.refuse_all(refusals::no_link);
         // The pause that follows is for those for whom nobody waits.
         if (!waiting_.empty()) hurry_all();
     });
@@ -345,7 +289,7 @@ void link_pool::reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t 
 
 void link_pool::drain() {
     draining_ = true;
-    refuse_waiting();
+    waiting_.refuse_all(refusals::stopping);
     for (auto& each : slots_)
         each.supervisor->retire();
 }

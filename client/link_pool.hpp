@@ -2,11 +2,12 @@
 
 /// \file
 /// Which session a request goes to. Servers of the best priority that answer are used, the others
-/// only while none of them does; among sessions of one priority the least loaded by weight.
-/// Requests for which there is no link wait in order, `timeouts.wait` at most.
+/// only while none of them does; among sessions of one priority the least loaded by weight. What a
+/// request is, and how its application is told, is not known here. Those for which there is no link
+/// wait in order (request_queue), `timeouts.wait` at most.
 
 #include "client/link_supervisor.hpp"
-#include "client/proxied_connection.hpp"
+#include "client/request_queue.hpp"
 #include "protocol/program/resources.hpp"
 
 #include <list>
@@ -23,7 +24,8 @@ class link_pool final : public request_sink, public link_supervisor::watcher {
     ~link_pool();
 
     void start();
-    void submit(pending_request request) override;
+    void submit(request_ptr request) override;
+    const relay_timeouts& stream_timeouts() const override { return relay_timeouts_; }
     /// The machine has slept, or a user asks for it: every link is doubted.
     void suspect_all(const char* reason, std::chrono::nanoseconds slept);
     /// The network has changed: links whose route has are doubted.
@@ -61,16 +63,11 @@ class link_pool final : public request_sink, public link_supervisor::watcher {
     link_supervisor* choose(const pending_request& request);
     /// Whether a session that has refused the request is up: it is not worth waiting for another.
     bool refused(const pending_request& request) const;
-    void give_up_refused(pending_request request);
-    void assign(link_supervisor& to, pending_request request);
+    void give_up_refused(pending_request& request);
     void serve_waiting();
-    void watch(pending_request& waiting);
-    pending_request take_waiting(std::list<pending_request>::iterator which);
     void expire_waiting();
     /// Whether no link will come before somebody mends something.
     bool refuses() const;
-    /// Answers all requests that wait for a link with REP 01.
-    void refuse_waiting();
     /// Starts the links that the state of the better ones calls for.
     void wake_links();
     /// Shortens the pauses before dials: a request waits, or the network is another one.
@@ -86,13 +83,11 @@ class link_pool final : public request_sink, public link_supervisor::watcher {
     relay_timeouts relay_timeouts_;
     std::vector<slot> slots_; ///< By priority.
     std::list<std::unique_ptr<link_supervisor>> retiring_;
-    std::list<pending_request> waiting_;
-    std::uint64_t waited_ = 0; ///< Numbers those that wait.
-    instant refusal_said_{};   ///< When the log last told of a request that was refused.
+    request_queue waiting_;
+    instant refusal_said_{}; ///< When the log last told of a request that was refused.
     deadline tick_;
     std::shared_ptr<int> alive_ = std::make_shared<int>(0); ///< For posted handlers.
     bool draining_ = false;
-    bool serving_ = false;
 };
 
 } // namespace muxsocks::client

@@ -7,7 +7,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-std::shared_ptr<const socks5::credentials> make_credentials(const config& settings) {
+std::shared_ptr<const socks5::credentials> make_users(const config& settings) {
+    if (settings.users.empty()) return nullptr;
     auto made = std::make_shared<socks5::credentials>();
     for (const auto& user : settings.users)
         made->add(user.name, user.password);
@@ -22,7 +23,7 @@ worker::worker(memory_budget& budget, std::shared_ptr<const link_recipe> recipe,
       resolver_(thread_.context(), thread_.clock(), {.search_short_names = true}),
       services_{thread_.context(), thread_.clock(), resolver_, 250ms, false},
       recipe_(std::move(recipe)),
-      credentials_(make_credentials(recipe_->settings)),
+      users_(make_users(recipe_->settings)),
       pool_(thread_, services_, recipe_, links, files),
       drain_check_(thread_.clock(), [this] { check_drained(); }) {}
 
@@ -32,23 +33,17 @@ void worker::start() { pool_.start(); }
 
 void worker::take(int descriptor) {
     asio::dispatch(context(), [this, descriptor] {
-        const boost::intrusive_ptr<socks_connection> connection(new socks_connection(
-            thread_, tcp_socket(context().get_executor(), asio::ip::tcp::v4(), descriptor),
-            make_check(), recipe_->settings.timeouts, pool_));
+        const auto& timeouts = recipe_->settings.timeouts;
+        const boost::intrusive_ptr<accepted_connection> connection(new accepted_connection(
+            tcp_socket(context().get_executor(), asio::ip::tcp::v4(), descriptor),
+            {thread_, pool_, users_, timeouts.wait}, timeouts.request));
         connection->begin();
     });
 }
 
-socks5::credential_check worker::make_check() const {
-    if (recipe_->settings.users.empty()) return {};
-    return [known = credentials_](std::string_view user, std::string_view password) {
-        return known->check(user, password);
-    };
-}
-
 void worker::reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t links) {
     recipe_ = std::move(recipe);
-    credentials_ = make_credentials(recipe_->settings);
+    users_ = make_users(recipe_->settings);
     pool_.reload(recipe_, links);
 }
 

@@ -4,10 +4,9 @@
 /// One thread of the client: its links, and the streams of applications over them. Nothing is
 /// shared with other workers but configuration, the memory budget and the limit of files.
 
+#include "client/accepted_connection.hpp"
 #include "client/link_pool.hpp"
-#include "client/socks_connection.hpp"
 #include "protocol/link/resolver.hpp"
-#include "socks5/credentials.hpp"
 
 #include <functional>
 
@@ -44,13 +43,12 @@ class worker {
 
   private:
     void check_drained();
-    socks5::credential_check make_check() const;
 
     link_thread thread_;
     resolver resolver_;
     dial_services services_;
     std::shared_ptr<const link_recipe> recipe_;
-    std::shared_ptr<const socks5::credentials> credentials_;
+    std::shared_ptr<const socks5::credentials> users_; ///< None: nobody has to log in.
     link_pool pool_;
     std::function<void()> drained_;
     deadline drain_check_;

@@ -1,0 +1,116 @@
+#include "client/accepted_connection.hpp"
+
+#include "protocol/link/lingering_close.hpp"
+#include "protocol/program/log.hpp"
+#include "socks5/error.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+
+namespace muxsocks::client {
+namespace {
+
+/// Whoever guesses passwords gets one answer in so much time, a right one at once.
+constexpr std::chrono::seconds wrong_password_delay{1};
+
+void tell_closed(const std::string& why) {
+    log::info(log::kind{"SOCKS connections closed"}, "SOCKS connection closed: {}", why);
+}
+
+} // namespace
+
+accepted_connection::accepted_connection(tcp_socket socket, const front_services& services,
+                                         std::chrono::milliseconds limit)
+    : socket_(std::move(socket)),
+      services_(services),
+      limit_time_(limit),
+      limit_(services.thread.clock(), [this] {
+          if (!late_) return close();
+          // Not from here: what follows may end the deadline's own owner.
+          asio::post(services_.thread.context(),
+                     [self = boost::intrusive_ptr<accepted_connection>(this)] {
+                         const auto made = std::exchange(self->late_, nullptr);
+                         if (!made || !self->socket_.is_open()) return;
+                         boost::system::error_code ignored;
+                         self->socket_.cancel(ignored);
+                         self->limit_.expires_after(self->limit_time_);
+                         self->answer(*made);
+                     });
+      }) {
+    limit_.expires_after(limit_time_);
+}
+
+void accepted_connection::begin() {
+    // Usually the greeting is there already, or comes with the wait.
+    wait();
+}
+
+void accepted_connection::wait() {
+    socket_.async_wait(tcp_socket::wait_read, [self = boost::intrusive_ptr<accepted_connection>(
+                                                   this)](const boost::system::error_code& error) {
+        if (!error && self->socket_.is_open()) self->read();
+    });
+}
+
+void accepted_connection::read() {
+    std::array<std::uint8_t, 4096> buffer;
+    const auto size = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR)) return wait();
+    // A connection without a byte is nothing unusual: browsers make some in advance.
+    if (size <= 0) return close();
+    if (!front_ && !choose_front(buffer[0])) return close();
+    on_input(bytes_view(buffer).first(static_cast<std::size_t>(size)));
+}
+
+bool accepted_connection::choose_front(std::uint8_t first) {
+    front_ = make_socks5_front(services_);
+    (void)first;
+    return front_ != nullptr;
+}
+
+void accepted_connection::on_input(bytes_view input) {
+    const auto made = front_->on_input(input);
+    if (made.guessed) return answer_late(made);
+    if (made.result != front::verdict::ready) return answer(made);
+    limit_.cancel();
+    if (!send(made.to_send)) return close();
+    front_->proceed(std::move(socket_), input.subspan(made.used));
+}
+
+void accepted_connection::answer_late(const front::step& made) {
+    late_ = std::make_unique<front::step>(made);
+    limit_.expires_after(wrong_password_delay);
+    // Keeps this alive meanwhile, and lets it go where the application is gone.
+    socket_.async_wait(tcp_socket::wait_error, [self = boost::intrusive_ptr<accepted_connection>(
+                                                    this)](const auto& /*error*/) {});
+}
+
+bool accepted_connection::send(bytes_view words) {
+    return words.empty() ||
+           ::send(socket_.native_handle(), words.data(), words.size(),
+                  MSG_DONTWAIT | MSG_NOSIGNAL) == static_cast<::ssize_t>(words.size());
+}
+
+void accepted_connection::answer(const front::step& made) {
+    if (made.result == front::verdict::failed) return fail(made);
+    if (!send(made.to_send)) return close();
+    wait();
+}
+
+void accepted_connection::fail(const front::step& made) {
+    if (!made.failure.empty()) tell_closed(made.failure);
+    limit_.cancel();
+    close_lingering(services_.thread.clock(), std::move(socket_), made.to_send);
+}
+
+void accepted_connection::close() {
+    limit_.cancel();
+    boost::system::error_code ignored;
+    socket_.close(ignored);
+}
+
+} // namespace muxsocks::client

@@ -1,0 +1,23 @@
+#include "client/answer_language.hpp"
+
+namespace muxsocks::client {
+namespace {
+
+class socks5_language final : public answer_language {
+    bool passes_replies() const override { return true; }
+    std::vector<std::uint8_t> granted(const socks5::address& bnd) const override {
+        return socks5::encode(socks5::make_reply(socks5::reply_code::succeeded, bnd));
+    }
+    std::vector<std::uint8_t> refused(const refusal& why) const override {
+        return socks5::encode(socks5::make_reply(why.rep));
+    }
+};
+
+} // namespace
+
+const answer_language& socks5_answers() {
+    static const socks5_language language;
+    return language;
+}
+
+} // namespace muxsocks::client

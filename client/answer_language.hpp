@@ -1,0 +1,29 @@
+#pragma once
+
+/// \file
+/// How an application that asks for a connection is told what became of it: in the protocol in
+/// which it has asked. The languages have no state; each is one object.
+
+#include "client/pending_request.hpp"
+#include "protocol/byte_order.hpp"
+#include "socks5/message.hpp"
+
+namespace muxsocks::client {
+
+class answer_language {
+  public:
+    /// Whether the server's replies are what the application is to get, byte for byte.
+    virtual bool passes_replies() const { return false; }
+    /// In front of the target's first byte. `bnd` is what the server has bound.
+    virtual std::vector<std::uint8_t> granted(const socks5::address& bnd) const = 0;
+    /// The last words on the connection.
+    virtual std::vector<std::uint8_t> refused(const refusal& why) const = 0;
+
+  protected:
+    ~answer_language() = default;
+};
+
+/// RFC 1928 section 6.
+const answer_language& socks5_answers();
+
+} // namespace muxsocks::client

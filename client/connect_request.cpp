@@ -1,0 +1,196 @@
+#include "client/connect_request.hpp"
+
+#include "protocol/link/lingering_close.hpp"
+#include "protocol/program/log.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <sys/socket.h>
+
+#include <cerrno>
+
+namespace muxsocks::client {
+namespace {
+
+constexpr unsigned tries_max = 3;
+
+std::vector<std::uint8_t> connect_to(const socks5::address& target) {
+    std::vector<std::uint8_t> bytes;
+    append(bytes, socks5::request{socks5::command::connect, target});
+    return bytes;
+}
+
+} // namespace
+
+connect_request::connect_request(link_thread& thread, tcp_socket socket,
+                                 const socks5::address& target, std::vector<std::uint8_t> early,
+                                 const answer_language& language)
+    : thread_(thread),
+      socket_(std::move(socket)),
+      request_(connect_to(target)),
+      early_(std::move(early)),
+      language_(language) {
+    if (log::enabled(log_level::debug)) destination = socks5::to_string(target);
+}
+
+void connect_request::begin(driver_ptr driver, request_sink& sink) {
+    if (std::exchange(watched_, nullptr)) {
+        boost::system::error_code ignored;
+        socket_.cancel(ignored);
+    }
+    const boost::intrusive_ptr<client_relay> relay(
+        new client_relay(std::move(driver), this, std::move(socket_), sink));
+    relay->begin();
+}
+
+void connect_request::refuse(const refusal& why) {
+    watched_.reset();
+    log::debug("request for {} answered with REP {:#04x} ({})", destination,
+               static_cast<unsigned>(why.rep), socks5::to_text(why.rep));
+    close_lingering(thread_.clock(), std::move(socket_), language_.refused(why));
+}
+
+void connect_request::watch(std::function<void()> gone) {
+    watched_ = std::make_shared<std::function<void()>>(std::move(gone));
+    socket_.async_wait(
+        tcp_socket::wait_read, [this, watched = std::weak_ptr<std::function<void()>>(watched_)](
+                                   const boost::system::error_code& error) {
+            const auto call = watched.lock();
+            if (error || !call) return;
+            std::uint8_t byte = 0;
+            const auto size = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+            if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR)) (*call)();
+        });
+}
+
+client_relay::client_relay(driver_ptr driver, request_type request, tcp_socket socket,
+                           request_sink& sink)
+    : relay(std::move(driver), std::move(socket), sink.stream_timeouts()),
+      sink_(sink),
+      destination_(request->destination),
+      began_(std::chrono::steady_clock::now()) {
+    opening_ = std::make_unique<opening_state>(std::move(request), driver_->thread().clock(),
+                                               [this] { on_wait_over(); });
+}
+
+void client_relay::begin() {
+    const auto& request = *opening_->request;
+    auto& s = driver_->open(request.request(), *this);
+    if (!request.early().empty()) driver_->core().write(s, request.early());
+    opening_->wait.expires_at(request.give_up);
+    start(s);
+}
+
+bool client_relay::on_first_bytes(std::span<const bytes_view> bytes) {
+    if (!opening_) return true;
+    // Nearly always the reply is one view; one that is cut is put together.
+    std::vector<std::uint8_t> joined;
+    auto input = bytes[0];
+    if (bytes.size() > 1) {
+        for (const auto& each : bytes)
+            joined.insert(joined.end(), each.begin(), each.end());
+        input = joined;
+    }
+    const auto parsed = socks5::parse_reply(input);
+    if (parsed.status == socks5::parse_status::need_more && !stream_->fin_received) return false;
+    if (parsed.status != socks5::parse_status::done) {
+        on_no_reply();
+        return false;
+    }
+    rep_ = parsed.value.rep;
+    id_ = stream_->id;
+    if (parsed.value.code() == socks5::reply_code::succeeded)
+        driver_->core().on_connected(*stream_);
+    const auto request = std::move(opening_->request);
+    opening_.reset();
+    if (request->language().passes_replies()) return true;
+    const auto& reply = parsed.value;
+    const auto& language = request->language();
+    const auto words = reply.code() == socks5::reply_code::succeeded
+                           ? language.granted(reply.bnd)
+                           : language.refused({reply.code(), {}});
+    replace_reply(parsed.used, words);
+    return false;
+}
+
+/// The socket gets `words` instead of the stream's first `used` bytes, and then what follows them.
+void client_relay::replace_reply(std::size_t used, bytes_view words) {
+    // The socket has never been written to, so it takes them whole; if not, it is broken, and what
+    // comes next finds that out.
+    (void)::send(socket_.native_handle(), words.data(), words.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    bytes_down_ += used;
+    driver_->consume(*stream_, used);
+    on_stream_readable();
+}
+
+void client_relay::on_no_reply() {
+    const boost::intrusive_ptr<client_relay> self(this);
+    const auto request = std::move(opening_->request);
+    request->take_back(std::move(socket_));
+    driver_->core().reset(*stream_, reset_code::cancelled);
+    end(errc::stream_internal);
+    request->refuse(refusals::no_reply);
+}
+
+bool client_relay::on_stream_end() {
+    if (opening_) {
+        on_no_reply();
+        return true;
+    }
+    if (rep_ == static_cast<std::uint8_t>(socks5::reply_code::succeeded)) return false;
+    // A refusal is the end of the connection, whether or not the application closes it.
+    const boost::intrusive_ptr<client_relay> self(this);
+    driver_->core().finish(*stream_);
+    boost::system::error_code ignored;
+    socket_.cancel(ignored);
+    close_lingering(driver_->thread().clock(), std::move(socket_), {});
+    end({});
+    return true;
+}
+
+bool client_relay::on_reset_before_bytes(std::error_code why) {
+    const auto opening = std::move(opening_);
+    if (!opening) return false;
+    auto& request = *opening->request;
+    request.take_back(std::move(socket_));
+    if (why == errc::stream_refused) request.refused_by.push_back(driver_->core().id());
+    if (can_go_elsewhere(why, request) && ++request.tries < tries_max &&
+        std::chrono::steady_clock::now() < request.give_up)
+        sink_.submit(opening->request);
+    else
+        request.refuse(why == errc::stream_denied ? refusals::denied : refusals::no_reply);
+    return true;
+}
+
+bool client_relay::can_go_elsewhere(std::error_code why, const connect_request& request) const {
+    // What the stream has taken from the socket is gone with it.
+    if (bytes_up_ > 0) return false;
+    if (!stream_->opened() || why == errc::stream_refused || why == errc::going_away) return true;
+    // The session is over and nobody knows how far the request came: it may be sent again as long
+    // as the target can have had nothing but a connection.
+    return driver_->core().closed() && why != errc::authentication_failed &&
+           request.early().empty();
+}
+
+void client_relay::on_wait_over() {
+    if (!stream_ || stream_->opened()) return;
+    // Not from here: the deadline must outlive its own handler.
+    asio::post(driver_->thread().context(), [self = boost::intrusive_ptr<client_relay>(this)] {
+        if (!self->stream_ || self->stream_->opened() || !self->opening_) return;
+        const auto request = std::move(self->opening_->request);
+        request->take_back(std::move(self->socket_));
+        self->end(errc::stream_timeout);
+        request->refuse(refusals::no_link);
+    });
+}
+
+void client_relay::on_ended(std::error_code why) {
+    if (!log::enabled(log_level::debug) || rep_ == no_reply) return;
+    const auto seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
+    log::debug("stream {} to {} ended: REP {:#04x}, {} bytes up, {} bytes down, {:.3f} s, {}", id_,
+               destination_, rep_, bytes_up_, bytes_down_, seconds,
+               why ? why.message() : "both directions finished");
+}
+
+} // namespace muxsocks::client

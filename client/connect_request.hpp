@@ -1,0 +1,77 @@
+#pragma once
+
+/// \file
+/// An application's wish for one connection, of whichever protocol: SOCKS, or HTTP's CONNECT. The
+/// socket is here until there is a stream, and then the relay's.
+
+#include "client/answer_language.hpp"
+
+namespace muxsocks::client {
+
+class connect_request final : public pending_request {
+  public:
+    /// `early` is what the application has sent right behind its request.
+    connect_request(link_thread& thread, tcp_socket socket, const socks5::address& target,
+                    std::vector<std::uint8_t> early, const answer_language& language);
+
+    void begin(driver_ptr driver, request_sink& sink) override;
+    void refuse(const refusal& why) override;
+    void watch(std::function<void()> gone) override;
+
+    /// RFC 1928 request as it goes into the stream.
+    const std::vector<std::uint8_t>& request() const { return request_; }
+    const std::vector<std::uint8_t>& early() const { return early_; }
+    const answer_language& language() const { return language_; }
+    /// The stream has come to nothing: another one, or a refusal, needs the socket again.
+    void take_back(tcp_socket socket) { socket_ = std::move(socket); }
+
+  private:
+    link_thread& thread_;
+    tcp_socket socket_;
+    std::vector<std::uint8_t> request_;
+    std::vector<std::uint8_t> early_;
+    const answer_language& language_;
+    /// There while the request waits: what its handler asks before it touches anything.
+    std::shared_ptr<std::function<void()>> watched_;
+};
+
+/// The relay of one such request: waits for the stream to open and for the whole reply, which it
+/// passes on or puts into the application's language, and gives the request back when there will
+/// be none.
+class client_relay final : public relay {
+  public:
+    using request_type = boost::intrusive_ptr<connect_request>;
+    client_relay(driver_ptr driver, request_type request, tcp_socket socket, request_sink& sink);
+
+    void begin();
+
+  private:
+    bool on_first_bytes(std::span<const bytes_view> bytes) override;
+    bool early_end_cancels() const override { return true; }
+    bool on_stream_end() override;
+    bool on_reset_before_bytes(std::error_code why) override;
+    void on_ended(std::error_code why) override;
+    void replace_reply(std::size_t used, bytes_view words);
+    /// Whether another session may have the request, after this one's stream has ended.
+    bool can_go_elsewhere(std::error_code why, const connect_request& request) const;
+    void on_wait_over();
+    /// There will be no reply: the stream has ended before, or what came is none.
+    void on_no_reply();
+
+    /// What is needed until the reply is there.
+    struct opening_state {
+        opening_state(request_type from, deadlines& clock, unique_function<void()> on_wait_over)
+            : request(std::move(from)), wait(clock, std::move(on_wait_over)) {}
+        request_type request; ///< Its socket is the relay's.
+        deadline wait;
+    };
+    std::unique_ptr<opening_state> opening_;
+    request_sink& sink_;
+    std::string destination_;
+    std::uint32_t id_ = 0;
+    static constexpr std::uint8_t no_reply = 0xff;
+    std::uint8_t rep_ = no_reply; ///< REP of the reply that has come.
+    std::chrono::steady_clock::time_point began_;
+};
+
+} // namespace muxsocks::client
