@@ -13,8 +13,8 @@ namespace muxsocks::client {
 /// go to standard error.
 void check(const command_line& line);
 
-/// Runs until SIGTERM or SIGINT; returns the exit code. Throws at start-up only. `file_limit`: how
+/// Runs until SIGTERM or SIGINT. Throws at start-up only. `file_limit`: how
 /// many files this process may open.
-int run(const command_line& given, std::uint64_t file_limit);
+void run(const command_line& given, std::uint64_t file_limit);
 
 } // namespace muxsocks::client

@@ -24,8 +24,7 @@ worker::worker(memory_budget& budget, std::shared_ptr<const link_recipe> recipe,
       services_{thread_.context(), thread_.clock(), resolver_, 250ms, false},
       recipe_(std::move(recipe)),
       users_(make_users(recipe_->settings)),
-      pool_(thread_, services_, recipe_, links, files),
-      drain_check_(thread_.clock(), [this] { check_drained(); }) {}
+      pool_(thread_, services_, recipe_, links, files) {}
 
 worker::~worker() { stop(); }
 
@@ -46,21 +45,5 @@ void worker::reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t lin
     users_ = make_users(recipe_->settings);
     pool_.reload(recipe_, links);
 }
-
-void worker::drain(std::function<void()> drained) {
-    drained_ = std::move(drained);
-    drain_until_ = std::chrono::steady_clock::now() + recipe_->settings.timeouts.drain;
-    pool_.drain();
-    check_drained();
-}
-
-void worker::check_drained() {
-    if (!drained_) return;
-    if (!pool_.idle() && std::chrono::steady_clock::now() < drain_until_)
-        return drain_check_.expires_after(20ms);
-    std::exchange(drained_, nullptr)();
-}
-
-void worker::stop() { pool_.close(); }
 
 } // namespace muxsocks::client

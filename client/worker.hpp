@@ -8,8 +8,6 @@
 #include "client/link_pool.hpp"
 #include "protocol/link/resolver.hpp"
 
-#include <functional>
-
 namespace muxsocks::client {
 
 class worker {
@@ -35,24 +33,20 @@ class worker {
         pool_.suspect_all(reason, slept);
     }
     void check_routes() { pool_.check_routes(); }
-    /// Takes no new streams; `drained` is called when the last stream has ended or the time is
-    /// over.
-    void drain(std::function<void()> drained);
-    void stop();
+    /// Takes no new streams.
+    void drain() { pool_.drain(); }
+    /// Whether the last stream has ended.
+    bool idle() const { return pool_.idle(); }
+    void stop() { pool_.close(); }
     void log_statistics() const { pool_.log_statistics(); }
 
   private:
-    void check_drained();
-
     link_thread thread_;
     resolver resolver_;
     dial_services services_;
     std::shared_ptr<const link_recipe> recipe_;
     std::shared_ptr<const socks5::credentials> users_; ///< None: nobody has to log in.
     link_pool pool_;
-    std::function<void()> drained_;
-    deadline drain_check_;
-    instant drain_until_{};
 };
 
 } // namespace muxsocks::client

@@ -13,8 +13,8 @@ namespace muxsocks::server {
 /// go to standard error.
 void check(const command_line& line);
 
-/// Runs until SIGTERM or SIGINT; returns the exit code. Throws at start-up only. `file_limit`: how
+/// Runs until SIGTERM or SIGINT. Throws at start-up only. `file_limit`: how
 /// many files this process may open, as prepare_process() has found.
-int run(const command_line& line, std::uint64_t file_limit);
+void run(const command_line& line, std::uint64_t file_limit);
 
 } // namespace muxsocks::server

@@ -30,6 +30,12 @@ enum class may_begin_as { any_version, version_2, begun };
 struct process_statistics {
     std::size_t sessions = 0;
     std::size_t incoming = 0; ///< Links that have not authenticated.
+
+    process_statistics& operator+=(const process_statistics& other) {
+        sessions += other.sessions;
+        incoming += other.incoming;
+        return *this;
+    }
 };
 
 /// What all workers share.

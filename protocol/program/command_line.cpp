@@ -297,6 +297,8 @@ std::string help_text(program_role role) {
     return text.str();
 }
 
+std::string_view program_name(program_role role) { return texts_of(role).program; }
+
 std::string version_text(program_role role) {
     return std::string(texts_of(role).program) + " " MUXSOCKS_VERSION " (" +
            OpenSSL_version(OPENSSL_VERSION) + ", Boost " BOOST_LIB_VERSION ")\n";

@@ -20,6 +20,9 @@ namespace muxsocks {
 
 enum class program_role { client, server };
 
+/// "muxsocks-client" or "muxsocks-server".
+[[nodiscard]] std::string_view program_name(program_role role);
+
 inline constexpr int exit_ok = 0;
 inline constexpr int exit_failure = 1;
 inline constexpr int exit_usage = 2;

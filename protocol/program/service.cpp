@@ -1,0 +1,179 @@
+#include "protocol/program/service.hpp"
+
+#include "protocol/link/link_thread.hpp"
+#include "protocol/program/log.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <csignal>
+#include <exception>
+#include <thread>
+#include <utility>
+
+namespace muxsocks {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// What is left to do when streams had their time to end.
+constexpr auto stop_margin = 5s;
+
+constexpr auto drain_check_interval = 20ms;
+
+/// In which links say what they still have to say.
+constexpr auto last_words = 100ms;
+
+std::vector<asio::io_context*> contexts_of(const std::vector<link_thread*>& threads) {
+    std::vector<asio::io_context*> found;
+    for (const auto each : threads)
+        found.push_back(&each->context());
+    return found;
+}
+
+void run_thread(link_thread& one) {
+    const auto work = asio::make_work_guard(one.context());
+    one.context().run();
+}
+
+} // namespace
+
+void keep_threads(program_role role, std::uint32_t running, std::uint32_t& loaded) {
+    if (loaded == running) return;
+    log::warning("\"threads\" cannot change while the {} runs; it stays {}",
+                 role == program_role::client ? "client" : "server", running);
+    loaded = running;
+}
+
+service::service(program& with, std::vector<link_thread*> threads, program_configuration first,
+                 words said)
+    : program_(with),
+      threads_(std::move(threads)),
+      now_(std::move(first)),
+      words_(std::move(said)),
+      listeners_(context(), threads_.front()->clock(), words_.listening_for,
+                 [this](int descriptor) { program_.take(descriptor); }),
+      signals_(context().get_executor()),
+      watchdog_(manager_, threads_.front()->clock(), contexts_of(threads_)),
+      certificates_(threads_.front()->clock(), [this] { renew_certificates(); }),
+      drain_check_(threads_.front()->clock(), [this] { check_drained(); }) {
+    listeners_.open(now_.listen);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2})
+        signals_.add(signal);
+}
+
+asio::io_context& service::context() { return threads_.front()->context(); }
+
+void service::run(const std::function<void(std::size_t)>& start) {
+    wait_signal();
+    certificates_.watch(std::exchange(now_.seen, {}), now_.certificate, now_.tls.get());
+    watchdog_.start();
+    // What connects from here on waits in the listeners.
+    manager_.ready("serving");
+    asio::post(context(), [this] { listeners_.accept(); });
+    for (std::size_t i = 0; i < threads_.size(); ++i)
+        asio::post(threads_[i]->context(), [&start, i] { start(i); });
+    std::vector<std::thread> others;
+    for (std::size_t i = 1; i < threads_.size(); ++i)
+        others.emplace_back([this, i] { run_thread(*threads_[i]); });
+    run_thread(*threads_.front());
+    for (auto& each : others)
+        each.join();
+}
+
+// ---- Signals
+
+void service::wait_signal() {
+    signals_.async_wait([this](const boost::system::error_code& error, int signal) {
+        if (error) return;
+        on_signal(signal);
+        wait_signal();
+    });
+}
+
+void service::on_signal(int signal) {
+    switch (signal) {
+    case SIGHUP:
+        return reload();
+    case SIGUSR1:
+        return program_.log_statistics();
+    case SIGUSR2:
+        return program_.dial_anew();
+    default:
+        return draining_ ? stop() : drain();
+    }
+}
+
+// ---- The stop
+
+void service::drain() {
+    draining_ = true;
+    log::info("stopping: {}; those that run have {} s to end (a second signal stops now)",
+              words_.drain_promises, now_.drain.count() / 1000);
+    manager_.stopping(now_.drain + stop_margin);
+    program_.drain();
+    drain_until_ = std::chrono::steady_clock::now() + now_.drain;
+    drain_check_.expires_after(drain_check_interval);
+}
+
+void service::check_drained() {
+    if (std::chrono::steady_clock::now() >= drain_until_) return stop();
+    drain_check_.expires_after(drain_check_interval);
+    program_.if_idle([this] { stop(); });
+}
+
+void service::stop() {
+    if (std::exchange(stopped_, true)) return;
+    drain_check_.cancel();
+    listeners_.close();
+    program_.close();
+    for (const auto each : threads_)
+        asio::post(each->context(), [each] {
+            auto last = std::make_shared<steady_timer>(each->context().get_executor(), last_words);
+            last->async_wait([last, each](const auto&) { each->context().stop(); });
+        });
+}
+
+// ---- Configuration and certificates
+
+void service::reload() {
+    if (draining_) return;
+    manager_.reloading();
+    try {
+        auto next = program_.load();
+        log::open(next.log);
+        log::reopen();
+        for (const auto& warning : next.warnings)
+            log::warning("{}", warning);
+        use(std::move(next));
+        listeners_.move_to(now_.listen);
+        log::info("configuration reloaded");
+        manager_.ready("serving");
+    } catch (const std::exception& error) {
+        const auto refusal =
+            std::string("reload refused, the old configuration stays: ") + error.what();
+        log::error("{}", refusal);
+        manager_.ready(refusal);
+    }
+}
+
+/// For new links, connections and streams, from now on.
+void service::use(program_configuration next) {
+    now_ = std::move(next);
+    now_.use();
+    certificates_.watch(std::exchange(now_.seen, {}), now_.certificate, now_.tls.get());
+}
+
+/// The files have changed: new links use what is in them now, the rest stays as it is.
+void service::renew_certificates() {
+    try {
+        auto next = program_.renew();
+        log::info("certificates read anew: {}", describe_renewal(*now_.tls, *next.tls));
+        use(std::move(next));
+    } catch (const std::exception& error) {
+        log::error("the files of \"tls\" have changed and cannot be used, so what was read "
+                   "from them before stays in force: {}",
+                   error.what());
+    }
+}
+
+} // namespace muxsocks

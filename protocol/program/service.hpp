@@ -1,0 +1,132 @@
+#pragma once
+
+/// \file
+/// What both programs are around their workers: threads, listening sockets, signals, the service
+/// manager, a reload of the configuration, renewed certificates, and the orderly stop. What differs
+/// is said by a service::program.
+///
+///     running --SIGTERM or SIGINT--> draining --all idle, time over, or a second signal--> stopped
+///       | ^
+///       +-+ SIGHUP: reload   SIGUSR1: statistics   SIGUSR2: links anew
+///
+/// All but the work of the workers runs in the first thread.
+
+#include "protocol/program/certificate_watch.hpp"
+#include "protocol/program/command_line.hpp"
+#include "protocol/program/listeners.hpp"
+#include "protocol/program/service_manager.hpp"
+
+#include <boost/asio/signal_set.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace muxsocks {
+
+class link_thread;
+
+/// A configuration that was read with all that it names, as far as the frame is concerned.
+struct program_configuration {
+    std::vector<listen_address> listen;
+    log_settings log;
+    std::chrono::milliseconds drain{};
+    std::string certificate;                ///< The file; for the warning before it expires.
+    std::shared_ptr<const tls_context> tls; ///< Null: none.
+    /// The files of `tls`, looked at before they were read.
+    file_states seen;
+    /// For the log, when it is in force.
+    std::vector<std::string> warnings;
+    /// Puts it in force in the workers. Cannot fail.
+    std::function<void()> use;
+};
+
+/// From a recipe: its `settings` and its `tls`.
+template <class Recipe>
+program_configuration make_program_configuration(std::shared_ptr<const Recipe> recipe,
+                                                 file_states seen) {
+    program_configuration made;
+    made.listen = recipe->settings.listen;
+    made.log = recipe->settings.log;
+    made.drain = recipe->settings.timeouts.drain;
+    made.certificate = recipe->settings.tls.cert;
+    if (recipe->tls) made.tls = {recipe, &*recipe->tls};
+    made.seen = std::move(seen);
+    return made;
+}
+
+/// The number of threads cannot change while a program runs: says so where `loaded` is another one,
+/// and sets it back.
+void keep_threads(program_role role, std::uint32_t running, std::uint32_t& loaded);
+
+class service {
+  public:
+    /// What the two programs do differently. Called in the first thread.
+    class program {
+      public:
+        /// Reads the configuration anew, and all files that it names. Throws with a sentence.
+        virtual program_configuration load() = 0;
+        /// Reads the files of the configuration in force anew. Throws with a sentence.
+        virtual program_configuration renew() = 0;
+        /// A connection was accepted; the descriptor is the callee's.
+        virtual void take(int descriptor) = 0;
+        virtual void log_statistics() = 0;
+        /// SIGUSR2.
+        virtual void dial_anew() = 0;
+        /// No new streams from here on.
+        virtual void drain() = 0;
+        /// Calls `then` if no worker has a stream left.
+        virtual void if_idle(std::function<void()> then) = 0;
+        /// Ends all that is left, in all threads.
+        virtual void close() = 0;
+
+      protected:
+        ~program() = default;
+    };
+
+    struct words {
+        std::string listening_for;  ///< "listening for ..."
+        std::string drain_promises; ///< "stopping: ..., those that run have 30 s to end"
+    };
+
+    /// Binds what `first` listens on; throws std::runtime_error with a sentence. `threads` are the
+    /// workers', which outlive this.
+    service(program& with, std::vector<link_thread*> threads, program_configuration first,
+            words said);
+
+    /// Serves until a signal stops it; `start` runs in each thread, with its number, first of all.
+    void run(const std::function<void(std::size_t)>& start);
+
+    [[nodiscard]] bool draining() const { return draining_; }
+    void close_listeners() { listeners_.close(); }
+
+  private:
+    asio::io_context& context();
+    void wait_signal();
+    void on_signal(int signal);
+    void drain();
+    void check_drained();
+    void stop();
+    void reload();
+    void use(program_configuration next);
+    void renew_certificates();
+
+    program& program_;
+    std::vector<link_thread*> threads_;
+    program_configuration now_;
+    words words_;
+    service_manager manager_;
+    listeners listeners_;
+    asio::basic_signal_set<executor> signals_;
+    service_watchdog watchdog_;
+    certificate_watch certificates_;
+    deadline drain_check_;
+    std::chrono::steady_clock::time_point drain_until_{};
+    bool draining_ = false;
+    bool stopped_ = false;
+};
+
+} // namespace muxsocks
