@@ -17,8 +17,9 @@ namespace {
 /// Whoever guesses passwords gets one answer in so much time, a right one at once.
 constexpr std::chrono::seconds wrong_password_delay{1};
 
-void tell_closed(const std::string& why) {
-    log::info(log::kind{"SOCKS connections closed"}, "SOCKS connection closed: {}", why);
+void tell_closed(const char* protocol, const std::string& why) {
+    log::info(log::kind{"connections of applications closed"}, "{} connection closed: {}", protocol,
+              why);
 }
 
 } // namespace
@@ -38,7 +39,10 @@ accepted_connection::accepted_connection(tcp_socket socket, const front_services
                          boost::system::error_code ignored;
                          self->socket_.cancel(ignored);
                          self->limit_.expires_after(self->limit_time_);
-                         self->answer(*made);
+                         if (made->result == front::verdict::failed) return self->fail(*made);
+                         if (!self->send(made->to_send)) return self->close();
+                         // What has come behind it meanwhile.
+                         self->on_input({});
                      });
       }) {
     limit_.expires_after(limit_time_);
@@ -67,9 +71,23 @@ void accepted_connection::read() {
 }
 
 bool accepted_connection::choose_front(std::uint8_t first) {
-    front_ = make_socks5_front(services_);
-    (void)first;
-    return front_ != nullptr;
+    switch (recognise(first)) {
+    case spoken::socks4:
+        front_ = make_socks4_front(services_);
+        break;
+    case spoken::http:
+        front_ = make_http_front(services_);
+        break;
+    case spoken::tls:
+        tell_closed("SOCKS",
+                    "A TLS handshake arrived on the proxy's port, which speaks no TLS: use "
+                    "http:// or socks5h:// as the proxy's scheme.");
+        return false;
+    case spoken::socks5:
+    case spoken::unknown:
+        front_ = make_socks5_front(services_);
+    }
+    return true;
 }
 
 void accepted_connection::on_input(bytes_view input) {
@@ -102,7 +120,7 @@ void accepted_connection::answer(const front::step& made) {
 }
 
 void accepted_connection::fail(const front::step& made) {
-    if (!made.failure.empty()) tell_closed(made.failure);
+    if (!made.failure.empty()) tell_closed(front_->protocol(), made.failure);
     limit_.cancel();
     close_lingering(services_.thread.clock(), std::move(socket_), made.to_send);
 }

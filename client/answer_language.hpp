@@ -25,5 +25,8 @@ class answer_language {
 
 /// RFC 1928 section 6.
 const answer_language& socks5_answers();
+const answer_language& socks4_answers();
+/// CONNECT (RFC 9110, section 9.3.6).
+const answer_language& http_answers();
 
 } // namespace muxsocks::client

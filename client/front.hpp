@@ -45,6 +45,8 @@ class front {
     };
 
     virtual ~front() = default;
+    /// For the log.
+    virtual const char* protocol() const = 0;
     virtual step on_input(bytes_view input) = 0;
     /// Passes the request on, with the socket. `rest` is what came behind it.
     virtual void proceed(tcp_socket socket, bytes_view rest) = 0;
@@ -64,5 +66,7 @@ constexpr spoken recognise(std::uint8_t first) {
 }
 
 std::unique_ptr<front> make_socks5_front(const front_services& services);
+std::unique_ptr<front> make_socks4_front(const front_services& services);
+std::unique_ptr<front> make_http_front(const front_services& services);
 
 } // namespace muxsocks::client

@@ -19,6 +19,8 @@ class socks5_front final : public front {
     explicit socks5_front(const front_services& services)
         : services_(services), handshake_(check_against(services.users)) {}
 
+    const char* protocol() const override { return "SOCKS"; }
+
     step on_input(bytes_view input) override {
         last_ = handshake_.on_input(input);
         step made;

@@ -24,8 +24,7 @@ const char* sentence(errc code) {
                "proxy requires them: enter them in the application's proxy settings.";
     case errc::no_acceptable_method:
         return "The application insists on an authentication method that this proxy does not "
-               "offer: no users are configured here, so remove the user name and password from "
-               "the application's proxy settings, or configure users.";
+               "offer: it has user name and password (0x02) and, without users, none (0x00).";
     case errc::password_version:
         return "The version of the username/password negotiation is not 0x01 (RFC 1929).";
     case errc::password_rejected:

@@ -68,14 +68,17 @@ std::size_t server_handshake::take_greeting(std::span<const std::uint8_t> bytes,
     const auto parsed = parse_greeting(bytes);
     if (parsed.status == parse_status::failed) fail(result, parsed.error);
     if (parsed.status != parse_status::done) return 0;
-    const auto wanted = check_ ? auth_method::password : auth_method::none;
+    // Applications in which a user name was entered offer nothing else, also where nobody asks.
+    const bool insists =
+        !parsed.value.offers(auth_method::none) && parsed.value.offers(auth_method::password);
+    const auto wanted = check_ || insists ? auth_method::password : auth_method::none;
     if (!parsed.value.offers(wanted)) {
         result.to_send.push({0x05, static_cast<std::uint8_t>(auth_method::no_acceptable)});
         fail(result, check_ ? errc::password_required : errc::no_acceptable_method);
         return 0;
     }
     result.to_send.push({0x05, static_cast<std::uint8_t>(wanted)});
-    stage_ = check_ ? stage::password : stage::request;
+    stage_ = wanted == auth_method::password ? stage::password : stage::request;
     return parsed.used;
 }
 
@@ -83,7 +86,8 @@ std::size_t server_handshake::take_password(std::span<const std::uint8_t> bytes,
                                             handshake_result& result) {
     const auto parsed = parse_password_request(bytes);
     if (parsed.status == parse_status::need_more) return 0;
-    if (parsed.status == parse_status::failed || !check_(parsed.value.uname, parsed.value.passwd)) {
+    if (parsed.status == parse_status::failed ||
+        (check_ && !check_(parsed.value.uname, parsed.value.passwd))) {
         result.to_send.push({0x01, 0x01});
         fail(result, parsed.error ? parsed.error : make_error_code(errc::password_rejected));
         return 0;

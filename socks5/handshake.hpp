@@ -72,7 +72,8 @@ struct handshake_result {
 /// is kept until its rest comes.
 class server_handshake {
   public:
-    /// Without `check` the method is 0x00 (none), with it 0x02 (password) and no other.
+    /// With `check` the method is 0x02 (password) and no other. Without it, it is 0x00 (none), or
+    /// 0x02 and any password for who offers nothing else.
     explicit server_handshake(credential_check check = {});
 
     /// Takes the next bytes of the application. Errors are the application's fault: those of

@@ -174,8 +174,13 @@ TEST_CASE("a handshake without users") {
         CHECK(result.sent == "05 00");
         CHECK(result.used == 3);
     }
-    SECTION("refuses an application that insists on a password") {
-        const auto result = converse(hex("05 01 02") + alice);
+    SECTION("takes any password of an application that insists on one") {
+        const auto result = converse(hex("05 01 02") + alice + connect_ipv4);
+        CHECK(result.state == handshake_state::request_ready);
+        CHECK(result.sent == "05 02 01 00");
+    }
+    SECTION("refuses an application that insists on GSSAPI") {
+        const auto result = converse(hex("05 01 01"));
         CHECK(result.state == handshake_state::failed);
         CHECK(result.sent == "05 ff");
         CHECK(result.error == errc::no_acceptable_method);

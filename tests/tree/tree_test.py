@@ -158,7 +158,7 @@ def test_includes_follow_the_layers(texts):
 
 def test_the_rule_of_layers_stands_once(texts):
     """In docs/DESIGN.md, for every folder with sources, and nowhere in other words."""
-    assert CORE == {"protocol", "protocol/session", "socks5"}
+    assert CORE == {"protocol", "protocol/session", "socks5", "http"}
     assert set(MAY_INCLUDE) == {"/".join(path.split("/")[:-1]) for path in sources(texts)
                                 if path.split("/")[0] not in ("tests", "benchmarks", "cmake")}
     for path in ("CONTRIBUTING.md", "docs/DESIGN.md", "README.md"):
