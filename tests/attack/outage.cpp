@@ -1,0 +1,84 @@
+// Very many sessions, all lost in one moment and all back as soon as it goes.
+
+#include "tests/attack/attack.hpp"
+
+namespace muxsocks::attack {
+namespace {
+
+constexpr std::size_t at_once = 128;
+
+class outage {
+  public:
+    explicit outage(run& in) : in_(in) {}
+
+    awaitable<void> happen() {
+        for (std::size_t n = 0; n < in_.args.sessions && !in_.over(); ++n)
+            co_await begin(log_in(n));
+        co_await wait_for_all();
+        in_.counts["sessions"] = static_cast<double>(all_.size());
+        in_.tell("up");
+        co_await pause(in_.io, std::chrono::seconds(1));
+        in_.tell("lost");
+        for (const auto& each : all_)
+            each->cut();
+        const auto lost = clock::now();
+        for (std::size_t n = 0; n < all_.size() && !in_.over(); ++n)
+            co_await begin(come_back(all_[n]));
+        co_await wait_for_all();
+        in_.counts["all back after, s"] =
+            std::chrono::duration<double>(clock::now() - lost).count();
+        in_.tell("back");
+        co_await pause(in_.io, std::chrono::seconds(1));
+    }
+
+  private:
+    awaitable<void> begin(awaitable<void> what) {
+        start(in_, std::move(what));
+        while (under_way_ >= at_once)
+            co_await pause(in_.io, std::chrono::microseconds(200));
+    }
+    awaitable<void> wait_for_all() {
+        while (under_way_ > 0)
+            co_await pause(in_.io, std::chrono::milliseconds(1));
+    }
+
+    awaitable<void> log_in(std::size_t n) {
+        ++under_way_;
+        const auto made = std::make_shared<session>(in_.io, in_.server(n), in_.user(n));
+        const auto begun = clock::now();
+        try {
+            co_await made->log_in();
+            in_.measured["logins"].succeed(clock::now() - begun);
+            made->on_end = [this](const std::string& why) { in_.measured["ends"].fail(why); };
+            all_.push_back(made);
+        } catch (const std::exception& error) {
+            in_.measured["logins"].fail(error.what());
+        }
+        --under_way_;
+    }
+
+    awaitable<void> come_back(std::shared_ptr<session> one) {
+        ++under_way_;
+        const auto begun = clock::now();
+        try {
+            co_await one->come_back(1);
+            in_.measured["returns"].succeed(clock::now() - begun);
+        } catch (const std::exception& error) {
+            in_.measured["returns"].fail(error.what());
+        }
+        --under_way_;
+    }
+
+    run& in_;
+    std::vector<std::shared_ptr<session>> all_;
+    std::size_t under_way_ = 0;
+};
+
+} // namespace
+
+awaitable<void> measure_outage(run& in) {
+    outage all(in);
+    co_await all.happen();
+}
+
+} // namespace muxsocks::attack
