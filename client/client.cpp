@@ -19,9 +19,9 @@ file_states look_at_certificates(const config& settings) {
     return look_at({settings.tls.ca, settings.tls.cert, settings.tls.key});
 }
 
-/// How many of `links` the worker of this number holds.
-std::uint32_t share_of(std::uint32_t links, std::uint32_t number, std::uint32_t workers) {
-    return links / workers + (number < links % workers ? 1 : 0);
+/// How many of `sessions` the worker of this number holds.
+std::uint32_t share_of(std::uint32_t sessions, std::uint32_t number, std::uint32_t workers) {
+    return sessions / workers + (number < sessions % workers ? 1 : 0);
 }
 
 class program final : public service::program, public trouble_watch::watcher {
@@ -31,11 +31,11 @@ class program final : public service::program, public trouble_watch::watcher {
         budget_.on_full([this] { return stalled_.begin(); });
         auto seen = look_at_certificates(settings);
         recipe_ = make_recipe(std::move(settings));
-        // A thread without a link would have nothing to do.
-        const auto threads = std::min(recipe_->settings.threads, recipe_->settings.links);
+        // A thread without a session would have nothing to do.
+        const auto threads = std::min(recipe_->settings.threads, recipe_->settings.sessions);
         for (std::uint32_t i = 0; i < threads; ++i)
             workers_.add(std::make_unique<worker>(budget_, recipe_,
-                                                  share_of(recipe_->settings.links, i, threads),
+                                                  share_of(recipe_->settings.sessions, i, threads),
                                                   files_),
                          stalled_);
         service_ = std::make_unique<service>(*this, workers_.threads(),
@@ -87,9 +87,9 @@ class program final : public service::program, public trouble_watch::watcher {
     program_configuration load() override {
         auto loaded = load_config(line_);
         keep_threads(program_role::client, recipe_->settings.threads, loaded.settings.threads);
-        if (loaded.settings.links < workers_.size())
-            log::warning("\"links\" is below the number of threads, which cannot change while "
-                         "the client runs: there are {} links to each server until it is "
+        if (loaded.settings.sessions < workers_.size())
+            log::warning("\"sessions\" is below the number of threads, which cannot change while "
+                         "the client runs: there are {} sessions with each server until it is "
                          "started anew",
                          workers_.size());
         auto made = read(std::move(loaded.settings));
@@ -112,10 +112,10 @@ class program final : public service::program, public trouble_watch::watcher {
         recipe_ = next;
         budget_.set_limit(next->settings.memory.total);
         const auto threads = static_cast<std::uint32_t>(workers_.size());
-        // Each thread serves applications, so each needs a link.
-        const auto links = std::max(next->settings.links, threads);
+        // Each thread serves applications, so each needs a session.
+        const auto sessions = std::max(next->settings.sessions, threads);
         for (std::uint32_t i = 0; i < threads; ++i)
-            asio::post(workers_[i].context(), [next, share = share_of(links, i, threads),
+            asio::post(workers_[i].context(), [next, share = share_of(sessions, i, threads),
                                                at = &workers_[i]] { at->reload(next, share); });
     }
 

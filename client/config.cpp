@@ -126,14 +126,15 @@ void bind_config(config_section& root, config& config) {
                "who reaches the port may use it.");
     bind_users(root, config.users);
     bind_servers(root, config.servers);
-    root.field("links", config.links, kinds::number(1, 64),
-               "Links at the same time, to each server in use. A new stream goes to the one with "
-               "the fewest.");
+    root.field("sessions", config.sessions, kinds::number(1, 64),
+               "Sessions at the same time, to each server in use, each with links of its own. A "
+               "new stream goes to the one with the fewest.",
+               {.former = "links"});
     root.field("link_max_age", config.link_max_age, kinds::duration(1s, 720h, true),
                "After that time a link takes no new streams and another one takes its place.");
     bind_auth(root, config.auth);
     bind_tls(root, config.tls);
-    bind_link(root, config.link);
+    bind_link(root, config.link, program_role::client);
     bind_resume(root, config.resume, program_role::client);
     bind_keepalive(root, config.keepalive, config.tcp_keepalive, program_role::client);
     bind_memory(root, config.memory);
@@ -143,7 +144,7 @@ void bind_config(config_section& root, config& config) {
         "Whether the server may be a version 1 peer, which has no authentication and no flow "
         "control.");
     root.field("threads", config.threads, kinds::number(1, 256),
-               "Threads to spread the links over, and no more than there are `links`.");
+               "Threads to spread the sessions over, and no more than there are `sessions`.");
     bind_log(root, config.log);
 }
 

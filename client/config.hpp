@@ -62,8 +62,8 @@ struct config {
     std::vector<socks_user> users;
     /// At least one; `server` in the file is a list of one.
     std::vector<server_entry> servers;
-    /// Links to hold at the same time, each a session of its own.
-    std::uint32_t links = 1;
+    /// Sessions to hold at the same time, to each server.
+    std::uint32_t sessions = 1;
     /// Age at which a link takes no new streams and another one takes over. Zero: off.
     std::chrono::milliseconds link_max_age{0};
     auth_settings auth;

@@ -30,23 +30,23 @@ bool has_refused(const link_supervisor& by, const pending_request& request) {
 } // namespace
 
 link_pool::link_pool(link_thread& thread, const dial_services& services,
-                     std::shared_ptr<const link_recipe> recipe, std::uint32_t links,
+                     std::shared_ptr<const link_recipe> recipe, std::uint32_t sessions,
                      file_limit_check& files)
     : thread_(thread),
       services_(services),
       recipe_(std::move(recipe)),
       files_(files),
       tick_(thread.clock(), [this] { on_tick(); }) {
-    make_slots(links);
+    make_slots(sessions);
 }
 
 link_pool::~link_pool() { close(); }
 
-void link_pool::make_slots(std::uint32_t links) {
+void link_pool::make_slots(std::uint32_t sessions) {
     const auto& settings = recipe_->settings;
     relay_timeouts_ = make_relay_timeouts(settings.timeouts, settings.tcp_keepalive);
     for (const auto& server : settings.servers)
-        for (std::uint32_t i = 0; i < links; ++i)
+        for (std::uint32_t i = 0; i < sessions; ++i)
             slots_.push_back({server, make_supervisor(server), nullptr, {}});
     std::stable_sort(slots_.begin(), slots_.end(), [](const slot& a, const slot& b) {
         return a.server.priority < b.server.priority;
@@ -173,8 +173,8 @@ void link_pool::check_files(const link_supervisor& up) {
     const auto servers =
         std::count_if(settings.servers.begin(), settings.servers.end(),
                       [&](const auto& each) { return each.priority == up.server().priority; });
-    const auto links = static_cast<std::uint64_t>(servers) * settings.links;
-    if (const auto warning = files_.check(links * core.peer_max_streams()))
+    const auto sessions = static_cast<std::uint64_t>(servers) * settings.sessions;
+    if (const auto warning = files_.check(sessions * core.peer_max_streams()))
         log::warning("{}", *warning);
 }
 
@@ -260,11 +260,11 @@ void link_pool::check_routes() {
         each->check_route();
 }
 
-void link_pool::reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t links) {
+void link_pool::reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t sessions) {
     const auto old = std::exchange(recipe_, std::move(recipe));
     const bool same_links = old->settings.same_links(recipe_->settings);
     auto before = std::exchange(slots_, {});
-    make_slots(links);
+    make_slots(sessions);
     for (auto& each : slots_) {
         // A link whose settings are what they were goes on, with its streams.
         const auto kept = std::find_if(before.begin(), before.end(), [&](const slot& was) {

@@ -19,7 +19,7 @@ namespace muxsocks::client {
 class link_pool final : public request_sink, public link_supervisor::watcher {
   public:
     link_pool(link_thread& thread, const dial_services& services,
-              std::shared_ptr<const link_recipe> recipe, std::uint32_t links,
+              std::shared_ptr<const link_recipe> recipe, std::uint32_t sessions,
               file_limit_check& files);
     ~link_pool();
 
@@ -31,7 +31,7 @@ class link_pool final : public request_sink, public link_supervisor::watcher {
     /// The network has changed: links whose route has are doubted.
     void check_routes();
     /// Changes to what a reload brought: links whose settings are the same are not disturbed.
-    void reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t links);
+    void reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t sessions);
     /// No new streams; `idle()` once those that run have ended.
     void drain();
     bool idle() const;
@@ -56,7 +56,7 @@ class link_pool final : public request_sink, public link_supervisor::watcher {
     void on_link_retiring(link_supervisor& from) override;
     void on_link_failed(link_supervisor& from) override;
 
-    void make_slots(std::uint32_t links);
+    void make_slots(std::uint32_t sessions);
     std::unique_ptr<link_supervisor> make_supervisor(const server_entry& server);
     slot* slot_of(const link_supervisor& supervisor);
     /// None of the sessions that have refused the request.

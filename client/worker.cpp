@@ -18,13 +18,13 @@ std::shared_ptr<const socks5::credentials> make_users(const config& settings) {
 } // namespace
 
 worker::worker(memory_budget& budget, std::shared_ptr<const link_recipe> recipe,
-               std::uint32_t links, file_limit_check& files)
+               std::uint32_t sessions, file_limit_check& files)
     : thread_(budget),
       resolver_(thread_.context(), thread_.clock(), {.search_short_names = true}),
       services_{thread_.context(), thread_.clock(), resolver_, 250ms, false},
       recipe_(std::move(recipe)),
       users_(make_users(recipe_->settings)),
-      pool_(thread_, services_, recipe_, links, files) {}
+      pool_(thread_, services_, recipe_, sessions, files) {}
 
 worker::~worker() { stop(); }
 
@@ -40,10 +40,10 @@ void worker::take(int descriptor) {
     });
 }
 
-void worker::reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t links) {
+void worker::reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t sessions) {
     recipe_ = std::move(recipe);
     users_ = make_users(recipe_->settings);
-    pool_.reload(recipe_, links);
+    pool_.reload(recipe_, sessions);
 }
 
 } // namespace muxsocks::client

@@ -12,8 +12,8 @@ namespace muxsocks::client {
 
 class worker {
   public:
-    /// `links`: how many this worker holds to each server.
-    worker(memory_budget& budget, std::shared_ptr<const link_recipe> recipe, std::uint32_t links,
+    /// `sessions`: how many this worker holds to each server.
+    worker(memory_budget& budget, std::shared_ptr<const link_recipe> recipe, std::uint32_t sessions,
            file_limit_check& files);
     ~worker();
     worker(const worker&) = delete;
@@ -28,7 +28,7 @@ class worker {
 
     // The rest runs in the worker's own thread.
     void start();
-    void reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t links);
+    void reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t sessions);
     void suspect_all(const char* reason, std::chrono::nanoseconds slept) {
         pool_.suspect_all(reason, slept);
     }

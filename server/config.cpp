@@ -192,7 +192,7 @@ void bind_config(config_section& root, config& config) {
     root.list("allow_v1", config.allow_v1, kinds::ip_network(),
               "Where version 1 peers may come from. They have no authentication, so this needs "
               "`tls.client_ca` or `open_server`.");
-    bind_link(root, config.link);
+    bind_link(root, config.link, program_role::server);
     bind_resume(root, config.resume, program_role::server);
     bind_keepalive(root, config.keepalive, config.tcp_keepalive, program_role::server);
     bind_memory(root, config.memory);

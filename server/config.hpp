@@ -115,7 +115,8 @@ struct config {
     proxy_protocol_settings proxy_protocol;
     /// Version 1 peers are accepted from these networks only. They cannot authenticate.
     std::vector<network> allow_v1;
-    link_settings link;
+    /// One more than clients use: one that replaces another.
+    link_settings link{.max = 4};
     resume_settings resume;
     keepalive_settings keepalive;
     tcp_keepalive_settings tcp_keepalive;

@@ -149,7 +149,7 @@ void served_session::enlist() {
     if (!registry.insert(id(), worker_, whose())) return;
     log::warning("user of {} has more sessions at once than are kept for one user without their "
                  "links: in an outage only {} of them go on, streams of the others are reset "
-                 "(resume.sessions_per_user; clients hold `links` sessions each)",
+                 "(resume.sessions_per_user; clients hold `sessions` each)",
                  name(), registry.sessions_per_user());
 }
 

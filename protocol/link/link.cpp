@@ -21,6 +21,15 @@ void set_option(int descriptor, int level, int name, Value value) {
     (void)::setsockopt(descriptor, level, name, &value, sizeof value);
 }
 
+/// Whether the socket is connected over a path on which loss takes long to mend. A lost SYN leaves
+/// no round trip to know, and is loss.
+bool is_long_path(int descriptor) {
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    if (::getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return false;
+    return info.tcpi_state == TCP_ESTABLISHED && (info.tcpi_rtt == 0 || info.tcpi_rtt > 1000);
+}
+
 } // namespace
 
 void set_link_options(int descriptor, const link_options& options) {
@@ -31,9 +40,14 @@ void set_link_options(int descriptor, const link_options& options) {
     set_option(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, options.notsent_lowat);
     if (options.segment_max != 0)
         set_option(descriptor, IPPROTO_TCP, TCP_MAXSEG, static_cast<int>(options.segment_max));
-    if (!options.congestion.empty())
-        (void)::setsockopt(descriptor, IPPROTO_TCP, TCP_CONGESTION, options.congestion.data(),
-                           static_cast<socklen_t>(options.congestion.size()));
+    set_congestion(descriptor, options.congestion);
+}
+
+void set_congestion(int descriptor, const std::string& name) {
+    if (name.empty() || (name == "auto" && !is_long_path(descriptor))) return;
+    const std::string_view chosen = name == "auto" ? std::string_view("bbr") : name;
+    (void)::setsockopt(descriptor, IPPROTO_TCP, TCP_CONGESTION, chosen.data(),
+                       static_cast<socklen_t>(chosen.size()));
 }
 
 link::link(link_thread& thread, tcp_socket socket, std::optional<tls_engine> engine)

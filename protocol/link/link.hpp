@@ -23,7 +23,7 @@
 namespace muxsocks {
 
 struct link_options {
-    std::string congestion;                         ///< TCP_CONGESTION; empty: the system's.
+    std::string congestion;                         ///< As set_congestion() takes it.
     std::chrono::milliseconds user_timeout{35'000}; ///< TCP_USER_TIMEOUT.
     /// TCP_NOTSENT_LOWAT at first; socket_queue goes on from there.
     unsigned notsent_lowat = standing_queue::unsent_max;
@@ -33,6 +33,11 @@ struct link_options {
 
 /// Sets what every link's socket needs. Failures are not worth a link.
 void set_link_options(int descriptor, const link_options& options);
+
+/// TCP_CONGESTION; empty: the system's. "auto" is decided once the socket is connected, for which
+/// it is to be called again: bbr where the kernel has it and the round trip is above a millisecond.
+/// Below that loss is mended at once, and BBR's pacing costs more than it brings.
+void set_congestion(int descriptor, const std::string& name);
 
 class link : public ref_counted<link> {
   public:

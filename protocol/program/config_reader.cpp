@@ -111,10 +111,17 @@ const config_section::json* config_section::find(std::string_view name, bool req
     return nullptr;
 }
 
-std::string_view config_section::name_in_use(std::string_view name, std::string_view alias) const {
-    if (alias.empty() || !has(alias)) return name;
-    if (has(name)) fail(alias, "this key and \"" + std::string(name) + "\" are the same");
-    return alias;
+std::string_view config_section::name_in_use(std::string_view name,
+                                             const field_options& options) const {
+    for (const auto other : {options.alias, options.former}) {
+        if (other.empty() || !has(other)) continue;
+        if (has(name)) fail(other, "this key and \"" + std::string(name) + "\" are the same");
+        if (other == options.former)
+            shared_.warnings.push_back(shared_.origin.name + ": " + path_of(other) +
+                                       ": this key is called \"" + std::string(name) + "\" now.");
+        return other;
+    }
+    return name;
 }
 
 bool config_section::is_single(std::string_view name) const {

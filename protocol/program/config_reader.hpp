@@ -58,6 +58,8 @@ struct field_options {
     std::string_view default_text{};
     /// Another name of the key, which is understood but neither documented nor suggested.
     std::string_view alias{};
+    /// A name that the key had, which is understood with a notice.
+    std::string_view former{};
 };
 
 /// One JSON object on the way into variables. Only borrowed by bind functions, never kept.
@@ -68,7 +70,7 @@ class config_section {
     void field(std::string_view name, T& value, const value_kind<T>& kind, std::string_view help,
                field_options options = {}) {
         describe(name, kind.type, help, options, [&] { return kind.write(value); });
-        const auto used = name_in_use(name, options.alias);
+        const auto used = name_in_use(name, options);
         if (const json* found = find(used, options.required)) {
             value = read_one(*found, kind, path_of(used));
         }
@@ -171,8 +173,9 @@ class config_section {
     [[nodiscard]] std::string path_of(std::string_view name) const;
     [[nodiscard]] const json* find(std::string_view name, bool required);
     [[nodiscard]] bool is_single(std::string_view name) const;
-    /// The alias where it is there; both at once are refused.
-    [[nodiscard]] std::string_view name_in_use(std::string_view name, std::string_view alias) const;
+    /// The alias or the former name where it is there; two at once are refused.
+    [[nodiscard]] std::string_view name_in_use(std::string_view name,
+                                               const field_options& options) const;
     void describe(std::string_view name, std::string_view type, std::string_view help,
                   const field_options& options, const std::function<std::string()>& write);
     void amend_type(std::string_view type);

@@ -119,7 +119,7 @@ struct resume_settings {
     /// How long a session is kept without a link.
     std::chrono::milliseconds timeout{8 * 3600 * 1000};
     /// Detached sessions in all, and of one user. The server's only. `memory.total` binds earlier;
-    /// one client needs up to 64 (`links`), and as many again for those that are being replaced.
+    /// one client needs up to 64 (`sessions`), and as many again for those that are being replaced.
     std::uint32_t sessions = 100'000;
     std::uint32_t sessions_per_user = 1'024;
 
@@ -147,10 +147,15 @@ struct timeout_settings {
     bool operator==(const timeout_settings&) const = default;
 };
 
-/// The TCP connection under a link.
+/// The links of a session, and the TCP connection under each.
 struct link_settings {
-    /// TCP congestion control of the link's socket, "bbr" for example. Empty: the system's.
-    std::string congestion;
+    /// How many links a session has at most; the lower one of both sides' holds.
+    std::uint32_t max = 3;
+    /// TCP congestion control of the links' sockets, "bbr" for example. Empty: the system's.
+    /// "auto": bbr, on a path long enough for it, where the kernel offers it; else the system's.
+    std::string congestion{auto_congestion};
+
+    static constexpr std::string_view auto_congestion = "auto";
 
     bool operator==(const link_settings&) const = default;
 };

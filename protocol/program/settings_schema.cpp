@@ -24,6 +24,9 @@ constexpr std::uint64_t tib = 1ULL << 40;
 /// TCP_CA_NAME_MAX of the kernel, without the final zero.
 constexpr std::size_t congestion_name_max = 15;
 
+/// HELLO says it in one byte; more than a few links never help, nor do they at once.
+constexpr std::uint32_t session_links_max = 16;
+
 /// What the kernel offers, for an error: "reno cubic".
 std::string available_congestion_controls() {
     std::ifstream file("/proc/sys/net/ipv4/tcp_available_congestion_control");
@@ -125,13 +128,20 @@ void bind_timeouts(config_section& root, timeout_settings& timeouts, program_rol
     });
 }
 
-void bind_link(config_section& root, link_settings& link) {
+void bind_link(config_section& root, link_settings& link, program_role role) {
+    const bool is_server = role == program_role::server;
     root.section("link", [&](config_section& section) {
         section.field(
-            "congestion", link.congestion, kinds::text(0, congestion_name_max),
-            "TCP congestion control of the link: `\"bbr\"`, `\"cubic\"` or another one that "
-            "the kernel has.",
-            {.default_text = "the system's"});
+            "max", link.max, kinds::number(1, session_links_max),
+            is_server ? "TLS links that one session may have at once. Clients open those that "
+                        "help, three at most; one more lets a new one replace a dead one."
+                      : "TLS links of a session at once. It has one, and opens others where "
+                        "downloads or lost packets would hold up small messages. With 1 it never "
+                        "has more. The server's value binds if it is lower.");
+        section.field("congestion", link.congestion, kinds::text(0, congestion_name_max),
+                      "TCP congestion control of the links: `\"bbr\"`, `\"cubic\"` or another one "
+                      "that the kernel has; empty: the system's. `\"auto\"`: bbr where the kernel "
+                      "has it and the round trip is above 1 ms, else the system's.");
         if (section.has("congestion") && !congestion_control_available(link.congestion)) {
             section.fail("congestion", "the kernel does not let this process use \"" +
                                            link.congestion +
@@ -181,7 +191,7 @@ void complete_memory(memory_settings& memory) {
 }
 
 bool congestion_control_available(const std::string& name) {
-    if (name.empty()) return true;
+    if (name.empty() || name == link_settings::auto_congestion) return true;
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return true; // Nothing known: the link will say.
     const int result = ::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name.data(),

@@ -17,7 +17,7 @@ void bind_keepalive(config_section& root, keepalive_settings& keepalive,
 void bind_memory(config_section& root, memory_settings& memory);
 void bind_resume(config_section& root, resume_settings& resume, program_role role);
 void bind_timeouts(config_section& root, timeout_settings& timeouts, program_role role);
-void bind_link(config_section& root, link_settings& link);
+void bind_link(config_section& root, link_settings& link, program_role role);
 void bind_log(config_section& root, log_settings& log);
 
 /// "localhost" becomes 127.0.0.1 and ::1, of which the host may lack one; what stands there twice

@@ -42,6 +42,15 @@ std::string refusal_with(const std::string& keys) {
 
 } // namespace
 
+TEST_CASE("a client that is told its sessions by the name that they had") {
+    const auto loaded = load(R"({"server": "example.org:443", "links": 3})");
+    CHECK(loaded.settings.sessions == 3);
+    REQUIRE(loaded.warnings.size() == 1);
+    CHECK_THAT(loaded.warnings[0], test::contains("links: this key is called \"sessions\" now"));
+    CHECK_THAT(refusal_with(R"("links": 3, "sessions": 3)"), test::contains("are the same"));
+    CHECK_THAT(refusal_with(R"("links": 0)"), test::contains("links"));
+}
+
 TEST_CASE("a client that is told its server only") {
     const config settings = load(R"({"server": "example.org:443"})").settings;
     CHECK(settings.servers == std::vector<server_entry>{{{"example.org", 443}, 0, 1, ""}});
@@ -49,8 +58,9 @@ TEST_CASE("a client that is told its server only") {
           std::vector<listen_address>{{{"127.0.0.1", 1080}, true}, {{"::1", 1080}, true}});
     CHECK_FALSE(settings.open_listener);
     CHECK(settings.users.empty());
-    CHECK(settings.links == 1);
+    CHECK(settings.sessions == 1);
     CHECK(settings.link_max_age == 0ms);
+    CHECK(settings.link == link_settings{3, "auto"});
     CHECK_FALSE(settings.auth.token_sha256);
     CHECK(settings.tls.enabled);
     CHECK(settings.tls.channel_binding);
@@ -88,12 +98,12 @@ TEST_CASE("a client that is told everything") {
                   {"username": "c", "password_file": "password"}],
         "servers": [{"address": "[2001:db8::1]:443", "priority": 2, "weight": 3,
                      "server_name": "x.example"}, {"address": "b.example:444"}],
-        "links": 4, "link_max_age": "1h",
+        "sessions": 4, "link_max_age": "1h",
         "auth": {"user": "alice", "token_file": "token"},
         "tls": {"ca": "ca.pem", "server_name": "y.example", "cert": "cert.pem", "key": "key.pem",
                 "channel_binding": false,
                 "pin_sha256": ["qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqo="]},
-        "link": {"congestion": "reno"},
+        "link": {"max": 2, "congestion": "reno"},
         "resume": {"enabled": false, "timeout": "30s"},
         "keepalive": {"interval": "1s", "timeout": "2s",
                       "tcp": {"idle": "3s", "interval": "4s", "count": 5}},
@@ -114,7 +124,7 @@ TEST_CASE("a client that is told everything") {
     CHECK(settings.users == std::vector<socks_user>{{"a", "b"}, {"c", "sesame"}});
     CHECK(settings.servers == std::vector<server_entry>{{{"2001:db8::1", 443}, 2, 3, "x.example"},
                                                         {{"b.example", 444}, 0, 1, ""}});
-    CHECK(settings.links == 4);
+    CHECK(settings.sessions == 4);
     CHECK(settings.link_max_age == 1h);
     CHECK(settings.auth == auth_settings{"alice", token_digest(token)});
     sha256_digest pin{};
@@ -126,7 +136,7 @@ TEST_CASE("a client that is told everything") {
                                               in_folder("cert.pem"),
                                               in_folder("key.pem"),
                                               false});
-    CHECK(settings.link.congestion == "reno");
+    CHECK(settings.link == link_settings{2, "reno"});
     CHECK_FALSE(settings.resume.enabled);
     CHECK(settings.resume.timeout == 30s);
     CHECK(settings.keepalive == keepalive_settings{1s, 2s});
@@ -318,7 +328,7 @@ TEST_CASE("two configurations of a client") {
     }
     SECTION("differ when anything in them does") {
         for (const char* keys :
-             {R"("links": 3)", R"("tls": {"server_name": "x"})", R"("log": {"level": "error"})",
+             {R"("sessions": 3)", R"("tls": {"server_name": "x"})", R"("log": {"level": "error"})",
               R"("users": [{"username": "a", "password": "b"}])",
               R"("timeouts": {"idle": "1s"})"}) {
             INFO(keys);

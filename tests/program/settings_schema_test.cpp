@@ -1,5 +1,6 @@
 #include "protocol/program/settings_schema.hpp"
 
+#include "protocol/program/command_line.hpp"
 #include "tests/catch.hpp"
 
 using namespace muxsocks;
@@ -40,6 +41,7 @@ TEST_CASE("the memory total") {
 
 TEST_CASE("a congestion control") {
     CHECK(congestion_control_available(""));
+    CHECK(congestion_control_available("auto"));
     CHECK(congestion_control_available("reno"));
     CHECK_FALSE(congestion_control_available("no_such_one"));
 }
@@ -49,7 +51,7 @@ TEST_CASE("a congestion control that the kernel has not is refused with those th
         link_settings link;
         std::vector<std::string> warnings;
         read_config(text, {"f.json", {}}, warnings,
-                    [&](config_section& root) { bind_link(root, link); });
+                    [&](config_section& root) { bind_link(root, link, program_role::client); });
         return link;
     };
     CHECK(read(R"({"link": {"congestion": "reno"}})").congestion == "reno");

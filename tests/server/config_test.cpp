@@ -69,6 +69,7 @@ TEST_CASE("a server that is told the least") {
     CHECK(settings.listen == std::vector<listen_address>{{{"127.0.0.1", 1}, false}});
     CHECK(settings.users == std::vector<user>{{"a", token_digest(token), std::nullopt, 0}});
     CHECK_FALSE(settings.open_server);
+    CHECK(settings.link == link_settings{4, "auto"});
     CHECK(settings.tls.channel_binding);
     CHECK(settings.destinations == destination_settings{});
     CHECK_FALSE(settings.destinations.allow_private);
@@ -124,7 +125,7 @@ TEST_CASE("a server that is told everything") {
                    "unauthenticated_per_address": 10, "exempt": ["10.0.0.1"]},
         "proxy_protocol": {"from": ["10.0.0.2"]},
         "allow_v1": ["10.0.0.0/8"],
-        "link": {"congestion": "reno"},
+        "link": {"max": 2, "congestion": "reno"},
         "resume": {"enabled": false, "timeout": "1s", "sessions": 2, "sessions_per_user": 3},
         "keepalive": {"interval": "1s", "timeout": "2s",
                       "tcp": {"idle": "3s", "interval": "4s", "count": 5}},
@@ -157,7 +158,7 @@ TEST_CASE("a server that is told everything") {
           limit_settings{1, 2, 11, 3, 4, 5, 6, 7, 8, 9, 10, networks({"10.0.0.1"})});
     CHECK(settings.proxy_protocol.from == networks({"10.0.0.2"}));
     CHECK(settings.allow_v1 == networks({"10.0.0.0/8"}));
-    CHECK(settings.link.congestion == "reno");
+    CHECK(settings.link == link_settings{2, "reno"});
     CHECK(settings.resume == resume_settings{false, 1s, 2, 3});
     CHECK(settings.keepalive == keepalive_settings{1s, 2s});
     CHECK(settings.tcp_keepalive == tcp_keepalive_settings{3s, 4s, 5});

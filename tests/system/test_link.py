@@ -150,7 +150,7 @@ def test_keepalive_keeps_an_idle_link(pair, target):
 
 def test_several_links_share_the_streams(pair, target):
     server = target(servers.echo)
-    proxy = pair(client={"links": 3}, relay=[])
+    proxy = pair(client={"sessions": 3}, relay=[])
     proxy.wait_for_link(3)
     wait_until(lambda: proxy.relay.stats()["live"] == 3, 5, proxy.relay.stats)
     connections = [socks.connect(proxy.socks, "127.0.0.1", server.port) for _ in range(9)]
@@ -165,7 +165,7 @@ def test_several_links_share_the_streams(pair, target):
 def test_threads_share_the_links(pair, target, threads, links):
     """There are as many links as configured, whatever the number of threads."""
     server = target(servers.echo)
-    proxy = pair(client={"threads": threads, "links": links}, relay=[])
+    proxy = pair(client={"threads": threads, "sessions": links}, relay=[])
     proxy.wait_for_link(links)
     for _ in range(8):  # the kernel spreads them over the threads: each has to have a link
         assert socks.rep_for(proxy.socks, "127.0.0.1", server.port) == socks.SUCCEEDED
@@ -174,9 +174,9 @@ def test_threads_share_the_links(pair, target, threads, links):
 
 
 def test_a_reload_to_fewer_links_leaves_one_to_each_thread(pair):
-    proxy = pair(client={"threads": 2, "links": 3}, relay=[])
+    proxy = pair(client={"threads": 2, "sessions": 3}, relay=[])
     proxy.wait_for_link(3)
-    proxy.client.reload({**proxy.client.config, "links": 1})
+    proxy.client.reload({**proxy.client.config, "sessions": 1})
     proxy.client.wait_for_log("there are 2 links to each server")
     wait_until(lambda: proxy.relay.stats()["live"] == 2, 10, proxy.relay.stats)
     assert proxy.relay.stats()["accepted"] == 3
@@ -184,7 +184,7 @@ def test_a_reload_to_fewer_links_leaves_one_to_each_thread(pair):
 
 def test_one_of_several_links_is_lost(pair, target):
     server = target(servers.echo)
-    proxy = pair(server=NOT_RESUMED, client={"links": 2, **NOT_RESUMED}, relay=[])
+    proxy = pair(server=NOT_RESUMED, client={"sessions": 2, **NOT_RESUMED}, relay=[])
     proxy.wait_for_link(2)
     connections = [socks.connect(proxy.socks, "127.0.0.1", server.port) for _ in range(10)]
     proxy.relay.do("cut oldest")

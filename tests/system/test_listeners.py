@@ -16,7 +16,7 @@ ROLES = ["client", "server"]
 
 def settings_of(pair, role, **changes):
     base = pair.server_settings if role == "server" else pair.client_settings
-    return muxsocks.merge(base, {"threads": 4, **({"links": 4} if role == "client" else {}), **changes})
+    return muxsocks.merge(base, {"threads": 4, **({"sessions": 4} if role == "client" else {}), **changes})
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -58,7 +58,7 @@ def test_of_programs_that_start_together_one_has_the_port(new_pair, role):
 
 def test_a_restart_finds_the_port_free_though_old_connections_linger(new_pair, target):
     echo = target(servers.echo)
-    pair = new_pair(client={"threads": 2, "links": 2}).start()
+    pair = new_pair(client={"threads": 2, "sessions": 2}).start()
     for _ in range(3):
         held = socks.connect(pair.socks, *echo.endpoint)
         held.sendall(b"x")
@@ -100,7 +100,7 @@ def shut_down_listener(program):
 @pytest.mark.parametrize("role", ROLES)
 def test_a_listener_that_was_shut_down_comes_back(pair, target, role):
     echo = target(servers.echo)
-    proxy = pair(client={"threads": 2, "links": 2})
+    proxy = pair(client={"threads": 2, "sessions": 2})
     program = proxy.client if role == "client" else proxy.server
     with socks.connect(proxy.socks, *echo.endpoint) as held:
         before = program.cpu_seconds()

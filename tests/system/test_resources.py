@@ -225,7 +225,7 @@ def test_a_client_without_descriptors_neither_spins_nor_dies(new_pair, target):
 
 def test_a_client_warns_once_that_its_files_do_not_carry_the_streams(new_pair):
     """As many as the server announces, on each link."""
-    proxy = new_pair(server={"limits": {"streams": 500}}, client={"links": 2}, relay=[])
+    proxy = new_pair(server={"limits": {"streams": 500}}, client={"sessions": 2}, relay=[])
     proxy.start_server()
     proxy.start_client(prefix=["prlimit", "--nofile=1127:1127"])
     proxy.wait_for_link(2)
@@ -392,7 +392,7 @@ def test_who_hoards_the_clients_memory_pays_for_it(pair, target):
     """Downloads on another link that are read slowly are not touched."""
     endless = target(servers.source)
     file = target(lambda connection: connection.sendall(bytes(4 * MEBIBYTE)))
-    proxy = pair(client={**SHORT_OF_MEMORY, "links": 2})
+    proxy = pair(client={**SHORT_OF_MEMORY, "sessions": 2})
 
     def connect_with_little_room(port):
         connection = socks.open_connection(proxy.socks)
@@ -453,7 +453,7 @@ def test_dials_of_all_threads_together(pair, new_pair, target):
 
 
 def test_sleeping_programs_use_no_processor(pair):
-    proxy = pair(client={"links": 2})
+    proxy = pair(client={"sessions": 2})
     before = [each.cpu_seconds() for each in proxy.programs]
     began = time.monotonic()
     while time.monotonic() - began < 1:

@@ -84,7 +84,7 @@ def test_ready_means_that_connections_are_taken(start, manager, role):
 @pytest.mark.parametrize("role", ROLES)
 def test_the_watchdog_hears_from_a_program_that_runs_and_not_from_one_that_hangs(start, manager,
                                                                                  role):
-    links = {"links": 2} if role == "client" else {}
+    links = {"sessions": 2} if role == "client" else {}
     program = start(role, {"WATCHDOG_USEC": "200000"}, threads=2, **links)
     assert manager.next()["READY"] == "1"
     began = time.monotonic()

@@ -64,7 +64,7 @@ CLIENT_REFUSALS = {
     "an address without port": ({"listen": "127.0.0.1"}, ["listen", "127.0.0.1"]),
     "listening for everyone": ({"listen": "0.0.0.0:1080"}, ["users", "open_listener"]),
     "listening for everyone by port": ({"listen": ":1080"}, ["users", "open_listener"]),
-    "no links": ({"links": 0}, ["links", "0"]),
+    "no sessions": ({"sessions": 0}, ["sessions", "0"]),
     "a short token": ({"auth": {"token": "short"}}, ["auth.token", "128"]),
     "a certificate that is not there": ({"tls": {"ca": "/nonexistent.pem"}}, ["tls.ca",
                                                                            "/nonexistent.pem"]),

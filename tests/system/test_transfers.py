@@ -40,7 +40,7 @@ def test_plain_link(pair):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_with_threads_and_links(pair, threads):
-    proxy = pair(server={"threads": threads}, client={"threads": threads, "links": 3})
+    proxy = pair(server={"threads": threads}, client={"threads": threads, "sessions": 3})
     right(transfers(socks=proxy.client.address, transfers=90, concurrency=45))
 
 

@@ -116,7 +116,7 @@ class Muxsocks(programs.Program):
         """What SIGUSR1 makes it log, summed over all links and threads: streams now and opened,
         links, resumptions, and the bytes that sessions hold."""
         earlier = len(self.log().splitlines())
-        wanted = 1 if self.role == "server" else self.config.get("links", 1)
+        wanted = 1 if self.role == "server" else self.config.get("sessions", 1)
         last = r" sessions, .* held by the process$" if self.role == "server" else r"link to \S+: "
         self.send(signal.SIGUSR1)
 
