@@ -68,6 +68,11 @@ foreach(role client server)
     install(FILES ${completions}/${program}.fish DESTINATION share/fish/vendor_completions.d
         COMPONENT ${role})
     muxsocks_install_configured(systemd/${program}.service lib/systemd/system ${role} "")
+    # Early in the order of names: what an administrator sets wins.
+    install(FILES ${MUXSOCKS_PACKAGING}/network/sysctl.conf RENAME 20-${program}.conf
+        DESTINATION lib/sysctl.d COMPONENT ${role})
+    install(FILES ${MUXSOCKS_PACKAGING}/network/modules.conf RENAME ${program}.conf
+        DESTINATION lib/modules-load.d COMPONENT ${role})
 endforeach()
 muxsocks_install_configured(systemd/muxsocks-client@.service lib/systemd/system client "")
 muxsocks_install_configured(systemd/user/muxsocks-client.service lib/systemd/user client "")

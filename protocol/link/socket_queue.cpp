@@ -4,15 +4,20 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <fstream>
+#include <string_view>
 
 namespace muxsocks {
 namespace {
 
 constexpr std::size_t unsent_step = 16 * 1024;
+constexpr std::size_t congestion_name_size = 17;
 #ifndef SO_BUF_LOCK // Linux 5.14
 #define SO_BUF_LOCK 72
 #endif
+/// What the kernel says while no round trip was measured.
+constexpr std::uint32_t unknown_rtt = 0xffff'ffff;
 constexpr int send_buffer_lock = 1; ///< SOCK_SNDBUF_LOCK: the kernel leaves the size alone.
 
 template <typename Value>
@@ -58,6 +63,13 @@ void socket_queue::measure(instant now) {
     apply_limit(queue_.limit_bytes());
 }
 
+bool socket_queue::has_bbr() const {
+    std::array<char, congestion_name_size> name{};
+    socklen_t size = name.size() - 1;
+    return ::getsockopt(descriptor_, IPPROTO_TCP, TCP_CONGESTION, name.data(), &size) == 0 &&
+           std::string_view(name.data()) == "bbr";
+}
+
 path_facts socket_queue::facts() const {
     const auto info = get<tcp_info>(descriptor_, IPPROTO_TCP, TCP_INFO);
     path_facts seen;
@@ -70,6 +82,12 @@ path_facts socket_queue::facts() const {
     seen.timeouts = info->tcpi_retransmits;
     seen.segment = info->tcpi_snd_mss;
     seen.rtt = std::chrono::microseconds(info->tcpi_rtt);
+    if (info->tcpi_min_rtt != unknown_rtt)
+        seen.rtt_min = std::chrono::microseconds(info->tcpi_min_rtt);
+    seen.sent = info->tcpi_data_segs_out;
+    seen.retransmits = info->tcpi_total_retrans;
+    seen.unsent_bytes = info->tcpi_notsent_bytes;
+    seen.bytes_per_second = info->tcpi_delivery_rate;
     seen.since_received = std::chrono::milliseconds(info->tcpi_last_data_recv);
     seen.since_ack = std::chrono::milliseconds(info->tcpi_last_ack_recv);
     return seen;

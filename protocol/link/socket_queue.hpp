@@ -22,6 +22,10 @@ class socket_queue {
     }
     /// All zero where the kernel does not tell.
     path_facts facts() const;
+    /// Whether loss does not count as a sign of a full path.
+    bool has_bbr() const;
+    /// What the kernel may hold; 0: no bound.
+    std::size_t bound_bytes() const { return limit_.value_or(0); }
     /// How much is sent at a time.
     std::size_t batch_bytes() const {
         return limit_ ? standing_queue::unsent_min : queue_.unsent_bytes();

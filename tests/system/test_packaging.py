@@ -101,6 +101,8 @@ def test_what_is_installed_is_complete(installed):
     units = "lib/systemd/system"
     for name in (f"{units}/muxsocks-server.service", f"{units}/muxsocks-client.service",
                  f"{units}/muxsocks-client@.service", "lib/systemd/user/muxsocks-client.service",
+                 "lib/sysctl.d/20-muxsocks-client.conf", "lib/sysctl.d/20-muxsocks-server.conf",
+                 "lib/modules-load.d/muxsocks-client.conf", "lib/modules-load.d/muxsocks-server.conf",
                  "lib/sysusers.d/muxsocks-server.conf", "share/doc/muxsocks-server/OPERATIONS.md",
                  "share/doc/muxsocks-client/examples/client.json"):
         assert not re.search(r"@[A-Z_]+@", (installed / name).read_text()), name
