@@ -1,5 +1,6 @@
 # Every package that the project builds with, all from the distribution (see scripts/setup).
 
+include(cmake/static.cmake)
 find_package(Threads REQUIRED)
 if(NOT MUXSOCKS_FUZZ)
     # Else programs built on one release do not start on the next: these change their names in each.
@@ -23,6 +24,12 @@ if(NOT MUXSOCKS_FUZZ)
     find_package(PkgConfig REQUIRED)
     pkg_check_modules(CARES REQUIRED IMPORTED_TARGET libcares)
     pkg_check_modules(QRENCODE REQUIRED IMPORTED_TARGET libqrencode)
+    if(MUXSOCKS_STATIC)
+        # What the archive needs in turn, which CMake's own module does not know.
+        pkg_check_modules(CRYPTO REQUIRED libcrypto)
+        set_property(TARGET OpenSSL::Crypto APPEND PROPERTY
+            INTERFACE_LINK_LIBRARIES ${CRYPTO_STATIC_LIBRARIES})
+    endif()
 endif()
 if(MUXSOCKS_TESTS AND NOT MUXSOCKS_FUZZ)
     # Debian 12 has Catch2 2, Debian 13 has Catch2 3; tests/catch.hpp hides the difference.

@@ -15,7 +15,12 @@ include(CheckCXXSourceCompiles)
 # what a test preloads.)
 set(not_preloaded "$<NOT:$<STREQUAL:$<TARGET_PROPERTY:TYPE>,MODULE_LIBRARY>>")
 target_compile_options(muxsocks_options INTERFACE $<${not_preloaded}:-fPIE>)
-target_link_options(muxsocks_options INTERFACE $<${not_preloaded}:-pie>
+if(MUXSOCKS_STATIC)
+    set(pie -static-pie)
+else()
+    set(pie -pie)
+endif()
+target_link_options(muxsocks_options INTERFACE $<${not_preloaded}:${pie}>
     LINKER:-z,relro LINKER:-z,now LINKER:-z,noexecstack LINKER:--as-needed)
 # Those of control flow are CET on amd64, BTI and PAC on arm64; each compiler has its own.
 foreach(flag -fstack-protector-strong -fstack-clash-protection -fcf-protection=full

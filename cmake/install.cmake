@@ -45,7 +45,7 @@ foreach(unit muxsocks-server.service muxsocks-client.service muxsocks-client@.se
 endforeach()
 
 # Where Debian's zsh looks, and where others do.
-if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+if(CMAKE_INSTALL_PREFIX STREQUAL "/usr" AND NOT MUXSOCKS_STATIC)
     set(MUXSOCKS_ZSH_DIR share/zsh/vendor-completions)
 else()
     set(MUXSOCKS_ZSH_DIR share/zsh/site-functions)
@@ -55,6 +55,12 @@ foreach(role client server)
     set(program muxsocks-${role})
     set(doc ${CMAKE_INSTALL_DATAROOTDIR}/doc/${program})
     set(completions ${MUXSOCKS_PACKAGING}/completions)
+    if(MUXSOCKS_STATIC)
+        # Of what the programs are made of, packaging/portable/sbom puts the licences there.
+        target_link_options(${program} PRIVATE LINKER:-Map,${PROJECT_BINARY_DIR}/${program}.map)
+        install(DIRECTORY ${MUXSOCKS_GENERATED}/licences DESTINATION ${doc} COMPONENT ${role} OPTIONAL)
+        install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${doc} COMPONENT ${role})
+    endif()
     install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT ${role})
     configure_file(${MUXSOCKS_PACKAGING}/man/${program}.1.in ${MUXSOCKS_GENERATED}/${program}.1 @ONLY)
     muxsocks_install_configured(${program}.1 ${CMAKE_INSTALL_MANDIR}/man1 ${role} ${GZIP_PROGRAM})

@@ -1,14 +1,16 @@
 # The .deb packages (cpack -G DEB) and the source archive (target package_source); scripts/package
 # makes them. A package of Debian 12 also installs on Debian 13: see MUXSOCKS_PORTABLE.
 
-if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+if(CMAKE_INSTALL_PREFIX STREQUAL "/usr" AND NOT MUXSOCKS_STATIC)
     foreach(role client server)
         set(doc ${CMAKE_INSTALL_DATAROOTDIR}/doc/muxsocks-${role})
         muxsocks_compress(${MUXSOCKS_PACKAGING}/deb/changelog changes)
         install(FILES ${changes} DESTINATION ${doc} COMPONENT ${role})
         install(FILES ${MUXSOCKS_PACKAGING}/deb/copyright DESTINATION ${doc} COMPONENT ${role})
     endforeach()
-    # postinst gives tls to the group muxsocks.
+endif()
+if(CMAKE_INSTALL_PREFIX STREQUAL "/usr" OR MUXSOCKS_STATIC)
+    # postinst (post, of an .rpm) gives tls to the group muxsocks.
     install(DIRECTORY DESTINATION ${MUXSOCKS_ETC}/tls COMPONENT server)
     install(DIRECTORY DESTINATION ${MUXSOCKS_ETC}/clients COMPONENT client)
 endif()
@@ -58,6 +60,8 @@ foreach(role client server)
         ${MUXSOCKS_PACKAGING}/deb/${role}/prerm
         ${MUXSOCKS_PACKAGING}/deb/${role}/postrm)
 endforeach()
+
+include(cmake/rpm.cmake)
 
 set(CPACK_SOURCE_GENERATOR TXZ)
 set(CPACK_SOURCE_PACKAGE_FILE_NAME muxsocks-${PROJECT_VERSION})

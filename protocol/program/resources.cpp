@@ -1,5 +1,7 @@
 #include "protocol/program/resources.hpp"
 
+#include <openssl/crypto.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
@@ -100,6 +102,10 @@ void hide_memory() {
 
 std::uint64_t prepare_process() {
     hide_memory();
+#ifdef MUXSOCKS_STATIC
+    // openssl.cnf may name modules to load, which have been built for another C library.
+    (void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
+#endif
     open_standard_descriptors();
     std::signal(SIGPIPE, SIG_IGN);
     // A file at RLIMIT_FSIZE is an error of write(), as a full disk is.

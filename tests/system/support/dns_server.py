@@ -29,19 +29,21 @@ class Answer:
 
 
 class DnsServer:
-    def __init__(self, records=None, host="127.0.0.1"):
+    def __init__(self, records=None, host="127.0.0.1", port=0):
         self.records = dict(records or {})
         self.queries = []  # (name, type) in the order in which they came
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         while True:  # one port free for both
-            self._udp.bind((host, 0))
+            self._udp.bind((host, port))
             try:
                 self._tcp.bind(self._udp.getsockname())
                 break
             except OSError:
                 self._udp.close()
+                if port != 0:
+                    raise
                 self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._tcp.listen(16)
         self.host, self.port = self._udp.getsockname()

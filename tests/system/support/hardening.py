@@ -9,13 +9,16 @@ def readelf(option, path):
                           check=True).stdout
 
 
-def faults(path, control_flow=True):
+def faults(path, control_flow=True, static=False):
     """One sentence for each thing that the program at `path` lacks. Marks of control flow (CET) are
-    there if all that was linked has them, the system's own files included: not on all systems."""
+    there if all that was linked has them, the system's own files included: not on all systems. Of a
+    static program nothing tells which functions it has."""
     header, segments, dynamic = (readelf(option, path) for option in ("-h", "-l", "-d"))
     symbols = readelf("--dyn-syms", path)
-    if not re.search(r"Type:\s+DYN", header) or "INTERP" not in segments:
+    if not re.search(r"Type:\s+DYN", header) or ("INTERP" in segments) == static:
         yield "it is not position-independent"
+    if static and "NEEDED" in dynamic:
+        yield "it needs libraries of the system"
     if "GNU_RELRO" not in segments or not re.search(r"BIND_NOW|FLAGS_1.*NOW", dynamic):
         yield "its tables of functions can be written to (not full RELRO)"
     stack = re.search(r"GNU_STACK.* (R\S*) +0x", segments)
@@ -23,9 +26,9 @@ def faults(path, control_flow=True):
         yield "its stack can be executed"
     if re.search(r"LOAD.* RWE ", segments):
         yield "it has a segment that can be written to and executed"
-    if "__stack_chk_fail" not in symbols:
+    if not static and "__stack_chk_fail" not in symbols:
         yield "no function watches its stack"
-    if not re.search(r"__\w+_chk(@|\b)", symbols.replace("__stack_chk_fail", "")):
+    if not static and not re.search(r"__\w+_chk(@|\b)", symbols.replace("__stack_chk_fail", "")):
         yield "nothing is fortified"
     if re.search(r"\((RPATH|RUNPATH)\)", dynamic):
         yield "it looks for libraries in a folder of its own"
