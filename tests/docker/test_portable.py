@@ -23,7 +23,7 @@ from support import dns_server, hardening, keys, namespace, programs, web
 
 ROLES = ["client", "server"]
 ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
-NATIVE = {machine: name for name, machine in ARCHITECTURES.items()}[platform.machine()]
+NATIVE = {machine: name for name, machine in ARCHITECTURES.items()}.get(platform.machine())
 TOKEN = "correct-horse-battery-staple-0123456789"
 SERVER_PORT, CLIENT_PORT = 8443, 1080
 
