@@ -24,12 +24,8 @@ void tell_closed(const char* protocol, const std::string& why) {
 
 } // namespace
 
-accepted_connection::accepted_connection(tcp_socket socket, const front_services& services,
-                                         std::chrono::milliseconds limit)
-    : socket_(std::move(socket)),
-      services_(services),
-      limit_time_(limit),
-      limit_(services.thread.clock(), [this] {
+accepted_connection::accepted_connection(tcp_socket socket, const front_services& services)
+    : socket_(std::move(socket)), services_(services), limit_(services.thread.clock(), [this] {
           if (!late_) return close();
           // Not from here: what follows may end the deadline's own owner.
           asio::post(services_.thread.context(),
@@ -38,19 +34,21 @@ accepted_connection::accepted_connection(tcp_socket socket, const front_services
                          if (!made || !self->socket_.is_open()) return;
                          boost::system::error_code ignored;
                          self->socket_.cancel(ignored);
-                         self->limit_.expires_after(self->limit_time_);
+                         self->limit_.expires_after(self->services_.limit);
                          if (made->result == front::verdict::failed) return self->fail(*made);
                          if (!self->send(made->to_send)) return self->close();
                          // What has come behind it meanwhile.
                          self->on_input({});
                      });
       }) {
-    limit_.expires_after(limit_time_);
+    limit_.expires_after(services_.limit);
 }
 
-void accepted_connection::begin() {
+void accepted_connection::begin(std::string bytes) {
     // Usually the greeting is there already, or comes with the wait.
-    wait();
+    if (bytes.empty()) return wait();
+    if (!choose_front(static_cast<std::uint8_t>(bytes[0]))) return close();
+    on_input({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
 }
 
 void accepted_connection::wait() {

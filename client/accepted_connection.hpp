@@ -11,9 +11,9 @@ namespace muxsocks::client {
 
 class accepted_connection : public ref_counted<accepted_connection> {
   public:
-    accepted_connection(tcp_socket socket, const front_services& services,
-                        std::chrono::milliseconds limit);
-    void begin();
+    accepted_connection(tcp_socket socket, const front_services& services);
+    /// `bytes` has come already.
+    void begin(std::string bytes = {});
 
   private:
     void wait();
@@ -31,7 +31,6 @@ class accepted_connection : public ref_counted<accepted_connection> {
     tcp_socket socket_;
     front_services services_;
     std::unique_ptr<front> front_;
-    std::chrono::milliseconds limit_time_;
     deadline limit_;
     /// A step whose answer has to wait.
     std::unique_ptr<front::step> late_;

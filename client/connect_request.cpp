@@ -12,8 +12,6 @@
 namespace muxsocks::client {
 namespace {
 
-constexpr unsigned tries_max = 3;
-
 std::vector<std::uint8_t> connect_to(const socks5::address& target) {
     std::vector<std::uint8_t> bytes;
     append(bytes, socks5::request{socks5::command::connect, target});
@@ -154,7 +152,7 @@ bool client_relay::on_reset_before_bytes(std::error_code why) {
     auto& request = *opening->request;
     request.take_back(std::move(socket_));
     if (why == errc::stream_refused) request.refused_by.push_back(driver_->core().id());
-    if (can_go_elsewhere(why, request) && ++request.tries < tries_max &&
+    if (can_go_elsewhere(why, request) && ++request.tries < pending_request::tries_max &&
         std::chrono::steady_clock::now() < request.give_up)
         sink_.submit(opening->request);
     else

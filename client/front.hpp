@@ -21,7 +21,8 @@ struct front_services {
     request_sink& sink;
     /// None: nobody has to log in.
     std::shared_ptr<const socks5::credentials> users;
-    /// How long a request may wait for a link.
+    /// How long a request may take to come, and then to wait for a link.
+    std::chrono::milliseconds limit;
     std::chrono::milliseconds wait;
 };
 

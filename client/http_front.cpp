@@ -1,4 +1,5 @@
 #include "client/connect_request.hpp"
+#include "client/forward_connection.hpp"
 #include "client/front.hpp"
 #include "client/http_answers.hpp"
 #include "client/http_wish.hpp"
@@ -6,6 +7,9 @@
 
 namespace muxsocks::client {
 namespace {
+
+constexpr http::fault not_a_server{
+    400, "This is a proxy: requests to it name their target, as in GET http://example.org/."};
 
 bytes_view bytes_of(std::string_view text) {
     return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
@@ -29,7 +33,8 @@ class http_front final : public front {
             auto made = on_head({buffer_.data(), size});
             if (made.result == verdict::ready) {
                 made.to_send = bytes_of(to_send_);
-                made.used = input.size() - (buffer_.size() - size);
+                // Whoever forwards begins with the head.
+                made.used = forwards_ ? input.size() : input.size() - (buffer_.size() - size);
                 return made;
             }
             if (made.result == verdict::failed) return made;
@@ -41,6 +46,11 @@ class http_front final : public front {
     }
 
     void proceed(tcp_socket socket, bytes_view rest) override {
+        if (forwards_) {
+            const boost::intrusive_ptr<forward_connection> forwarding(
+                new forward_connection(std::move(socket), services_, std::move(buffer_)));
+            return forwarding->begin();
+        }
         const request_ptr request(new connect_request(services_.thread, std::move(socket), target_,
                                                       {rest.begin(), rest.end()}, http_answers()));
         request->give_up = std::chrono::steady_clock::now() + services_.wait;
@@ -62,11 +72,12 @@ class http_front final : public front {
             target_ = std::move(wish.target);
             return {.result = verdict::ready};
         case http_wish::kind::forward:
+            forwards_ = true;
+            return {.result = verdict::ready};
         case http_wish::kind::own:
             break;
         }
-        return fail(http_answer(http::fault{501, "Only CONNECT is served."}),
-                    "Only CONNECT is served.");
+        return fail(http_answer(not_a_server), not_a_server.text);
     }
 
     step ask_for_login(const http::request_head& request, bool guessed) {
@@ -90,6 +101,7 @@ class http_front final : public front {
     std::string to_send_;
     http::head_end end_;
     socks5::address target_;
+    bool forwards_ = false;
 };
 
 } // namespace

@@ -56,8 +56,9 @@ class pending_request : public ref_counted<pending_request> {
     std::string destination{};
     /// When to refuse it for want of a link.
     instant give_up{};
-    /// Sessions that it had a stream on.
+    /// Sessions that it had a stream on, and on how many it may try.
     unsigned tries = 0;
+    static constexpr unsigned tries_max = 3;
     /// Sessions that did not take it up, and are not asked again.
     std::vector<session_id> refused_by{};
 };

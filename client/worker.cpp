@@ -35,7 +35,7 @@ void worker::take(int descriptor) {
         const auto& timeouts = recipe_->settings.timeouts;
         const boost::intrusive_ptr<accepted_connection> connection(new accepted_connection(
             tcp_socket(context().get_executor(), asio::ip::tcp::v4(), descriptor),
-            {thread_, pool_, users_, timeouts.wait}, timeouts.request));
+            {thread_, pool_, users_, timeouts.request, timeouts.wait}));
         connection->begin();
     });
 }
