@@ -16,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "system"))
 from support import deadline, dns_server, keys, muxsocks, programs, servers  # noqa: E402
 
 ANSWER_SECONDS = 12  # what the tool waits for behind its time, and a little
+# Attackers are elsewhere: they take what processor time the server and its honest users leave here.
+ATTACKERS_NICE = 10
 
 
 def user(name):
@@ -90,7 +92,7 @@ class Arena:
         self._stack.callback(self.dns.stop)
         self.dead = self._stack.enter_context(servers.unanswering())
         self.honest_targets = self._targets()
-        self.targets = self._targets()
+        self.targets = self._targets(niceness=ATTACKERS_NICE)
         settings = muxsocks.merge(muxsocks.server_config(keyring, programs.free_port()), {
             "users": [user(name) for name in users], "threads": threads,
             "dns": {"servers": [self.dns.address]}, "log": {"level": "info"}})
@@ -104,9 +106,9 @@ class Arena:
         self.client.wait_for_log("link to .* is up")
         self.forget_peaks()
 
-    def _targets(self):
+    def _targets(self, **more):
         """Ports that echo, take, give and hold, in a process of their own."""
-        tool = self.tool("targets", "--seconds", 3600)
+        tool = self.tool("targets", "--seconds", 3600, **more)
         return json.loads(tool.line())
 
     def tool(self, mode, *options, **more):
@@ -119,7 +121,7 @@ class Arena:
         ports = {**self.targets, "dead": self.dead}
         words = [str(each).format(**ports) for each in options]
         return self.tool(mode, "--server", self.server.address, "--seconds",
-                         seconds or self.seconds + 60, *words)
+                         seconds or self.seconds + 60, *words, niceness=ATTACKERS_NICE)
 
     # What is measured
 

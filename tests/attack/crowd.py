@@ -60,16 +60,18 @@ def outage(folder, keyring, sessions, plain, threads, tell=None):
         with field.watched():
             rest = field.honest(3).result(30)
             tool = field.tool("outage", "--server", field.server.address, "--user", "user", "--users",
-                              len(names), "--sessions", sessions, "--seconds", 900)
+                              len(names), "--sessions", sessions, "--seconds", 900,
+                              *(["--plain"] if plain else []), niceness=arena.ATTACKERS_NICE)
             assert tool.line() == "up"
             honest = field.honest(900, rate=20)
             assert tool.line() == "lost"
             assert tool.line() == "back"
             found = honest.finish()
             returned = tool.result(60)
+            peak = field.peak_bytes()
     finally:
         field.stop()
-    figures = {"rest": rest, "honest": found, "sessions": returned, "peak_bytes": field.peak_bytes(),
+    figures = {"rest": rest, "honest": found, "sessions": returned, "peak_bytes": peak,
                "peak_sockets": field.peak_sockets}
     if tell:
         tell(json.dumps(figures, indent=2))
