@@ -99,9 +99,8 @@ bool link_pool::refused(const pending_request& request) const {
 void link_pool::give_up_refused(pending_request& request) {
     if (steady_now() - refusal_said_ > refusals_said_every) {
         refusal_said_ = steady_now();
-        log::info(
-            "a request was given up: the server takes no more streams of this client at once "
-            "(limits.streams and limits.opens_per_second there, and max_streams of the user)");
+        log::info("a request was given up: the server takes no more streams of this client at once "
+                  "(limits.streams and limits.opens_per_second there, and limits.user.streams)");
     }
     request.refuse(refusals::not_taken);
 }

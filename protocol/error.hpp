@@ -92,6 +92,7 @@ enum class close_code : std::uint8_t {
     shutting_down = 3,
     user_removed = 4,
     internal = 5,
+    limit = 6,
 };
 
 /// The error that a stream ends with when its peer has sent RST with the code.

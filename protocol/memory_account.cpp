@@ -46,4 +46,12 @@ void memory_account::discharge(std::size_t bytes) {
     reserved_ -= surplus - kept;
 }
 
+void memory_account::move_to(std::shared_ptr<memory_budget> to) {
+    if (!budget_) reserved_ = charged_;
+    to->take_anyway(reserved_);
+    if (budget_) budget_->give(reserved_);
+    budget_ = to.get();
+    kept_ = std::move(to);
+}
+
 } // namespace muxsocks

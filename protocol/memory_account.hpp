@@ -1,28 +1,33 @@
 #pragma once
 
 /// \file
-/// What a session holds in memory, against its own bound and that of the process. The process-wide
-/// counter is shared by all threads, so a session takes from it in slabs, not byte by byte.
+/// What a session holds in memory, against its own bound and that of the process, or of a part of
+/// the process's that it shares with other sessions. Such counters are shared by all threads, so a
+/// session takes from them in slabs, not byte by byte.
 
 #include <atomic>
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <utility>
 
 namespace muxsocks {
 
-/// The bound of the whole process (`memory.total`). Lives longer than every session.
+/// The bound of the whole process (`memory.total`), or of a part of it. Any thread.
 class memory_budget {
   public:
     explicit memory_budget(std::size_t limit) : limit_(limit) {}
+    memory_budget(const memory_budget&) = delete;
+    memory_budget& operator=(const memory_budget&) = delete;
+    virtual ~memory_budget() = default;
 
-    bool take(std::size_t bytes) {
-        if (used_.fetch_add(bytes, std::memory_order_relaxed) + bytes <= limit()) return true;
-        give(bytes);
+    virtual bool take(std::size_t bytes) {
+        if (add(bytes) + bytes <= limit()) return true;
+        subtract(bytes);
         return false;
     }
-    void take_anyway(std::size_t bytes) { used_.fetch_add(bytes, std::memory_order_relaxed); }
-    void give(std::size_t bytes) { used_.fetch_sub(bytes, std::memory_order_relaxed); }
+    virtual void take_anyway(std::size_t bytes) { add(bytes); }
+    virtual void give(std::size_t bytes) { subtract(bytes); }
     std::size_t used() const { return used_.load(std::memory_order_relaxed); }
     std::size_t limit() const { return limit_.load(std::memory_order_relaxed); }
     void set_limit(std::size_t limit) { limit_.store(limit, std::memory_order_relaxed); }
@@ -32,12 +37,19 @@ class memory_budget {
     /// it; set it before there are accounts.
     void on_full(std::function<bool()> relief) { relief_ = std::move(relief); }
     /// Asks for relief; whether `bytes` may be taken meanwhile.
-    bool relieve(std::size_t bytes) const {
+    virtual bool relieve(std::size_t bytes) {
         return relief_ && relief_() && used() + bytes <= limit() + limit() / 8 + overshoot;
     }
 
     /// Twice what one link receives at a time.
     static constexpr std::size_t overshoot = 512 * 1024;
+
+  protected:
+    /// Return what was used before.
+    std::size_t add(std::size_t bytes) { return used_.fetch_add(bytes, std::memory_order_relaxed); }
+    std::size_t subtract(std::size_t bytes) {
+        return used_.fetch_sub(bytes, std::memory_order_relaxed);
+    }
 
   private:
     std::function<bool()> relief_;
@@ -48,7 +60,8 @@ class memory_budget {
 /// One session's share.
 class memory_account {
   public:
-    /// `limit` is `memory.session`; `budget` may be null (no bound of the process).
+    /// `limit` is `memory.session`; `budget` may be null (no bound of the process), and outlives
+    /// the account.
     memory_account(std::size_t limit, memory_budget* budget)
         : limit_(limit),
           slab_(limit / 64 < slab_max ? limit / 64 + 1 : slab_max),
@@ -68,6 +81,8 @@ class memory_account {
     void charge_anyway(std::size_t bytes);
     void discharge(std::size_t bytes);
     std::size_t charged() const { return charged_; }
+    /// From here on it is `to` that pays, for what is held already, too.
+    void move_to(std::shared_ptr<memory_budget> to);
 
   private:
     static constexpr std::size_t slab_max = 256 * 1024;
@@ -75,6 +90,7 @@ class memory_account {
     std::size_t limit_;
     std::size_t slab_;
     memory_budget* budget_;
+    std::shared_ptr<memory_budget> kept_; ///< The budget, if it is not the process's.
     std::size_t charged_ = 0;
     std::size_t reserved_ = 0; ///< Taken from the budget: charged, rounded up to slabs.
 };

@@ -252,6 +252,8 @@ class session {
     /// Since when counted frames are unacknowledged; none while all are.
     std::optional<instant> unacked_since() const { return unacked_since_; }
     std::size_t memory_held() const { return account_.charged(); }
+    /// Its memory is `to`'s, from here on.
+    void charge_to(std::shared_ptr<memory_budget> to) { account_.move_to(std::move(to)); }
     std::size_t replay_held() const { return replay_.held(); }
     const session_statistics& statistics() const { return statistics_; }
     std::error_code error() const { return error_; }

@@ -74,9 +74,19 @@ void bind_user(config_section& section, user& user) {
                              "Replaces `destinations` for this user; the same keys. The general "
                              "`deny` holds besides.",
                              {.default_text = "the general rules"});
-    section.field("max_streams", user.max_streams, kinds::number(1, 1'000'000),
-                  "Streams at once in a session of this user, if lower than `limits.streams`.",
-                  {.default_text = "`limits.streams`"});
+    std::optional<user_limit_settings> own;
+    section.optional_section("limits", own,
+                             [](config_section& inner, user_limit_settings& limits) {
+                                 limits = no_user_limits();
+                                 bind_user_limits(inner, limits);
+                             },
+                             "object",
+                             "Replaces values of `limits.user` for this user; the same keys.",
+                             {.default_text = "`limits.user`"});
+    user.limits = own.value_or(no_user_limits());
+    const auto streams =
+        section.former("max_streams", kinds::number(1, 1'000'000), "limits.streams");
+    if (streams && user.limits.streams == 0) user.limits.streams = *streams;
     if (!section.reading()) return;
     if (token.has_value() && section.has("token_sha256")) {
         section.fail("token_sha256", "this key and the token itself exclude each other");
@@ -169,6 +179,8 @@ void bind_limits(config_section& root, limit_settings& limits) {
         section.list("exempt", limits.exempt, kinds::ip_network(),
                      "Addresses for which nothing is limited by address: those of a load balancer "
                      "or of a NAT with many clients.");
+        section.section("user",
+                        [&](config_section& of_user) { bind_user_limits(of_user, limits.user); });
     });
 }
 
@@ -214,6 +226,9 @@ class checker {
         check_open_server();
         check_version_1();
         check_proxy_protocol();
+        check_links("limits.user", config_.limits.user);
+        for (std::size_t i = 0; i < config_.users.size(); ++i)
+            check_links("users[" + std::to_string(i) + "].limits", config_.users[i].limits);
         warn();
     }
 
@@ -256,6 +271,14 @@ class checker {
                             "everybody, who could then claim any address; name the load balancers");
     }
 
+    void check_links(const std::string& key, const user_limit_settings& limits) const {
+        const auto needed = links_needed(limits.sessions, config_.link.max);
+        if (limits.links >= needed) return;
+        fail(key + ".links: expected at least " + std::to_string(needed) + ", link.max (" +
+             std::to_string(config_.link.max) + ") and one for each of the " +
+             std::to_string(limits.sessions) + " sessions, found " + std::to_string(limits.links));
+    }
+
     void check_not_everybody(const std::string& key, const std::vector<network>& networks,
                              const std::string& why) const {
         for (const network& each : networks)
@@ -281,6 +304,20 @@ class checker {
     std::vector<std::string>& warnings_;
 };
 
+/// Each user has all values from here on.
+void complete_user_limits(config& settings) {
+    auto& general = settings.limits.user;
+    if (settings.resume.sessions_per_user && general.sessions == user_limit_settings{}.sessions)
+        general.sessions = *settings.resume.sessions_per_user;
+    if (general.memory == 0) general.memory = settings.memory.total;
+    for (user& each : settings.users) {
+        each.limits = over(each.limits, general);
+        if (each.limits.links == 0)
+            each.limits.links = links_needed(each.limits.sessions, settings.link.max);
+    }
+    if (general.links == 0) general.links = links_needed(general.sessions, settings.link.max);
+}
+
 } // namespace
 
 loaded_config parse_config(const std::string& text, const config_origin& origin,
@@ -293,6 +330,7 @@ loaded_config parse_config(const std::string& text, const config_origin& origin,
     if (settings.threads == 0) settings.threads = usable_cores();
     expand_listen_addresses(settings.listen);
     complete_memory(settings.memory);
+    complete_user_limits(settings);
     checker(settings, origin.name, loaded.warnings).run();
     return loaded;
 }

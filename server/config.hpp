@@ -10,6 +10,7 @@
 
 #include "protocol/program/network.hpp"
 #include "protocol/program/settings.hpp"
+#include "server/user_limits.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -53,8 +54,8 @@ struct user {
     sha256_digest token_sha256{};
     /// Replaces the general rules for this user.
     std::optional<destination_settings> destinations;
-    /// Streams of this user's session at once. Zero: limits.streams alone binds.
-    std::uint32_t max_streams = 0;
+    /// What this user may hold: `limits.user` where nothing is said here.
+    user_limit_settings limits = no_user_limits();
 
     bool operator==(const user&) const = default;
 };
@@ -92,6 +93,8 @@ struct limit_settings {
     std::uint32_t unauthenticated_per_address = 8;
     /// Networks for which nothing is counted by address.
     std::vector<network> exempt;
+    /// Of one user, over all sessions.
+    user_limit_settings user;
 
     bool operator==(const limit_settings&) const = default;
 };

@@ -2,9 +2,9 @@
 
 namespace muxsocks::server {
 
-bool shared_places::take(claim& one, std::string_view user) {
+bool shared_places::take(claim& one, std::string_view user, std::size_t most) {
     const std::lock_guard lock(mutex_);
-    return places_.take(one, user);
+    return places_.take(one, user, most);
 }
 
 void shared_places::leave(claim& one) {

@@ -31,8 +31,9 @@ class shared_places {
         std::size_t waiting = 0;
     };
 
-    /// Whether there was a place; if not, the claim waits from here on.
-    bool take(claim& one, std::string_view user);
+    /// Whether there was a place; if not, the claim waits from here on. `most` is what the user may
+    /// have.
+    bool take(claim& one, std::string_view user, std::size_t most);
     /// Gives the place back, or leaves the line; after that on_place will not be called.
     void leave(claim& one);
 

@@ -11,6 +11,8 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+
 namespace muxsocks::server {
 
 namespace {
@@ -29,13 +31,17 @@ asio::ip::tcp::endpoint local_endpoint(tcp_socket& socket) {
 
 /// Once in a process's life: later the statistics tell it.
 void say_that_some_wait(const char* what, const char* key, const shared_places& places,
-                        std::string_view user) {
+                        std::string_view user, std::size_t most) {
     const auto counts = places.now();
     log::warning("{} wait for a place now, within timeouts.connect: user \"{}\" has {} of the {} "
-                 "places of {}, which users share fairly, and {} are free. This is said once; "
-                 "SIGUSR1 tells how many wait",
+                 "places of {}, which users share fairly, and may have {}, and {} are free. This "
+                 "is said once; SIGUSR1 tells how many wait",
                  what, log::escape(user), places.held_by(user), counts.all, key,
-                 counts.all - counts.taken);
+                 std::min(most, counts.all), counts.all - counts.taken);
+}
+
+std::string_view name_of(const user_account_ptr& user) {
+    return user ? std::string_view(user->name()) : std::string_view();
 }
 
 } // namespace
@@ -58,13 +64,13 @@ class dialer::operation final : public happy_eyeballs, public boost::intrusive::
     enum class phase : std::uint8_t { for_lookup, looking_up, for_connect, connecting, decided };
 
     operation(const dial_services& services, dialer::state& owner, std::uint16_t port,
-              std::shared_ptr<const target_policy> policy, handler done, std::string_view user)
+              std::shared_ptr<const target_policy> policy, handler done, user_account_ptr user)
         : happy_eyeballs(services),
           owner_(&owner),
           policy_(std::move(policy)),
           done_(std::move(done)),
           executor_(services.context.get_executor()),
-          user_(user),
+          user_(std::move(user)),
           port_(port),
           lookup_(*this),
           connect_(*this) {}
@@ -122,7 +128,7 @@ class dialer::operation final : public happy_eyeballs, public boost::intrusive::
     std::shared_ptr<const target_policy> policy_;
     handler done_;
     executor executor_;
-    std::string user_;
+    user_account_ptr user_; ///< Null: nobody's.
     std::uint16_t port_;
     std::string refusal_;
     std::string range_;
@@ -207,18 +213,20 @@ void dialer::operation::on_place() {
 bool dialer::operation::take_lookup() {
     move_to(phase::for_lookup);
     auto& places = owner_->places->names;
-    if (places.take(lookup_, user_)) return true;
+    const auto most = user_ ? user_->lookups_max() : places.now().all;
+    if (places.take(lookup_, name_of(user_), most)) return true;
     if (places.is_first_wait())
-        say_that_some_wait("look-ups of names", "limits.lookups", places, user_);
+        say_that_some_wait("look-ups of names", "limits.lookups", places, name_of(user_), most);
     return false;
 }
 
 bool dialer::operation::take_connect() {
     move_to(phase::for_connect);
     auto& places = owner_->places->connects;
-    if (places.take(connect_, user_)) return true;
+    const auto most = user_ ? user_->dials_max() : places.now().all;
+    if (places.take(connect_, name_of(user_), most)) return true;
     if (places.is_first_wait())
-        say_that_some_wait("connects to targets", "limits.dials", places, user_);
+        say_that_some_wait("connects to targets", "limits.dials", places, name_of(user_), most);
     return false;
 }
 
@@ -337,18 +345,18 @@ dialer::~dialer() {
 
 dialer::dial_id dialer::dial(const asio::ip::address& address, std::uint16_t port,
                              std::shared_ptr<const target_policy> policy, handler done,
-                             std::string_view user) {
+                             user_account_ptr user) {
     auto one = std::make_shared<operation>(state_->services, *state_, port, std::move(policy),
-                                           std::move(done), user);
+                                           std::move(done), std::move(user));
     one->address_ = address;
     return enter(std::move(one));
 }
 
 dialer::dial_id dialer::dial(std::string_view host, std::uint16_t port,
                              std::shared_ptr<const target_policy> policy, handler done,
-                             std::string_view user) {
+                             user_account_ptr user) {
     auto one = std::make_shared<operation>(state_->services, *state_, port, std::move(policy),
-                                           std::move(done), user);
+                                           std::move(done), std::move(user));
     if (const auto address = parse_numeric_host(host)) {
         one->address_ = *address;
     } else {

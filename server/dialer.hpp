@@ -15,6 +15,7 @@
 #include "server/dial_places.hpp"
 #include "server/own_addresses.hpp"
 #include "server/target_policy.hpp"
+#include "server/user_account.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -66,14 +67,14 @@ class dialer {
     dialer& operator=(const dialer&) = delete;
 
     /// Dials an address: the fast path, with one allocation and no lookup. `user` is whom it counts
-    /// for.
+    /// for; null: nobody.
     dial_id dial(const asio::ip::address& address, std::uint16_t port,
                  std::shared_ptr<const target_policy> policy, handler done,
-                 std::string_view user = {});
+                 user_account_ptr user = {});
     /// Dials a name, or an address in any spelling.
     dial_id dial(std::string_view host, std::uint16_t port,
                  std::shared_ptr<const target_policy> policy, handler done,
-                 std::string_view user = {});
+                 user_account_ptr user = {});
     /// The handler will not be called, and is destroyed. A connect's place is free at once, a
     /// lookup's when that has really ended: a DNS query cannot be taken back, and whoever dials and
     /// cancels all the time shall not have more of them under way than others. No effect once the

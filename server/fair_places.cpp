@@ -4,16 +4,17 @@ namespace muxsocks::server {
 
 bool fair_places::may_have_one_more(const share& of) const {
     const std::size_t free = count_ - taken_;
-    return free > 0 && of.held <= free;
+    return free > 0 && of.held <= free && of.held < of.most;
 }
 
-bool fair_places::take(claim& one, std::string_view user) {
+bool fair_places::take(claim& one, std::string_view user, std::size_t most) {
     auto found = shares_.find(user);
     if (found == shares_.end()) {
         found = shares_.try_emplace(std::string(user)).first;
         found->second.user = found->first;
     }
     share& own = found->second;
+    own.most = most;
     one.share_ = &own;
     if (own.line.empty() && may_have_one_more(own)) {
         one.state_ = claim::state::held;

@@ -8,11 +8,13 @@
 /// finds a place at once however much others want (with one greedy user half of the places stays
 /// free, with n of them in the end one of n + 1). Who finds none waits, and places that become free
 /// go to the users that wait, in turn; those who hold less than a quarter of all places come before
-/// those who hold more. Within a user it is first come, first served.
+/// those who hold more. Within a user it is first come, first served. Besides, a user may have a
+/// bound of its own.
 
 #include <boost/intrusive/list.hpp>
 
 #include <cstddef>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -43,7 +45,9 @@ class fair_places {
     fair_places& operator=(const fair_places&) = delete;
 
     /// Whether there was a place for the claim; if not, it waits from here on. It must have none.
-    bool take(claim& one, std::string_view user);
+    /// `most` is what the user may have, from now on.
+    bool take(claim& one, std::string_view user,
+              std::size_t most = std::numeric_limits<std::size_t>::max());
     /// Gives back the place that the claim has, or leaves its line. No effect if it has neither.
     /// To be followed by next() until there is none.
     void leave(claim& one);
@@ -59,6 +63,7 @@ class fair_places {
     struct share : boost::intrusive::list_base_hook<> {
         std::string_view user; ///< The key's text in shares_.
         std::size_t held = 0;
+        std::size_t most = 0; ///< That it may hold.
         boost::intrusive::list<claim, boost::intrusive::constant_time_size<false>> line;
     };
     struct name_hash : std::hash<std::string_view> {

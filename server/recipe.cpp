@@ -2,8 +2,12 @@
 
 #include "protocol/link/crypto.hpp"
 #include "protocol/link/tls_files.hpp"
+#include "server/networks.hpp"
 
 #include <fmt/core.h>
+
+#include <algorithm>
+#include <limits>
 
 namespace muxsocks::server {
 
@@ -25,13 +29,13 @@ recipe::recipe(config from) : settings(std::move(from)) {
                                 *user.destinations, fmt::format("users[{}].destinations", i),
                                 settings.destinations.deny)
                           : general;
-        users.emplace(user.name,
-                      user_record{user.token_sha256, user.max_streams, std::move(policy)});
+        users.emplace(user.name, user_record{user.token_sha256, user.limits, std::move(policy)});
     }
+    const auto& limits = settings.limits.user;
     // A certificate of client_ca is enough where no users are listed.
     const bool by_certificate = settings.users.empty() && !settings.tls.client_ca.empty();
-    if (settings.open_server || by_certificate) users.emplace("", user_record{{}, 0, general});
-    if (!settings.allow_v1.empty()) v1_user = user_record{{}, 0, general};
+    if (settings.open_server || by_certificate) users.emplace("", user_record{{}, limits, general});
+    if (!settings.allow_v1.empty()) v1_user = user_record{{}, limits, general};
 }
 
 void recipe::warn_of_public_authority(const std::string& client_ca) {
@@ -47,6 +51,25 @@ const user_record* recipe::find_user(std::string_view name, unsigned version) co
     if (version == 1) return v1_user ? &*v1_user : nullptr;
     const auto found = users.find(name);
     return found == users.end() ? nullptr : &found->second;
+}
+
+user_limit_settings recipe::limits_of(std::string_view whose) const {
+    const auto found = users.find(whose);
+    if (found != users.end()) return found->second.limits;
+    boost::system::error_code error;
+    const auto address =
+        boost::asio::ip::make_address(std::string(whose.substr(0, whose.find('/'))), error);
+    if (error || !in_networks(settings.limits.exempt, address)) return settings.limits.user;
+    constexpr auto many = std::numeric_limits<std::uint32_t>::max();
+    const auto memory = settings.memory.total;
+    return {many, many, many, many, many, many, memory, memory};
+}
+
+std::uint32_t recipe::most_streams() const {
+    auto most = v1_user || users.empty() ? settings.limits.user.streams : 0;
+    for (const auto& [name, user] : users)
+        most = std::max(most, user.limits.streams);
+    return std::min(most, settings.limits.streams);
 }
 
 } // namespace muxsocks::server

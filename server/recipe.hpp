@@ -17,7 +17,7 @@ namespace muxsocks::server {
 
 struct user_record {
     digest key{}; ///< SHA-256 of the token; zeros: no token is asked for.
-    std::uint32_t max_streams = 0;
+    user_limit_settings limits;
     std::shared_ptr<const target_policy> policy;
 };
 
@@ -29,6 +29,12 @@ struct recipe {
     /// allow_v1 says, and nobody else may because of it. In version 2 those who may come in
     /// without a token ("") are known like any user.
     const user_record* find_user(std::string_view name, unsigned version) const;
+    /// What a user may hold, by name, or by the certificate's subject or address that stands for
+    /// one. Addresses of limits.exempt, behind which there are many, have no bound.
+    user_limit_settings limits_of(std::string_view whose) const;
+    /// Streams that some user may have at once, which is what a session is told before it has said
+    /// whose it is.
+    std::uint32_t most_streams() const;
 
     config settings;
     std::optional<tls_context> tls;

@@ -4,6 +4,7 @@
 #include "protocol/program/log.hpp"
 
 #include <boost/asio/ip/network_v6.hpp>
+#include <fmt/core.h>
 
 #include <utility>
 
@@ -44,7 +45,7 @@ session_settings served_session::make_settings(may_begin_as as) {
     made.budget = &worker_.thread().budget();
     made.stream_window_max = settings.memory.stream_window;
     made.session_memory = settings.memory.session;
-    made.max_streams = settings.limits.streams;
+    made.max_streams = worker_.now_serving().most_streams();
     made.keepalive = {settings.keepalive.interval, settings.keepalive.timeout};
     made.flood.opens_per_second = settings.limits.opens_per_second;
     made.flood.opens_burst = settings.limits.opens_burst;
@@ -62,7 +63,7 @@ session_settings served_session::make_settings(may_begin_as as) {
     made.find_user = [this](std::string_view name) -> std::optional<user_access> {
         const auto user = worker_.now_serving().find_user(name, 2);
         if (!user) return {};
-        return user_access{user->key, user->max_streams};
+        return user_access{user->key, user->limits.streams};
     };
     return made;
 }
@@ -107,7 +108,9 @@ void served_session::on_established(session_driver& from) {
     if (!user) return close(close_code::user_removed, errc::authentication_failed, "unknown user");
     policy_ = user->policy;
     key_ = user->key;
-    shares_as_ = std::make_shared<const std::string>(whose());
+    account_ = worker_.shared().users.find(whose(), worker_.now_serving().limits_of(whose()));
+    from.core().charge_to({account_, &account_->memory()});
+    if (!take_place()) return;
     log::info("link from {} is up ({}, version {})", name(),
               from.current_link()->engine() ? from.current_link()->engine()->agreed() : "plain",
               core.version());
@@ -118,39 +121,70 @@ void served_session::on_established(session_driver& from) {
     if (worker_.shared().draining) go_away(close_code::shutting_down, "the server is stopping");
 }
 
+bool served_session::take_place() {
+    place_ = held_place::take(account_, user_place::session);
+    link_ = held_place(account_, user_place::link);
+    account_->take_anyway(user_place::link);
+    if (place_) return true;
+    const auto victim = worker_.shared().registry.give_up_one_of(*account_);
+    if (victim) {
+        worker::evict(*victim, "given up for a newer one of its user (limits.user.sessions)",
+                      worker::eviction::in_any_case);
+        account_->take_anyway(user_place::session);
+        place_ = held_place(account_, user_place::session);
+        return true;
+    }
+    const auto most = account_->most(user_place::session);
+    log::warning(log::kind{"sessions refused for a limit of their user", account_->name()},
+                 "link from {} refused: its user has {} sessions already, each with a link "
+                 "(limits.user.sessions)",
+                 name(), most);
+    close(close_code::limit, errc::closed_locally,
+          fmt::format("the user has {} sessions already (limits.user.sessions)", most));
+    return false;
+}
+
 void served_session::on_opened(session_driver& from, stream& opened) {
-    const boost::intrusive_ptr<target_connection> target(
-        new target_connection(&from, opened, worker_.services(), policy_, shares_as_));
+    auto place = held_place::take(account_, user_place::stream);
+    if (!place) return refuse_stream(from, opened);
+    const boost::intrusive_ptr<target_connection> target(new target_connection(
+        &from, opened, worker_.services(), policy_, account_, std::move(place)));
     target->begin();
+}
+
+void served_session::refuse_stream(session_driver& from, stream& opened) {
+    log::warning(log::kind{"streams refused for a limit of their user", account_->name()},
+                 "a stream of {} was refused: its user has {} already (limits.user.streams)",
+                 name(), account_->most(user_place::stream));
+    from.core().reset(opened, reset_code::refused);
+    from.core().release(opened);
 }
 
 void served_session::on_detached(session_driver& from, std::error_code, const std::string& text) {
     log::info("link from {} lost: {}; {} streams wait to be resumed", name(), text,
               from.core().stream_count());
     expiry_.expires_after(worker_.now_serving().settings.resume.timeout);
+    link_ = {};
     charge_detached(own_bytes());
-    const auto victim =
+    const auto gone =
         worker_.shared().registry.on_detached(id(), from.core().memory_held() + charged_detached_);
-    if (victim)
-        worker::evict(*victim, "given up for newer sessions (resume.sessions, "
-                               "resume.sessions_per_user)");
+    for (const auto& victim : gone)
+        worker::evict(victim, "given up for newer sessions (resume.sessions, limits.user.sessions, "
+                              "limits.user.detached_memory)");
 }
 
 void served_session::on_resumed(session_driver& from) {
     expiry_.cancel();
     charge_detached(0);
+    account_->take_anyway(user_place::link);
+    link_ = held_place(account_, user_place::link);
     enlist(); // Anew: it may have been chosen to go for newer ones just now.
     log::info("link from {} is back, {} streams go on", name(), from.core().stream_count());
 }
 
 void served_session::enlist() {
-    auto& registry = worker_.shared().registry;
     registered_ = true;
-    if (!registry.insert(id(), worker_, whose())) return;
-    log::warning("user of {} has more sessions at once than are kept for one user without their "
-                 "links: in an outage only {} of them go on, streams of the others are reset "
-                 "(resume.sessions_per_user; clients hold `sessions` each)",
-                 name(), registry.sessions_per_user());
+    worker_.shared().registry.insert(id(), worker_, account_);
 }
 
 std::size_t served_session::own_bytes() const {
@@ -158,7 +192,8 @@ std::size_t served_session::own_bytes() const {
 }
 
 void served_session::charge_detached(std::size_t bytes) {
-    auto& budget = worker_.thread().budget();
+    if (!account_) return;
+    auto& budget = account_->memory();
     budget.give(std::exchange(charged_detached_, bytes));
     if (bytes == 0 || budget.take(bytes)) return;
     budget.take_anyway(bytes);
@@ -185,6 +220,8 @@ void served_session::on_closed(session_driver& from, std::error_code why, const 
     else
         log::info("link from {} closed: {}: {}", name(), text,
                   log::escape(from.core().peer_text()));
+    place_ = {};
+    link_ = {};
     worker_.forget(*this);
 }
 
@@ -217,6 +254,7 @@ void served_session::on_reload() {
         return close(close_code::user_removed, errc::authentication_failed,
                      "the user was removed or has a new token");
     policy_ = user->policy;
+    account_->set(serving.limits_of(account_->name()));
     core.set_keepalive({serving.settings.keepalive.interval, serving.settings.keepalive.timeout});
 }
 

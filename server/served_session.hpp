@@ -46,9 +46,14 @@ class served_session final : private session_driver::delegate {
     void on_closed(session_driver& from, std::error_code why, const std::string& text) override;
     duration answer_delay(session_driver& from, std::error_code why) override;
 
+    /// Who shares what is scarce with others: the user, or where there are none the certificate's
+    /// subject or the client's address.
     std::string whose() const;
     session_settings make_settings(may_begin_as as);
     void enlist();
+    /// Whether the user may have one session more, perhaps for one that has no link.
+    bool take_place();
+    void refuse_stream(session_driver& from, stream& opened);
     /// What the session takes besides its buffers, in bytes.
     std::size_t own_bytes() const;
     void charge_detached(std::size_t bytes);
@@ -58,12 +63,12 @@ class served_session final : private session_driver::delegate {
     boost::asio::ip::address peer_;
     std::string subject_; ///< Of the client's certificate.
     std::shared_ptr<const target_policy> policy_;
-    /// Who shares what is scarce with others: the user, or where there are none the certificate's
-    /// subject or the client's address.
-    std::shared_ptr<const std::string> shares_as_;
+    user_account_ptr account_; ///< From its authentication on.
+    held_place place_;
+    held_place link_;
     digest key_{};
     deadline expiry_;                  ///< Of the detached session.
-    std::size_t charged_detached_ = 0; ///< To memory.total, for what a detached session is itself.
+    std::size_t charged_detached_ = 0; ///< To its user, for what a detached session is itself.
     driver_ptr driver_;
     bool registered_ = false;
     bool was_up_ = false;

@@ -35,13 +35,13 @@ file_states look_at_certificates(const config& settings) {
 
 class program final : public service::program {
   public:
-    program(const command_line& line, config settings)
+    program(const command_line& line, config settings, std::uint64_t file_limit)
         : line_(line),
           first_look_(look_at_certificates(settings)),
-          shared_(make_recipe(std::move(settings)), 0) {
+          shared_(make_recipe(std::move(settings)), file_limit) {
         const auto& serving = shared_.current->settings;
-        shared_.budget.set_limit(serving.memory.total);
         shared_.budget.on_full([this] { return free_memory(); });
+        shared_.budget.on_user_full([this](user_account& user) { return free_memory_of(user); });
         for (std::uint32_t i = 0; i < serving.threads; ++i)
             workers_.add(std::make_unique<worker>(shared_), stalled_);
         service_ = std::make_unique<service>(
@@ -66,7 +66,21 @@ class program final : public service::program {
             return stalled_.begin();
         }
         worker::evict(*victim, "given up for sessions that have a link (memory.total is reached)",
-                      [this] { freeing_ = false; });
+                      worker::eviction::unless_back, [this] { freeing_ = false; });
+        return true;
+    }
+
+    /// Any thread: whether a session of this user's that waits for its client is going, since the
+    /// user holds more than others.
+    bool free_memory_of(const user_account& user) {
+        if (freeing_.exchange(true)) return true;
+        const auto victim = shared_.registry.give_up_one_of(user);
+        freeing_ = victim.has_value();
+        if (!victim) return false;
+        worker::evict(*victim,
+                      "given up for sessions of its user that have a link (memory.total is "
+                      "reached, and the user holds most)",
+                      worker::eviction::unless_back, [this] { freeing_ = false; });
         return true;
     }
 
@@ -195,7 +209,7 @@ void run(const command_line& line, std::uint64_t file_limit) {
         log::warning("{}", warning);
     if (const auto warning = file_limit_warning(file_limit, loaded.settings.limits.streams))
         log::warning("{}", *warning);
-    program running(line, std::move(loaded.settings));
+    program running(line, std::move(loaded.settings), file_limit);
     running.run();
 }
 

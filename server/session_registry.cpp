@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <utility>
 
 namespace muxsocks::server {
 
@@ -13,17 +12,16 @@ std::size_t session_id_hash::operator()(const session_id& id) const noexcept {
     return hash;
 }
 
-bool session_registry::insert(const session_id& id, worker& owner, const std::string& user) {
+void session_registry::insert(const session_id& id, worker& owner, const user_account_ptr& user) {
     const std::lock_guard lock(mutex_);
-    const auto of = users_.try_emplace(user).first;
+    const auto of = users_.try_emplace(user.get()).first;
+    of->second.account = user;
     ++of->second.attached; // Before what might be its last one is taken out.
     auto& one = sessions_[id];
     if (one.user) unlink(one);
     one.id = id;
     one.owner = &owner;
     one.user = &*of;
-    return of->second.attached > settings_.sessions_per_user &&
-           !std::exchange(of->second.told, true);
 }
 
 /// Takes the session out of its user's, who may be gone then.
@@ -32,6 +30,7 @@ void session_registry::unlink(entry& one) {
     if (one.detached) {
         detached_.erase(one.among_all);
         of.detached.erase(one.among_users);
+        of.bytes_held -= one.bytes_held;
     } else {
         --of.attached;
     }
@@ -61,21 +60,30 @@ session_registry::victim session_registry::take(entry& one) {
     return chosen;
 }
 
-std::optional<session_registry::victim> session_registry::on_detached(const session_id& id,
-                                                                      std::size_t bytes_held) {
+std::vector<session_registry::victim> session_registry::on_detached(const session_id& id,
+                                                                    std::size_t bytes_held) {
     const std::lock_guard lock(mutex_);
     const auto found = sessions_.find(id);
     if (found == sessions_.end() || found->second.detached) return {};
     auto& one = found->second;
     auto& of = one.user->second;
+    const auto account = of.account; // It may go with the last of its sessions.
     --of.attached;
     one.detached = true;
     one.bytes_held = bytes_held;
     one.among_all = detached_.insert(detached_.end(), &one);
     one.among_users = of.detached.insert(of.detached.end(), &one);
-    if (of.detached.size() > settings_.sessions_per_user) return take(*of.detached.front());
-    if (detached_.size() > settings_.sessions) return take(*detached_.front());
-    return {};
+    of.bytes_held += bytes_held;
+    std::vector<victim> gone;
+    const auto too_many = [&](const user_sessions& its) {
+        return its.detached.size() > account->most(user_place::session) ||
+               (its.bytes_held > account->detached_memory_max() && its.detached.size() > 1);
+    };
+    for (auto its = users_.find(account.get()); its != users_.end() && too_many(its->second);
+         its = users_.find(account.get()))
+        gone.push_back(take(*its->second.detached.front()));
+    if (detached_.size() > settings_.sessions) gone.push_back(take(*detached_.front()));
+    return gone;
 }
 
 std::optional<session_registry::victim> session_registry::give_up_one() {
@@ -83,9 +91,19 @@ std::optional<session_registry::victim> session_registry::give_up_one() {
     if (detached_.empty()) return {};
     auto last = detached_.begin();
     std::advance(last, std::min(candidates_max, detached_.size()));
-    return take(**std::max_element(detached_.begin(), last, [](const entry* a, const entry* b) {
-        return a->bytes_held < b->bytes_held;
+    const auto holds = [](const entry* one) {
+        return std::pair(one->user->second.account->memory().used(), one->bytes_held);
+    };
+    return take(**std::max_element(detached_.begin(), last, [&](const entry* a, const entry* b) {
+        return holds(a) < holds(b);
     }));
+}
+
+std::optional<session_registry::victim> session_registry::give_up_one_of(const user_account& user) {
+    const std::lock_guard lock(mutex_);
+    const auto its = users_.find(&user);
+    if (its == users_.end() || its->second.detached.empty()) return {};
+    return take(*its->second.detached.front());
 }
 
 std::size_t session_registry::size() const {
@@ -93,16 +111,9 @@ std::size_t session_registry::size() const {
     return sessions_.size();
 }
 
-std::uint32_t session_registry::sessions_per_user() const {
-    const std::lock_guard lock(mutex_);
-    return settings_.sessions_per_user;
-}
-
 void session_registry::set(const resume_settings& settings) {
     const std::lock_guard lock(mutex_);
     settings_ = settings;
-    for (auto& [name, of] : users_)
-        of.told = false;
 }
 
 } // namespace muxsocks::server

@@ -3,19 +3,20 @@
 /// \file
 /// Whom a new link can resume: session id to the thread that owns the session. The one map that
 /// threads share, off the data path; the owner alone verifies the proof. Bounds the number of
-/// detached sessions: of one too many, of a user or of all, the one that was detached first goes.
-/// Over the memory of the process they go before anything of a session with a link does.
+/// detached sessions, and what those of one user hold: of one too many, of a user or of all, the
+/// one that was detached first goes, as it does for a new session of a user who has no place for
+/// more. Over the memory of the process they go before anything of a session with a link does.
 ///
 /// Each call takes constant time, however many sessions there are: thousands may lose their links
 /// at once, and come back.
 
 #include "protocol/control.hpp"
 #include "protocol/program/settings.hpp"
+#include "server/user_account.hpp"
 
 #include <list>
 #include <mutex>
 #include <optional>
-#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -32,9 +33,8 @@ class session_registry {
   public:
     explicit session_registry(const resume_settings& settings) : settings_(settings) {}
 
-    /// A session that has a link: a new one, or one that was resumed. Whether its user has more
-    /// sessions with a link than may be kept without one, and has not had until now.
-    bool insert(const session_id& id, worker& owner, const std::string& user);
+    /// A session that has a link: a new one, or one that was resumed.
+    void insert(const session_id& id, worker& owner, const user_account_ptr& user);
     void erase(const session_id& id);
     /// The worker that answers a RESUME of this session. For an unknown id it is one of them, too,
     /// and always the same: the way that a refusal takes must not tell which ids exist.
@@ -46,13 +46,14 @@ class session_registry {
         session_id id;
         worker* owner;
     };
-    /// The session has lost its link. Returns a session that has to go for it, if there is one.
-    std::optional<victim> on_detached(const session_id& id, std::size_t bytes_held);
+    /// The session has lost its link. Returns those that have to go for it.
+    std::vector<victim> on_detached(const session_id& id, std::size_t bytes_held);
     /// Takes out a detached session whose memory is needed: of those that have been so for longest
-    /// the one that holds most.
+    /// the one whose user holds most, and of that user's the one that does.
     std::optional<victim> give_up_one();
+    /// Takes out the user's session that has been detached for longest.
+    std::optional<victim> give_up_one_of(const user_account& user);
     std::size_t size() const;
-    std::uint32_t sessions_per_user() const;
     void set(const resume_settings& settings);
 
   private:
@@ -60,11 +61,12 @@ class session_registry {
     struct entry;
     using order = std::list<entry*>; ///< By the time of their detachment.
     struct user_sessions {
+        user_account_ptr account;
         std::size_t attached = 0;
         order detached;
-        bool told = false; ///< Whether it was said that there are too many.
+        std::size_t bytes_held = 0; ///< By those.
     };
-    using users = std::unordered_map<std::string, user_sessions>;
+    using users = std::unordered_map<const user_account*, user_sessions>;
     struct entry {
         session_id id{};
         worker* owner = nullptr;

@@ -20,8 +20,10 @@ socks5::address address_of(const asio::ip::tcp::endpoint& endpoint) {
 class target_relay final : public relay {
   public:
     target_relay(driver_ptr driver, tcp_socket socket, const relay_timeouts& timeouts,
-                 std::string destination)
+                 held_place place, held_file file, std::string destination)
         : relay(std::move(driver), std::move(socket), timeouts),
+          place_(std::move(place)),
+          file_(std::move(file)),
           destination_(std::move(destination)),
           began_(std::chrono::steady_clock::now()) {}
 
@@ -36,6 +38,8 @@ class target_relay final : public relay {
     }
     std::uint32_t stream_id() const { return id_; }
 
+    held_place place_;
+    held_file file_;
     std::string destination_;
     std::chrono::steady_clock::time_point began_;
 
@@ -47,12 +51,13 @@ class target_relay final : public relay {
 
 target_connection::target_connection(driver_ptr driver, stream& s, const target_services& services,
                                      std::shared_ptr<const target_policy> policy,
-                                     std::shared_ptr<const std::string> user)
+                                     user_account_ptr user, held_place place)
     : driver_(std::move(driver)),
       stream_(&s),
       services_(services),
       policy_(std::move(policy)),
       user_(std::move(user)),
+      place_(std::move(place)),
       limit_(driver_->thread().clock(), [this] {
           asio::post(driver_->thread().context(), [self = self_ptr(this)] {
               if (!self->stream_ || self->dialling_) return;
@@ -108,6 +113,7 @@ void target_connection::dial(socks5::request request) {
     if (request.cmd != socks5::command::connect)
         return refuse(socks5::reply_code::command_not_supported,
                       "only CONNECT is supported, not " + socks5::to_string(request.cmd));
+    if (!take_file()) return;
     driver_->core().accept(*stream_);
     dialling_ = true;
     auto done = [self = self_ptr(this)](dial_result result) {
@@ -116,15 +122,38 @@ void target_connection::dial(socks5::request request) {
     const auto& dst = request.dst;
     auto& targets = services_.targets;
     if (dst.type == socks5::address::kind::domain) {
-        dial_ = targets.dial(dst.domain, dst.port, policy_, std::move(done), *user_);
+        dial_ = targets.dial(dst.domain, dst.port, policy_, std::move(done), user_);
     } else if (dst.type == socks5::address::kind::ipv4) {
         const asio::ip::address_v4::bytes_type bytes{dst.ip[0], dst.ip[1], dst.ip[2], dst.ip[3]};
         dial_ =
-            targets.dial(asio::ip::address_v4(bytes), dst.port, policy_, std::move(done), *user_);
+            targets.dial(asio::ip::address_v4(bytes), dst.port, policy_, std::move(done), user_);
     } else {
         dial_ =
-            targets.dial(asio::ip::address_v6(dst.ip), dst.port, policy_, std::move(done), *user_);
+            targets.dial(asio::ip::address_v6(dst.ip), dst.port, policy_, std::move(done), user_);
     }
+}
+
+bool target_connection::take_file() {
+    switch (services_.files.take(*user_)) {
+    case file_places::answer::taken:
+        file_ = held_file(services_.files, user_);
+        return true;
+    case file_places::answer::user_has_too_many:
+        log::warning(log::kind{"requests refused for the files of their user", user_->name()},
+                     "a request of {} was refused: it has {} sockets already (limits.user.files)",
+                     log::escape(user_->name()), user_->most(user_place::file));
+        break;
+    case file_places::answer::process_has_too_many:
+        log::warning(log::kind{"requests refused for the files of the process", user_->name()},
+                     "a request of {} was refused: {} sockets to targets are open, {} of them this "
+                     "user's, and the other files are kept for links and for users who have fewer "
+                     "than {}: raise RLIMIT_NOFILE",
+                     log::escape(user_->name()), services_.files.held(),
+                     user_->held(user_place::file), services_.files.few());
+        break;
+    }
+    refuse(socks5::reply_code::general_failure, "no file is left for its user");
+    return false;
 }
 
 void target_connection::on_dialled(dial_result result) {
@@ -144,8 +173,9 @@ void target_connection::on_dialled(dial_result result) {
         socks5::encode(socks5::make_reply(socks5::reply_code::succeeded, address_of(result.local)));
     driver_->core().on_connected(s);
     driver_->core().write(s, reply);
-    const boost::intrusive_ptr<target_relay> relay(new target_relay(
-        driver_, std::move(result.socket), services_.timeouts, std::move(destination_)));
+    const boost::intrusive_ptr<target_relay> relay(
+        new target_relay(driver_, std::move(result.socket), services_.timeouts, std::move(place_),
+                         std::move(file_), std::move(destination_)));
     relay->id_ = s.id;
     relay->start(s);
     driver_->wake();

@@ -6,6 +6,7 @@
 
 #include "protocol/link/relay.hpp"
 #include "server/dialer.hpp"
+#include "server/file_places.hpp"
 #include "server/told_refusals.hpp"
 #include "socks5/message.hpp"
 
@@ -17,13 +18,15 @@ struct target_services {
     std::chrono::milliseconds request_timeout;
     const relay_timeouts& timeouts;
     told_refusals& refusals;
+    file_places& files;
 };
 
 class target_connection final : public ref_counted<target_connection>, public stream_owner {
   public:
+    /// `place` is the stream's among those of `user`.
     target_connection(driver_ptr driver, stream& s, const target_services& services,
-                      std::shared_ptr<const target_policy> policy,
-                      std::shared_ptr<const std::string> user);
+                      std::shared_ptr<const target_policy> policy, user_account_ptr user,
+                      held_place place);
     /// Waits for the request.
     void begin();
 
@@ -35,6 +38,8 @@ class target_connection final : public ref_counted<target_connection>, public st
 
   private:
     void dial(socks5::request request);
+    /// Whether there is a file for its socket; if not, the stream is refused.
+    bool take_file();
     void on_dialled(dial_result result);
     void tell_refusal(const dial_result& result);
     void tell_failure(std::error_code error);
@@ -46,7 +51,9 @@ class target_connection final : public ref_counted<target_connection>, public st
     stream* stream_;
     const target_services& services_;
     std::shared_ptr<const target_policy> policy_;
-    std::shared_ptr<const std::string> user_; ///< With whom places for dials are shared.
+    user_account_ptr user_; ///< Whose the stream is.
+    held_place place_;
+    held_file file_;
     deadline limit_;
     std::vector<std::uint8_t> partial_;
     std::string destination_;

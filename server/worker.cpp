@@ -41,7 +41,8 @@ worker::worker(shared_state& shared)
           own_addresses(), shared_.places)),
       relay_timeouts_(
           make_relay_timeouts(recipe_->settings.timeouts, recipe_->settings.tcp_keepalive)),
-      services_{*dialer_, recipe_->settings.timeouts.request, relay_timeouts_, shared.refusals} {
+      services_{*dialer_, recipe_->settings.timeouts.request, relay_timeouts_, shared.refusals,
+                shared.files} {
     shared_.registry.enlist(*this);
 }
 
@@ -142,12 +143,12 @@ void worker::forget(served_session& one) {
     asio::post(context(), [gone] { gone->reset(); });
 }
 
-void worker::evict(const session_registry::victim& victim, const char* why,
+void worker::evict(const session_registry::victim& victim, const char* why, eviction how,
                    std::function<void()> done) {
-    asio::post(victim.owner->context(), [victim, why, done = std::move(done)] {
+    asio::post(victim.owner->context(), [victim, why, how, done = std::move(done)] {
         const auto session = victim.owner->find_session(victim.id);
         // It may have been resumed since it was chosen.
-        if (session && !session->driver().core().attached()) {
+        if (session && (how == eviction::in_any_case || !session->driver().core().attached())) {
             log::info("session of {}: {}", session->name(), why);
             session->close(close_code::normal, errc::link_lost, why);
         }

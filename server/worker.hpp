@@ -3,7 +3,8 @@
 /// \file
 /// One thread of the server: links that have not said whose they are, sessions, and their targets.
 /// Threads share the recipe (immutable), the admission of links, the registry of sessions, the
-/// places for dials, and the memory budget; nothing of it on the data path.
+/// accounts of users, the places for dials and files, and the memory budget; nothing of it on the
+/// data path.
 
 #include "protocol/link/resolver.hpp"
 #include "server/admission.hpp"
@@ -11,6 +12,7 @@
 #include "server/recipe.hpp"
 #include "server/session_registry.hpp"
 #include "server/target_connection.hpp"
+#include "server/user_table.hpp"
 
 #include <atomic>
 #include <functional>
@@ -40,13 +42,15 @@ struct process_statistics {
 
 /// What all workers share.
 struct shared_state {
-    shared_state(std::shared_ptr<const recipe> first, std::size_t memory_total)
+    shared_state(std::shared_ptr<const recipe> first, std::size_t file_limit)
         : admission_of_links(std::make_shared<admission>(first->settings.limits, make_go)),
           registry(first->settings.resume),
           dns(first->settings.dns),
           places(std::make_shared<dial_places>(first->settings.limits.dials,
                                                first->settings.limits.lookups)),
-          budget(memory_total),
+          budget(first->settings.memory.total),
+          users(budget),
+          files(file_limit),
           current(std::move(first)) {}
 
     /// For admission: tells the worker that a link of its has lost its place.
@@ -56,7 +60,9 @@ struct shared_state {
     session_registry registry;
     dns_watch dns;
     std::shared_ptr<dial_places> places;
-    memory_budget budget;
+    shared_memory budget;
+    user_table users;
+    file_places files;
     told_refusals refusals;
     std::atomic<bool> draining{false};
     /// For new workers; each worker has its own pointer afterwards.
@@ -84,9 +90,11 @@ class worker {
     /// A link that wants to resume a session of this worker. Any thread may call it.
     void take(link::parts parts, admission::ticket ticket, boost::asio::ip::address peer);
 
+    /// Whether a session that was chosen to go stays if it has a link again.
+    enum class eviction : bool { unless_back, in_any_case };
     /// Closes a session that was chosen to go, in its own thread, and then calls `done`.
     static void evict(const session_registry::victim& victim, const char* why,
-                      std::function<void()> done = {});
+                      eviction how = eviction::unless_back, std::function<void()> done = {});
 
     // The rest runs in the worker's own thread.
     void reload(std::shared_ptr<const recipe> next);

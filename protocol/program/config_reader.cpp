@@ -116,9 +116,7 @@ std::string_view config_section::name_in_use(std::string_view name,
     for (const auto other : {options.alias, options.former}) {
         if (other.empty() || !has(other)) continue;
         if (has(name)) fail(other, "this key and \"" + std::string(name) + "\" are the same");
-        if (other == options.former)
-            shared_.warnings.push_back(shared_.origin.name + ": " + path_of(other) +
-                                       ": this key is called \"" + std::string(name) + "\" now.");
+        if (other == options.former) warn_of_former(other, name);
         return other;
     }
     return name;
@@ -126,6 +124,11 @@ std::string_view config_section::name_in_use(std::string_view name,
 
 bool config_section::is_single(std::string_view name) const {
     return has(name) && !object_->at(std::string(name)).is_array();
+}
+
+void config_section::warn_of_former(std::string_view name, std::string_view now) const {
+    shared_.warnings.push_back(shared_.origin.name + ": " + path_of(name) +
+                               ": this key is called \"" + std::string(now) + "\" now.");
 }
 
 void config_section::describe(std::string_view name, std::string_view type, std::string_view help,

@@ -148,6 +148,16 @@ class config_section {
     /// holds it. Nothing if neither is there; both at once are refused.
     void secret(std::string_view name, std::optional<std::string>& value, std::string_view help);
 
+    /// What a key was called before: understood with a notice that names `now`, its path of today,
+    /// but neither documented nor suggested. Nothing if it is not there.
+    template <class T>
+    std::optional<T> former(std::string_view name, const value_kind<T>& kind,
+                            std::string_view now) {
+        if (!has(name)) return std::nullopt;
+        warn_of_former(name, now);
+        return read_one(*find(name, false), kind, path_of(name));
+    }
+
     /// Whether the key is there. Always false while the schema is being described.
     [[nodiscard]] bool has(std::string_view name) const;
 
@@ -173,6 +183,7 @@ class config_section {
     [[nodiscard]] std::string path_of(std::string_view name) const;
     [[nodiscard]] const json* find(std::string_view name, bool required);
     [[nodiscard]] bool is_single(std::string_view name) const;
+    void warn_of_former(std::string_view name, std::string_view now) const;
     /// The alias or the former name where it is there; two at once are refused.
     [[nodiscard]] std::string_view name_in_use(std::string_view name,
                                                const field_options& options) const;

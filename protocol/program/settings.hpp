@@ -118,10 +118,10 @@ struct resume_settings {
     bool enabled = true;
     /// How long a session is kept without a link.
     std::chrono::milliseconds timeout{8 * 3600 * 1000};
-    /// Detached sessions in all, and of one user. The server's only. `memory.total` binds earlier;
-    /// one client needs up to 64 (`sessions`), and as many again for those that are being replaced.
+    /// Detached sessions in all. The server's only. `memory.total` binds earlier.
     std::uint32_t sessions = 100'000;
-    std::uint32_t sessions_per_user = 1'024;
+    /// What `limits.user.sessions` was called before, where it is given.
+    std::optional<std::uint32_t> sessions_per_user;
 
     bool operator==(const resume_settings&) const = default;
 };

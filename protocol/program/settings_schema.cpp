@@ -91,9 +91,9 @@ void bind_resume(config_section& root, resume_settings& resume, program_role rol
         if (!is_server) return;
         section.field("sessions", resume.sessions, kinds::number(1, 1'000'000),
                       "Sessions without a link that are kept at once; `memory.total` may allow "
-                      "fewer.");
-        section.field("sessions_per_user", resume.sessions_per_user, kinds::number(1, 1'000'000),
-                      "The same for each user; one more drops the oldest of that user.");
+                      "fewer. One more drops the oldest.");
+        resume.sessions_per_user =
+            section.former("sessions_per_user", kinds::number(1, 100'000), "limits.user.sessions");
     });
 }
 

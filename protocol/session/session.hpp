@@ -209,6 +209,8 @@ class session {
     /// When a byte last came on any link that stands.
     instant last_heard() const;
     std::size_t memory_held() const { return account_.charged(); }
+    /// Its memory is `to`'s, from here on.
+    void charge_to(std::shared_ptr<memory_budget> to) { account_.move_to(std::move(to)); }
     std::size_t kept_held() const { return kept_memory_.held(); }
     const session_statistics& statistics() const { return statistics_; }
     std::error_code error() const { return error_; }

@@ -7,6 +7,8 @@
 #include "tests/catch.hpp"
 #include "tests/temporary_folder.hpp"
 
+#include <fmt/ranges.h>
+
 using namespace muxsocks;
 using namespace muxsocks::server;
 using namespace std::chrono_literals;
@@ -67,7 +69,8 @@ std::vector<network> networks(const std::vector<const char*>& texts) {
 TEST_CASE("a server that is told the least") {
     const config settings = load(plain("\"open_server\": false")).settings;
     CHECK(settings.listen == std::vector<listen_address>{{{"127.0.0.1", 1}, false}});
-    CHECK(settings.users == std::vector<user>{{"a", token_digest(token), std::nullopt, 0}});
+    CHECK(settings.users ==
+          std::vector<user>{{"a", token_digest(token), std::nullopt, settings.limits.user}});
     CHECK_FALSE(settings.open_server);
     CHECK(settings.link == link_settings{4, "auto"});
     CHECK(settings.tls.channel_binding);
@@ -88,9 +91,11 @@ TEST_CASE("a server that is told the least") {
     CHECK(settings.limits.unauthenticated == 256);
     CHECK(settings.limits.unauthenticated_per_address == 8);
     CHECK(settings.limits.exempt.empty());
+    CHECK(settings.limits.user ==
+          user_limit_settings{8, 40, 4'096, 512, 128, 8'192, settings.memory.total, 256U << 20});
     CHECK(settings.proxy_protocol.from.empty());
     CHECK(settings.allow_v1.empty());
-    CHECK(settings.resume == resume_settings{true, 8h, 100'000, 1'024});
+    CHECK(settings.resume == resume_settings{true, 8h, 100'000, {}});
     CHECK(settings.keepalive == keepalive_settings{15s, 10s});
     CHECK(settings.tcp_keepalive == tcp_keepalive_settings{60s, 30s, 4});
     CHECK(settings.memory.total > 0);
@@ -110,7 +115,8 @@ TEST_CASE("a server that is told everything") {
         "listen": [":443", "[::1]:0"],
         "tls": {"cert": "cert.pem", "key": "key.pem", "client_ca": "ca.pem",
                 "channel_binding": false},
-        "users": [{"name": "a", "token_file": "token", "max_streams": 5,
+        "users": [{"name": "a", "token_file": "token",
+                   "limits": {"streams": 5, "memory": "3MiB"},
                    "destinations": {"deny": ["192.0.2.0/24"], "allow": ["::1"],
                                     "allow_private": true, "ports": [22, "8000-8999"]}},
                   {"name": "b", "token_sha256": ")" +
@@ -122,11 +128,13 @@ TEST_CASE("a server that is told everything") {
                    "opens_burst": 4,
                    "incomplete_opens_per_second": 5, "incomplete_opens_burst": 6,
                    "resets_per_second": 7, "resets_burst": 8, "unauthenticated": 9,
-                   "unauthenticated_per_address": 10, "exempt": ["10.0.0.1"]},
+                   "unauthenticated_per_address": 10, "exempt": ["10.0.0.1"],
+                   "user": {"sessions": 1, "links": 20, "streams": 3, "dials": 4, "lookups": 5,
+                            "files": 6, "memory": "1MiB", "detached_memory": "2MiB"}},
         "proxy_protocol": {"from": ["10.0.0.2"]},
         "allow_v1": ["10.0.0.0/8"],
         "link": {"max": 2, "congestion": "reno"},
-        "resume": {"enabled": false, "timeout": "1s", "sessions": 2, "sessions_per_user": 3},
+        "resume": {"enabled": false, "timeout": "1s", "sessions": 2},
         "keepalive": {"interval": "1s", "timeout": "2s",
                       "tcp": {"idle": "3s", "interval": "4s", "count": 5}},
         "memory": {"stream_window": "1MiB", "session": "2MiB", "total": "4MiB"},
@@ -145,7 +153,8 @@ TEST_CASE("a server that is told everything") {
     REQUIRE(settings.users.size() == 2);
     const destination_settings own{
         networks({"192.0.2.0/24"}), networks({"::1"}), true, {{22, 22}, {8000, 8999}}};
-    CHECK(settings.users[0] == user{"a", token_digest(token), own, 5});
+    CHECK(settings.users[0] ==
+          user{"a", token_digest(token), own, {1, 20, 5, 4, 5, 6, 3U << 20, 2U << 20}});
     CHECK(settings.users[1].token_sha256[0] == 0xaa);
     CHECK_FALSE(settings.users[1].destinations);
     CHECK(settings.destinations == destination_settings{networks({"198.51.100.0/24"}),
@@ -154,12 +163,23 @@ TEST_CASE("a server that is told everything") {
                                                         {{443, 443}, {80, 80}}});
     CHECK(settings.dns ==
           dns_settings{{{"192.0.2.1", 53}, {"2001:db8::1", 5353}}, 1s, ip_preference::ipv4});
-    CHECK(settings.limits ==
-          limit_settings{1, 2, 11, 3, 4, 5, 6, 7, 8, 9, 10, networks({"10.0.0.1"})});
+    CHECK(settings.limits == limit_settings{1,
+                                            2,
+                                            11,
+                                            3,
+                                            4,
+                                            5,
+                                            6,
+                                            7,
+                                            8,
+                                            9,
+                                            10,
+                                            networks({"10.0.0.1"}),
+                                            {1, 20, 3, 4, 5, 6, 1U << 20, 2U << 20}});
     CHECK(settings.proxy_protocol.from == networks({"10.0.0.2"}));
     CHECK(settings.allow_v1 == networks({"10.0.0.0/8"}));
     CHECK(settings.link == link_settings{2, "reno"});
-    CHECK(settings.resume == resume_settings{false, 1s, 2, 3});
+    CHECK(settings.resume == resume_settings{false, 1s, 2, {}});
     CHECK(settings.keepalive == keepalive_settings{1s, 2s});
     CHECK(settings.tcp_keepalive == tcp_keepalive_settings{3s, 4s, 5});
     CHECK(settings.memory == memory_settings{1U << 20, 2U << 20, 4U << 20});
@@ -383,5 +403,48 @@ TEST_CASE("two configurations of a server") {
             INFO(keys);
             CHECK(with(keys) != with(R"("threads": 2)"));
         }
+    }
+}
+
+TEST_CASE("what a user may hold") {
+    const auto one_user = [](const std::string& of_user, const std::string& general) {
+        return load(R"({"listen": "127.0.0.1:1", "tls": {"enabled": false}, "users": [)"
+                    R"({"name": "a", "token": ")" +
+                    token + "\"" + of_user + "}]" + general + "}");
+    };
+    SECTION("is what limits.user says, or the defaults") {
+        const auto settings = one_user("", R"(, "limits": {"user": {"streams": 9}})").settings;
+        CHECK(settings.users[0].limits == settings.limits.user);
+        CHECK(settings.limits.user.streams == 9);
+        CHECK(settings.limits.user.sessions == 8);
+        CHECK(settings.limits.user.links == 40);
+        CHECK(settings.limits.user.memory == settings.memory.total);
+    }
+    SECTION("is what stands there for one user") {
+        const auto settings = one_user(R"(, "limits": {"sessions": 2, "files": 7})",
+                                       R"(, "limits": {"user": {"files": 9, "links": 100}})")
+                                  .settings;
+        const auto& own = settings.users[0].limits;
+        CHECK(own.sessions == 2);
+        CHECK(own.links == 10);
+        CHECK(own.files == 7);
+        CHECK(own.streams == 4'096);
+        CHECK(settings.limits.user.links == 100);
+    }
+    SECTION("can be said by the keys of before, which is told") {
+        const auto loaded =
+            one_user(R"(, "max_streams": 5)", R"(, "resume": {"sessions_per_user": 3})");
+        CHECK(loaded.settings.users[0].limits.streams == 5);
+        CHECK(loaded.settings.users[0].limits.sessions == 3);
+        REQUIRE(loaded.warnings.size() >= 2);
+        const auto all = fmt::format("{}", fmt::join(loaded.warnings, " "));
+        CHECK_THAT(all,
+                   contains("users[0].max_streams: this key is called \"limits.streams\" now"));
+        CHECK_THAT(all, contains("resume.sessions_per_user: this key is called "
+                                 "\"limits.user.sessions\" now"));
+    }
+    SECTION("has links enough for the sessions") {
+        CHECK_THAT(refusal(plain(R"("limits": {"user": {"sessions": 4, "links": 19}})")),
+                   contains("limits.user.links: expected at least 20"));
     }
 }

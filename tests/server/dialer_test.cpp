@@ -372,6 +372,10 @@ TEST_CASE_METHOD(fixture, "a user's dead targets beside another user's dials") {
     black_hole silent(context, "127.0.0.1");
     listener target(context, "127.0.0.2");
     server.on("silent.example", {.silent = true});
+    shared_memory memory{1};
+    const user_limit_settings limits{9, 9, 9, 999, 999, 9, 9, 9};
+    const auto greedy = std::make_shared<user_account>("greedy", limits, memory);
+    const auto honest = std::make_shared<user_account>("honest", limits, memory);
     std::deque<outcome> dead(100);
     outcome alive;
     const auto answered = [&] {
@@ -381,17 +385,17 @@ TEST_CASE_METHOD(fixture, "a user's dead targets beside another user's dials") {
 
     SECTION("leave places for connects") {
         for (outcome& one : dead)
-            dials->dial("127.0.0.1", silent.port(), loopback, into(one), "greedy");
-        dials->dial("127.0.0.2", target.port(), loopback, into(alive), "honest");
+            dials->dial("127.0.0.1", silent.port(), loopback, into(one), greedy);
+        dials->dial("127.0.0.2", target.port(), loopback, into(alive), honest);
         CHECK(answered());
         CHECK_FALSE(alive.error());
     }
     SECTION("leave places for look-ups") {
         for (outcome& one : dead)
-            dials->dial("silent.example", 80, loopback, into(one), "greedy");
+            dials->dial("silent.example", 80, loopback, into(one), greedy);
         server.on("alive.example", {.addresses = {"127.0.0.2"}});
         const auto begun = std::chrono::steady_clock::now();
-        dials->dial("alive.example", target.port(), loopback, into(alive), "honest");
+        dials->dial("alive.example", target.port(), loopback, into(alive), honest);
         CHECK(answered());
         CHECK_FALSE(alive.error());
         // Before any of the dead ones has given its place back.

@@ -3,6 +3,7 @@
 #include "tests/catch.hpp"
 
 #include <deque>
+#include <limits>
 #include <map>
 #include <string>
 
@@ -26,7 +27,7 @@ struct world {
 
     wish& want(const std::string& user) {
         wish& one = wishes.emplace_back(user);
-        one.has = places.take(one, user);
+        one.has = places.take(one, user, most);
         return one;
     }
     void want(const std::string& user, int times) {
@@ -51,6 +52,7 @@ struct world {
 
     fair_places places;
     std::deque<wish> wishes;
+    std::size_t most = std::numeric_limits<std::size_t>::max();
 };
 
 } // namespace
@@ -109,6 +111,25 @@ TEST_CASE("places beside a user who wants all") {
                                 static_cast<int>(w.places.held_by("other"));
         CHECK(std::abs(difference) <= 3);
         CHECK(w.places.taken() > 160);
+    }
+}
+
+TEST_CASE("a user with a bound of its own") {
+    world w(256);
+    w.most = 3;
+    w.want("a", 5);
+
+    SECTION("has no more places than that, though others are free") {
+        CHECK(w.places.held_by("a") == 3);
+        CHECK(w.places.waiting() == 2);
+        CHECK(w.end_one_of("a") == "a");
+        CHECK(w.places.held_by("a") == 3);
+    }
+    SECTION("stands in nobody's way") { CHECK(w.want("b").has); }
+    SECTION("gets more when the bound is raised") {
+        w.most = 5;
+        w.want("a");
+        CHECK(w.end_one_of("a") == "aaa");
     }
 }
 

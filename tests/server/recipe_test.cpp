@@ -59,3 +59,32 @@ TEST_CASE("a recipe of a server that is open for everyone") {
         CHECK_FALSE(made.find_user("", 1));
     }
 }
+
+TEST_CASE("what a user may hold is told by what stands for it") {
+    auto settings = with_one_user();
+    settings.limits.user.streams = 100;
+    settings.users[0].limits.streams = 7;
+    settings.limits.exempt.push_back(parse_network("10.0.0.0/8").value());
+    const recipe made(settings);
+    CHECK(made.limits_of("laptop").streams == 7);
+    CHECK(made.limits_of("CN=desktop").streams == 100);
+    CHECK(made.limits_of("192.0.2.1").streams == 100);
+    CHECK(made.limits_of("2001:db8::/64").streams == 100);
+    // Behind it there are many.
+    CHECK(made.limits_of("10.0.0.1").streams > 1'000'000);
+}
+
+TEST_CASE("a session is told of as many streams as some user may have") {
+    auto settings = with_one_user();
+    settings.users[0].limits.streams = 7;
+    SECTION("of those who are listed") { CHECK(recipe(settings).most_streams() == 7); }
+    SECTION("or who may come in without a name") {
+        settings.allow_v1.push_back({.address = {127}, .prefix = 8, .is_v4 = true});
+        settings.limits.user.streams = 50;
+        CHECK(recipe(settings).most_streams() == 50);
+    }
+    SECTION("and no more than one session may have") {
+        settings.limits.streams = 3;
+        CHECK(recipe(settings).most_streams() == 3);
+    }
+}

@@ -5,6 +5,8 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <map>
+#include <string>
 
 using namespace muxsocks;
 using namespace muxsocks::server;
@@ -28,8 +30,13 @@ worker& worker_number(int n) {
     return reinterpret_cast<worker&>(places[static_cast<std::size_t>(n)]);
 }
 
+constexpr std::uint64_t plenty = 1'000'000'000;
+
 struct fixture {
     resume_settings settings;
+    shared_memory memory{plenty};
+    user_limit_settings limits{100'000, 1, 1, 1, 1, 1, plenty, plenty};
+    std::map<std::string, user_account_ptr> users;
     session_registry registry{settings};
 
     fixture() {
@@ -38,19 +45,32 @@ struct fixture {
     }
     void limit(std::uint32_t all, std::uint32_t of_user) {
         settings.sessions = all;
-        settings.sessions_per_user = of_user;
         registry.set(settings);
+        limits.sessions = of_user;
+        for (const auto& [name, user] : users)
+            user->set(limits);
     }
-    bool insert(std::uint32_t number, const char* user = "alice") {
-        return registry.insert(id_of(number), worker_number(1), user);
+    const user_account_ptr& user(const std::string& name) {
+        auto& known = users[name];
+        if (!known) known = std::make_shared<user_account>(name, limits, memory);
+        return known;
     }
-    std::optional<session_id> detach(std::uint32_t number, std::size_t bytes = 100) {
-        const auto gone = registry.on_detached(id_of(number), bytes);
+    void insert(std::uint32_t number, const char* whose = "alice") {
+        registry.insert(id_of(number), worker_number(1), user(whose));
+    }
+    using ids = std::vector<session_id>;
+    ids detach(std::uint32_t number, std::size_t bytes = 100) {
+        ids gone;
+        for (const auto& each : registry.on_detached(id_of(number), bytes))
+            gone.push_back(each.id);
+        return gone;
+    }
+    static std::optional<session_id> id(const std::optional<session_registry::victim>& gone) {
         return gone ? std::optional(gone->id) : std::nullopt;
     }
-    std::optional<session_id> give_up() {
-        const auto gone = registry.give_up_one();
-        return gone ? std::optional(gone->id) : std::nullopt;
+    std::optional<session_id> give_up() { return id(registry.give_up_one()); }
+    std::optional<session_id> give_up_of(const char* whose) {
+        return id(registry.give_up_one_of(*user(whose)));
     }
 };
 
@@ -69,10 +89,10 @@ TEST_CASE_METHOD(fixture, "the registry of sessions") {
         for (std::uint32_t i = 0; i < 3; ++i)
             insert(i);
         insert(3, "bob");
-        CHECK_FALSE(detach(3));
-        CHECK_FALSE(detach(1));
-        CHECK_FALSE(detach(0));
-        CHECK(detach(2) == id_of(1));
+        CHECK(detach(3).empty());
+        CHECK(detach(1).empty());
+        CHECK(detach(0).empty());
+        CHECK(detach(2) == ids{id_of(1)});
         CHECK(registry.size() == 3);
     }
     SECTION("gives up the one of all that was detached first when there are too many") {
@@ -81,7 +101,7 @@ TEST_CASE_METHOD(fixture, "the registry of sessions") {
             insert(i, i == 0 ? "alice" : "bob");
         detach(0);
         detach(1);
-        CHECK(detach(2) == id_of(0));
+        CHECK(detach(2) == ids{id_of(0)});
     }
     SECTION("counts those that are back among the others") {
         limit(100, 1);
@@ -89,8 +109,8 @@ TEST_CASE_METHOD(fixture, "the registry of sessions") {
         insert(1);
         detach(0);
         insert(0);
-        CHECK_FALSE(detach(1));
-        CHECK(detach(0) == id_of(1));
+        CHECK(detach(1).empty());
+        CHECK(detach(0) == ids{id_of(1)});
     }
     SECTION("gives up nothing twice, and no session that has a link") {
         insert(0);
@@ -99,7 +119,7 @@ TEST_CASE_METHOD(fixture, "the registry of sessions") {
         detach(1);
         CHECK(give_up() == id_of(1));
         CHECK_FALSE(give_up());
-        CHECK_FALSE(detach(1));
+        CHECK(detach(1).empty());
     }
     SECTION("gives up the largest of the oldest for its memory") {
         for (std::uint32_t i = 0; i < 100; ++i) {
@@ -109,39 +129,44 @@ TEST_CASE_METHOD(fixture, "the registry of sessions") {
         CHECK(give_up() == id_of(7));
         CHECK(give_up() == id_of(0));
     }
-    SECTION("says once that a user has more sessions than can be kept") {
-        limit(100, 2);
-        CHECK_FALSE(insert(0));
-        CHECK_FALSE(insert(1));
-        CHECK(insert(2));
-        CHECK_FALSE(insert(3));
-        CHECK_FALSE(insert(4, "bob"));
-        SECTION("and not for those that come back") {
-            detach(0);
-            CHECK_FALSE(insert(0));
-        }
-        SECTION("and again after the limits have changed") {
-            limit(100, 3);
-            CHECK(insert(5));
-        }
-    }
-    SECTION("forgets users who have no session") {
-        limit(100, 1);
+    SECTION("gives up one of the user who holds most first") {
+        user("bob")->memory().take_anyway(10);
         insert(0);
-        CHECK(insert(1));
-        registry.erase(id_of(0));
-        registry.erase(id_of(1));
-        insert(2);
-        CHECK(insert(3));
+        insert(1, "bob");
+        detach(0, 900);
+        detach(1, 5);
+        CHECK(give_up() == id_of(1));
     }
-}
-
-TEST_CASE_METHOD(fixture,
-                 "the registry keeps one client's sessions by default, and many clients'") {
-    // 64 `links`, each with one that retires.
-    for (std::uint32_t i = 0; i < 128; ++i) {
-        CHECK_FALSE(insert(i));
-        CHECK_FALSE(detach(i));
+    SECTION("gives up the one of a user that was detached first for a new one of that user") {
+        insert(0, "bob");
+        for (std::uint32_t i = 1; i < 4; ++i)
+            insert(i);
+        detach(0);
+        detach(2);
+        detach(1);
+        CHECK(give_up_of("alice") == id_of(2));
+        CHECK(give_up_of("alice") == id_of(1));
+        CHECK_FALSE(give_up_of("alice"));
+        CHECK(give_up_of("bob") == id_of(0));
+    }
+    SECTION("gives up those of a user that hold too much, the oldest first, and never the last") {
+        limits.detached_memory = 1'000;
+        insert(0, "bob");
+        detach(0, 5'000);
+        for (std::uint32_t i = 1; i < 5; ++i)
+            insert(i);
+        CHECK(detach(1, 400).empty());
+        CHECK(detach(2, 600).empty());
+        CHECK(detach(3, 700) == ids{id_of(1), id_of(2)});
+        CHECK(detach(4, 5'000) == ids{id_of(3)});
+    }
+    SECTION("keeps a user's account while there is a session") {
+        insert(0);
+        const std::weak_ptr<user_account> seen = user("alice");
+        users.clear();
+        CHECK_FALSE(seen.expired());
+        registry.erase(id_of(0));
+        CHECK(seen.expired());
     }
 }
 

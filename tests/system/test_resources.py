@@ -286,7 +286,8 @@ def test_more_streams_than_allowed(pair, target):
 
 def test_streams_of_a_user(pair, target):
     server = target(servers.echo)
-    users = [{"name": "alice", "token": "correct-horse-battery-staple-0123456789", "max_streams": 5}]
+    users = [{"name": "alice", "token": "correct-horse-battery-staple-0123456789",
+              "limits": {"streams": 5}}]
     proxy = pair(server={"users": users}, client={"timeouts": {"wait": "300ms"}})
     connections = [socks.connect(proxy.socks, "127.0.0.1", server.port) for _ in range(5)]
     assert socks.rep_for(proxy.socks, "127.0.0.1", server.port) == socks.GENERAL_FAILURE
@@ -297,10 +298,12 @@ def test_streams_of_a_user(pair, target):
 
 
 def test_a_burst_above_a_users_streams(new_pair, target):
-    """What waits for the link goes out at once. A client knows no user's limit; those above it are
+    """What waits for the link goes out at once. A client knows only what any user may have; those above it are
     refused, and the session goes on."""
     server = target(servers.hold)
-    users = [{"name": "alice", "token": "correct-horse-battery-staple-0123456789", "max_streams": 100}]
+    users = [{"name": "alice", "token": "correct-horse-battery-staple-0123456789",
+              "limits": {"streams": 100}},
+             {"name": "bob", "token": "wrong-horse-battery-staple-0123456789"}]
     proxy = new_pair(server={"users": users}, client={"timeouts": {"wait": "30s"}})
     proxy.start_client(wait_for_link=False)
     connections = []

@@ -113,7 +113,7 @@ CHAOS = {
 
 
 def test_all_of_a_clients_links_go_on_after_an_outage(pair, target):
-    proxy = pair(client={"sessions": 12}, relay=[])
+    proxy = pair(server={"limits": {"user": {"sessions": 12}}}, client={"sessions": 12}, relay=[])
     proxy.wait_for_link(count=12)
     echo = target(servers.echo)
     talks = [Conversation(proxy, echo) for _ in range(24)]
@@ -127,13 +127,6 @@ def test_all_of_a_clients_links_go_on_after_an_outage(pair, target):
         each.say()
         each.close()
     assert echo.accepted == len(talks)
-
-
-def test_the_server_says_at_once_that_it_cannot_keep_all_sessions_of_a_user(pair):
-    proxy = pair(server={"resume": {"sessions_per_user": 2}}, client={"sessions": 4})
-    proxy.wait_for_link(count=4)
-    proxy.server.wait_for_log(r"user of alice\S* has more sessions at once than are kept")
-    assert len(proxy.server.lines(r"has more sessions at once")) == 1
 
 
 @pytest.mark.slow
