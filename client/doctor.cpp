@@ -342,9 +342,10 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
     void on_detached(session_driver& from, std::error_code why, const std::string& text) override {
         fail_session(from, why, text);
     }
-    void on_resumed(session_driver&) override {}
-    void on_resume_failed(session_driver&, const resume_fail_frame&, link_ptr) override {}
-    void on_resume_lost(session_driver&, std::error_code, const std::string&) override {}
+    void on_attached(session_driver&) override {}
+    void on_joined(session_driver&, link_number) override {}
+    void on_join_failed(session_driver&, const join_fail_frame&, link_ptr) override {}
+    void on_join_lost(session_driver&, std::error_code, const std::string&) override {}
     duration answer_delay(session_driver&, std::error_code) override { return {}; }
 
     const link_recipe& recipe_;

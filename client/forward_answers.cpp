@@ -191,7 +191,6 @@ void forward_connection::become_tunnel() {
     const boost::intrusive_ptr<relay> tunnel(
         new relay(driver_, std::move(socket_), sink_->stream_timeouts()));
     tunnel->start(s);
-    wake();
 }
 
 // ---- Ends
@@ -267,7 +266,6 @@ void forward_connection::drop_stream() {
     else if (stream_->at_end())
         driver_->core().finish(*stream_);
     driver_->core().release(*std::exchange(stream_, nullptr));
-    wake();
 }
 
 void forward_connection::fail(const http::fault& why) { say_and_close(http_answer(why)); }

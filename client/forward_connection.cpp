@@ -182,7 +182,6 @@ void forward_connection::give_back(pending_request& to_wait) {
 
 void forward_connection::send_request() {
     driver_->core().write(*stream_, as_bytes(message_));
-    wake();
     if (body_.complete())
         on_parked();
     else
@@ -205,7 +204,6 @@ void forward_connection::on_local_readable() {
     driver_->core().on_readable(*stream_);
     if (stream_->opened() && stream_->send.available() == 0) on_parked();
     if (driver_->current_link() == nullptr) on_parked();
-    wake();
 }
 
 stream_owner::read_result forward_connection::read_for_turn(const read_slot& slot) {

@@ -78,7 +78,6 @@ class forward_connection final : public ref_counted<forward_connection>, public 
     void on_limit();
     void on_idle();
     void touch();
-    void wake() { driver_->wake(); }
 
     tcp_socket socket_;
     front_services services_;

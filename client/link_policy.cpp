@@ -93,7 +93,7 @@ void link_policy::learn_of_time_out(const path_facts* path, instant now) {
                                       path->out_of_order > 0 || path->received_bytes > 0);
         segments_.on_swallowed(certain);
     } else if (dial_ == dial_state::resuming) {
-        // TLS came through; behind the answer to RESUME comes what was to be sent again.
+        // TLS came through; behind the answer to JOIN comes what was to be sent again.
         lower_segments(path ? path->segment : 0, now);
     }
 }

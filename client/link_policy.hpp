@@ -65,7 +65,7 @@ class link_policy {
     /// `seed` of the jitter.
     explicit link_policy(std::uint32_t seed) : random_(seed) {}
 
-    /// For TLS, and again for RESUME; while bytes come, up to four times that.
+    /// For TLS, and again for JOIN; while bytes come, up to four times that.
     void set_handshake_limit(duration limit) { handshake_ = limit; }
     /// How long a session is kept that nothing comes through to.
     void set_session_limit(duration limit) { session_limit_ = limit; }

@@ -334,7 +334,7 @@ void link_pool::log_statistics() const {
                   each.driver()->current_link() ? "up" : "detached", core.stream_count(),
                   counted.streams_opened, counted.bytes_sent, counted.bytes_received,
                   std::chrono::duration<double, std::milli>(core.rtt()).count(),
-                  counted.resumptions, core.memory_held());
+                  counted.links > 0 ? counted.links - 1 : 0, core.memory_held());
     };
     for (const auto& each : slots_)
         line(*each.supervisor);

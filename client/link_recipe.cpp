@@ -4,6 +4,12 @@
 #include "protocol/program/config_error.hpp"
 
 namespace muxsocks::client {
+namespace {
+
+/// One, and one that takes its place.
+constexpr std::uint8_t links_max = 2;
+
+} // namespace
 
 std::shared_ptr<const link_recipe> make_recipe(config settings) {
     auto made = std::make_shared<link_recipe>();
@@ -27,7 +33,7 @@ std::shared_ptr<const link_recipe> make_recipe(config settings) {
 }
 
 session_settings make_session_settings(const config& settings, link_thread& thread, bool may_be_v1,
-                                       bool behind_resume) {
+                                       bool behind_join) {
     session_settings made;
     made.side = role::client;
     made.crypto = session_crypto();
@@ -36,10 +42,11 @@ session_settings make_session_settings(const config& settings, link_thread& thre
     made.stream_window_max = settings.memory.stream_window;
     made.session_memory = settings.memory.session;
     made.keepalive = {settings.keepalive.interval, settings.keepalive.timeout};
+    made.max_links = links_max;
     made.resume = settings.resume.enabled;
     made.channel_binding = settings.tls.enabled && settings.tls.channel_binding;
-    made.allow_v1 = may_be_v1 && !behind_resume;
-    made.first_frame_seen = behind_resume;
+    made.allow_v1 = may_be_v1 && !behind_join;
+    made.first_frame_seen = behind_join;
     made.handshake_timeout = settings.timeouts.handshake;
     made.frame_timeout = settings.timeouts.frame;
     // A little below what servers allow by default, since the two count at different times.

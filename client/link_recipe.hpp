@@ -7,7 +7,7 @@
 #include "client/config.hpp"
 #include "protocol/link/link_thread.hpp"
 #include "protocol/link/tls_context.hpp"
-#include "protocol/session.hpp"
+#include "protocol/session/session.hpp"
 
 #include <functional>
 #include <memory>
@@ -25,9 +25,9 @@ struct link_recipe {
 /// Reads the TLS files; throws config_error with a sentence.
 std::shared_ptr<const link_recipe> make_recipe(config settings);
 
-/// `may_be_v1`: a version 1 server is accepted. `behind_resume`: the link has carried a RESUME that
+/// `may_be_v1`: a version 1 server is accepted. `behind_join`: the link has carried a JOIN that
 /// failed.
 session_settings make_session_settings(const config& settings, link_thread& thread, bool may_be_v1,
-                                       bool behind_resume = false);
+                                       bool behind_join = false);
 
 } // namespace muxsocks::client

@@ -99,8 +99,9 @@ progress_facts link_supervisor::facts() const {
     const auto on = driver_->current_link();
     seen.path = on ? on->path() : policy_.path();
     const auto& core = driver_->core();
-    seen.frames_acked = core.frames_acked();
-    seen.frames_received = core.frames_received() + core.statistics().bytes_received;
+    const auto& moved = core.statistics();
+    seen.frames_acked = moved.frames_acked;
+    seen.frames_received = moved.frames_received + moved.bytes_received;
     seen.owes = core.owes_answer();
     seen.streams = load() > 0;
     return seen;
@@ -108,7 +109,7 @@ progress_facts link_supervisor::facts() const {
 
 std::optional<path_facts> link_supervisor::dialled_path() const {
     if (connecting_) return connecting_->path();
-    if (driver_ && driver_->resuming()) return driver_->resuming_link()->path();
+    if (driver_ && driver_->joining()) return driver_->joining_link()->path();
     return {};
 }
 
@@ -172,13 +173,13 @@ void link_supervisor::on_link_up(link& from) {
     if (connecting_ != up) return;
     check(); // The link beside may move again.
     if (connecting_ != up) return;
-    const bool resume = driver_ && driver_->core().resumable();
-    const auto orders = policy_.on_secured(resume, now());
+    const bool join = driver_ && driver_->core().resumable();
+    const auto orders = policy_.on_secured(join, now());
     if (!orders.abandon) connecting_.reset();
     carry_out(orders);
     if (orders.abandon) return;
-    if (resume)
-        driver_->resume_on(up);
+    if (join)
+        driver_->join_on(up);
     else
         begin_session(up);
 }
@@ -188,7 +189,7 @@ void link_supervisor::time_out_step() {
     const auto path = dialled_path();
     const bool secured = connecting_ == nullptr;
     abandon_dial();
-    say_failure(secured ? "the server did not answer RESUME in time"
+    say_failure(secured ? "the server did not answer JOIN in time"
                         : make_error_code(link_errc::tls_handshake_timeout).message(),
                 false);
     carry_out(
@@ -202,12 +203,11 @@ void link_supervisor::on_link_down(link& from, std::error_code error, const std:
     on_dial_failed(error, text);
 }
 
-void link_supervisor::begin_session(link_ptr on, bool behind_resume) {
+void link_supervisor::begin_session(link_ptr on, bool behind_join) {
     const bool alpn = on->engine() && !on->engine()->alpn().empty();
     const bool may_be_v1 = recipe_->settings.allow_v1 && !alpn && !spoke_v2_;
     driver_ = new session_driver(
-        thread_, make_session_settings(recipe_->settings, thread_, may_be_v1, behind_resume),
-        *this);
+        thread_, make_session_settings(recipe_->settings, thread_, may_be_v1, behind_join), *this);
     driver_->start(std::move(on));
 }
 
@@ -271,7 +271,7 @@ bool link_supervisor::slept_too_long() const {
 void link_supervisor::abandon_dial() {
     if (dialing_) std::exchange(dialing_, nullptr)->cancel();
     if (connecting_) std::exchange(connecting_, nullptr)->abort();
-    if (driver_) driver_->stop_resuming();
+    if (driver_) driver_->stop_joining();
 }
 
 void link_supervisor::retire() { retired_ = true; }
@@ -343,8 +343,8 @@ void link_supervisor::on_goaway(session_driver& from) {
 }
 
 void link_supervisor::on_detached(session_driver& from, std::error_code, const std::string& text) {
-    // The server closes the old link just before its RESUME_OK: nothing to be alarmed about.
-    if (from.resuming() || policy_.fruitless() >= fruitless_news)
+    // The server may close the old link just before its JOIN_OK: nothing to be alarmed about.
+    if (from.joining() || policy_.fruitless() >= fruitless_news)
         log::debug("link to {} lost, or closed while its session moves to another one: {}", name_,
                    text);
     else
@@ -352,7 +352,7 @@ void link_supervisor::on_detached(session_driver& from, std::error_code, const s
     carry_out(policy_.on_link_lost(facts(), now()));
 }
 
-void link_supervisor::on_resumed(session_driver&) {
+void link_supervisor::on_joined(session_driver& from, link_number joined) {
     on_up();
     const auto fruitless = policy_.fruitless();
     if (fruitless < fruitless_news)
@@ -363,11 +363,13 @@ void link_supervisor::on_resumed(session_driver&) {
                      name_);
     else
         log::debug("link to {} is back, {} streams wait to go on", name_, load());
+    // It takes the place of the one that was in doubt.
+    from.give_up_others(joined, errc::link_replaced);
 }
 
-void link_supervisor::on_resume_failed(session_driver& from, const resume_fail_frame& failure,
-                                       link_ptr with) {
-    const bool for_good = failure.code == resume_failure::unknown_session && slept_too_long();
+void link_supervisor::on_join_failed(session_driver& from, const join_fail_frame& failure,
+                                     link_ptr with) {
+    const bool for_good = failure.code == join_failure::unknown_session && slept_too_long();
     if (from.current_link() && !for_good) {
         // Another server may have answered than the one that has the session. Had that one given
         // it up, it would have closed the old link, too, and that will be seen.
@@ -376,7 +378,7 @@ void link_supervisor::on_resume_failed(session_driver& from, const resume_fail_f
                   name_, static_cast<unsigned>(failure.code));
         return carry_out(policy_.on_not_resumable(now()));
     }
-    if (failure.code == resume_failure::try_later)
+    if (failure.code != join_failure::unknown_session)
         return on_dial_failed({}, "the server cannot resume the session now");
     log::warning("{} does not know the session any more: {} streams are reset", name_, load());
     policy_.on_beginning();
@@ -385,8 +387,7 @@ void link_supervisor::on_resume_failed(session_driver& from, const resume_fail_f
     begin_session(std::move(with), true);
 }
 
-void link_supervisor::on_resume_lost(session_driver&, std::error_code why,
-                                     const std::string& text) {
+void link_supervisor::on_join_lost(session_driver&, std::error_code why, const std::string& text) {
     on_dial_failed(why, text);
 }
 

@@ -78,11 +78,11 @@ class link_supervisor final : private session_driver::delegate, private link::ow
     void on_opened(session_driver& from, stream& opened) override;
     void on_goaway(session_driver& from) override;
     void on_detached(session_driver& from, std::error_code why, const std::string& text) override;
-    void on_resumed(session_driver& from) override;
-    void on_resume_failed(session_driver& from, const resume_fail_frame& failure,
-                          link_ptr with) override;
-    void on_resume_lost(session_driver& from, std::error_code why,
-                        const std::string& text) override;
+    void on_attached(session_driver&) override {}
+    void on_joined(session_driver& from, link_number joined) override;
+    void on_join_failed(session_driver& from, const join_fail_frame& failure,
+                        link_ptr with) override;
+    void on_join_lost(session_driver& from, std::error_code why, const std::string& text) override;
     void on_closed(session_driver& from, std::error_code why, const std::string& text) override;
     duration answer_delay(session_driver&, std::error_code) override { return {}; }
     // link::owner, until the link is up
@@ -101,8 +101,8 @@ class link_supervisor final : private session_driver::delegate, private link::ow
     void abandon_dial();
     void on_connected(std::error_code error, tcp_socket socket);
     void time_out_step();
-    /// `behind_resume`: the link has carried a RESUME that failed.
-    void begin_session(link_ptr on, bool behind_resume = false);
+    /// `behind_join`: the link has carried a JOIN that failed.
+    void begin_session(link_ptr on, bool behind_join = false);
     void on_dial_failed(std::error_code why, const std::string& text);
     void say_failure(const std::string& text, bool lasting);
     void on_up();

@@ -38,8 +38,6 @@ struct category final : std::error_category {
             return "the peer used more stream ids at once than max_streams allows";
         case errc::bad_drop:
             return "the peer gave up a link that there never was, or the one that said so";
-        case errc::replay_gap:
-            return "the peer left out frames when it resumed the session";
         case errc::version_mismatch:
             return "the peer speaks no common version of the protocol";
         case errc::binding_mismatch:
@@ -69,8 +67,6 @@ struct category final : std::error_category {
             return "the peer opened too many streams above its limit";
         case errc::frame_timeout:
             return "the peer began a frame and did not complete it in time";
-        case errc::start_timeout:
-            return "the peer did not send START in time after it had resumed the session";
         case errc::keepalive_timeout:
             return "the peer was silent for longer than the keepalive allows";
         case errc::link_lost:

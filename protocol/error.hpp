@@ -23,7 +23,10 @@ enum class errc {
     control_out_of_order,
     credit_too_large,
     ack_beyond_sent,
-    replay_gap,
+    bad_offset,
+    bad_syn,
+    too_many_ids,
+    bad_drop,
     // The handshake failed.
     version_mismatch,
     binding_mismatch,
@@ -36,9 +39,9 @@ enum class errc {
     flood_of_empty_frames,
     flood_of_credits,
     flood_of_pings,
+    flood_of_extensions,
     flood_of_refusals,
     frame_timeout,
-    start_timeout,
     // How a session ends otherwise.
     keepalive_timeout,
     link_lost,
@@ -51,12 +54,6 @@ enum class errc {
     ids_exhausted,
     going_away,
     drain_timeout,
-    // Faults of a session over several links.
-    bad_offset,
-    bad_syn,
-    too_many_ids,
-    bad_drop,
-    flood_of_extensions,
     // How a stream ends.
     stream_reset_by_peer,
     stream_refused,

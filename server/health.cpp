@@ -1,12 +1,12 @@
 #include "server/health.hpp"
 
-#include "protocol/control.hpp"
 #include "protocol/error.hpp"
 #include "protocol/frame.hpp"
 #include "protocol/link/link.hpp"
 #include "protocol/link/link_error.hpp"
 #include "protocol/program/command_line.hpp"
 #include "protocol/program/listen.hpp"
+#include "protocol/session/control.hpp"
 #include "server/networks.hpp"
 #include "server/proxy_protocol.hpp"
 
@@ -82,7 +82,7 @@ class health_probe final : private link::owner {
         if (payload.size() < header.length) return 0;
         fault_ = is_hello(header, payload.first(header.length)) ? "" : "the answer is not a HELLO";
         from.send(control_frame(
-            encode(close_frame{static_cast<std::uint8_t>(close_code::normal), "health check"})));
+            encode(close_frame{static_cast<std::uint8_t>(close_code::normal), 0, "health check"})));
         from.close();
         link_.reset();
         thread_.context().stop();

@@ -1,9 +1,10 @@
 #include "server/incoming_link.hpp"
 
-#include "protocol/frame.hpp"
 #include "protocol/link/link_error.hpp"
 #include "protocol/link/session_crypto.hpp"
 #include "protocol/program/log.hpp"
+#include "protocol/session/frame_rules.hpp"
+#include "protocol/session/proofs.hpp"
 #include "server/networks.hpp"
 #include "server/served_session.hpp"
 
@@ -22,6 +23,7 @@ using namespace std::chrono_literals;
 /// An idle version 1 client's first frame may be its PING after 15 s.
 constexpr auto v1_hello_time = 20s;
 constexpr auto parts_time = 5s;
+constexpr std::size_t skipped_max = 64 * 1024;
 
 /// How many of the bytes are whole extension frames, in front of the frame that says what this link
 /// is; no more than a session takes.
@@ -32,12 +34,21 @@ std::size_t extensions_in_front(bytes_view bytes) {
         const auto rest = bytes.subspan(used);
         const auto header = decode_header(rest.data());
         const auto size = frame_header_size + header.length;
-        if (check_header(header, 2) || header.flags != flag::ctrl || rest.size() < size ||
+        if (check_header(header) || header.flags != flag::ctrl || rest.size() < size ||
             rest[frame_header_size] < control_ignorable_from || !leading.take(size))
             break;
         used += size;
     }
     return used;
+}
+
+/// Whether a HELLO, or a JOIN, begins here.
+bool begins_anew(bytes_view bytes) {
+    if (bytes.size() <= frame_header_size) return false;
+    const auto header = decode_header(bytes.data());
+    const auto type = static_cast<control_type>(bytes[frame_header_size]);
+    return header.flags == flag::ctrl && header.stream_id == 0 && header.length > 0 &&
+           (type == control_type::hello || type == control_type::join);
 }
 
 } // namespace
@@ -165,7 +176,28 @@ void incoming_link::on_link_up(link&) {
         limit_.expires_after(settings.timeouts.handshake);
 }
 
+std::size_t incoming_link::skip(bytes_view bytes) {
+    std::size_t used = 0;
+    while (bytes.size() - used > frame_header_size && !begins_anew(bytes.subspan(used))) {
+        const auto size = frame_header_size + decode_header(bytes.data() + used).length;
+        if (bytes.size() - used < size) break;
+        used += size;
+    }
+    skipped_ += used;
+    return used;
+}
+
 std::size_t incoming_link::on_link_bytes(link&, bytes_view bytes) {
+    if (join_failed_) {
+        const auto skipped = skip(bytes);
+        if (skipped_ > skipped_max) {
+            end("more than 64 KiB behind a JOIN that failed");
+            return bytes.size();
+        }
+        const auto rest = bytes.subspan(skipped);
+        if (!begins_anew(rest)) return skipped;
+        if (skipped > 0) return skipped + on_link_bytes(*link_, rest);
+    }
     const auto before = extensions_in_front(bytes);
     const auto first = bytes.subspan(before);
     if (first.size() < frame_header_size) return 0;
@@ -177,38 +209,37 @@ std::size_t incoming_link::on_link_bytes(link&, bytes_view bytes) {
     // Of what is not complete no more is kept than HELLO can have.
     const bool extension = control && first[frame_header_size] >= control_ignorable_from;
     if (extension && first.size() < size && size <= leading_extensions::bytes_max) return 0;
-    const bool resume = control && header.stream_id == 0 &&
-                        first[frame_header_size] == static_cast<std::uint8_t>(control_type::resume);
-    if (!resume) {
+    const bool join = control && header.stream_id == 0 &&
+                      first[frame_header_size] == static_cast<std::uint8_t>(control_type::join);
+    if (!join) {
         // HELLO, version 1, or garbage: a session finds out which, with what came in front of it.
         limit_.cancel();
         const auto on = std::exchange(link_, nullptr);
         const auto ticket_address = peer_;
         auto ticket = std::move(ticket_);
         auto& at = worker_;
-        const auto as = resume_failed_ ? may_begin_as::begun
-                        : v1_allowed_  ? may_begin_as::any_version
-                                       : may_begin_as::version_2;
+        const auto as = join_failed_  ? may_begin_as::begun
+                        : v1_allowed_ ? may_begin_as::any_version
+                                      : may_begin_as::version_2;
         leave();
         return at.begin_session(on, std::move(ticket), ticket_address, as, bytes);
     }
     const bool too_long = header.length > hello_frame::size_max;
     if (first.size() < size && !too_long) return 0;
     const auto frame =
-        too_long ? std::nullopt : decode_resume(first.subspan(frame_header_size, header.length));
+        too_long ? std::nullopt : decode_join(first.subspan(frame_header_size, header.length));
     if (!frame) {
-        end("a RESUME frame with fields that do not fit");
+        end("a JOIN frame with fields that do not fit");
         return bytes.size();
     }
-    if (resume_failed_) {
-        end("a second RESUME on the same link");
+    if (join_failed_) {
+        end("a second JOIN on the same link");
         return bytes.size();
     }
-    return on_resume(*frame, bytes, before + size);
+    return on_join(*frame, bytes, before + size);
 }
 
-std::size_t incoming_link::on_resume(const resume_frame& frame, bytes_view bytes,
-                                     std::size_t size) {
+std::size_t incoming_link::on_join(const join_frame& frame, bytes_view bytes, std::size_t size) {
     auto& serving = worker_.shared().registry.find(frame.id);
     if (&serving != &worker_) {
         // Its session lives in another thread: the link moves there, with everything it has read.
@@ -219,28 +250,29 @@ std::size_t incoming_link::on_resume(const resume_frame& frame, bytes_view bytes
         return bytes.size();
     }
     const auto found = worker_.find_session(frame.id);
-    if (!found || !found->may_resume_on(*link_)) {
+    if (!found || !found->may_join(*link_)) {
         // The same work as for a wrong proof, so that time does not tell which ids exist.
-        static const digest dummy{};
-        const auto proof = client_resume_proof(session_crypto(), dummy, frame, link_->exporter());
+        static const auto crypto = session_crypto();
+        static const session_proofs dummy(crypto);
+        const auto proof = dummy.join_proof(frame.number, link_->exporter());
         (void)equal_in_constant_time(proof, frame.proof);
-        return size + fail_resume({resume_failure::unknown_session, 0}, bytes.subspan(size));
+        return size + fail_join({join_failure::unknown_session, 0}, bytes.subspan(size));
     }
-    const auto moved = link_;
-    if (const auto failure = found->resume(moved, frame)) {
-        return size + fail_resume(*failure, bytes.subspan(size));
-    }
+    const auto joining = link_;
+    std::size_t used = 0;
+    if (const auto failure = found->join(joining, frame, bytes.subspan(size), used))
+        return size + fail_join(*failure, bytes.subspan(size));
     // Its proof is as good as a token.
     worker_.shared().admission_of_links->on_success(peer_);
     limit_.cancel();
     link_.reset();
     leave();
-    return size + found->feed(bytes.subspan(size));
+    return size + used;
 }
 
-std::size_t incoming_link::fail_resume(const resume_fail_frame& failure, bytes_view behind) {
+std::size_t incoming_link::fail_join(const join_fail_frame& failure, bytes_view behind) {
     // The client may begin a new session on the same link, which costs it no second limit.
-    resume_failed_ = true;
+    join_failed_ = true;
     limit_.expires_after(worker_.now_serving().settings.timeouts.handshake);
     link_->send(control_frame(encode(failure)));
     link_->flush();

@@ -2,7 +2,7 @@
 
 /// \file
 /// A connection that was accepted, up to the frame that says whose it is: PROXY header, TLS, then
-/// HELLO (a new session), RESUME (a session that this or another thread owns), or a version 1
+/// HELLO (a new session), JOIN (a session that this or another thread owns), or a version 1
 /// client's first frame. Each step has its limit.
 
 #include "server/proxy_protocol.hpp"
@@ -14,7 +14,7 @@ class incoming_link final : private link::owner {
   public:
     incoming_link(worker& at, tcp_socket socket, admission::ticket ticket,
                   boost::asio::ip::address peer);
-    /// A link that another thread has taken apart, with a RESUME among its bytes.
+    /// A link that another thread has taken apart, with a JOIN among its bytes.
     incoming_link(worker& at, link::parts parts, admission::ticket ticket,
                   boost::asio::ip::address peer);
     ~incoming_link();
@@ -36,9 +36,12 @@ class incoming_link final : private link::owner {
     void begin_tls_after_pause();
     void wait_first_bytes();
     void begin_tls();
-    std::size_t on_resume(const resume_frame& frame, bytes_view bytes, std::size_t size);
-    /// Returns what it took of the bytes `behind` the RESUME.
-    std::size_t fail_resume(const resume_fail_frame& failure, bytes_view behind);
+    std::size_t on_join(const join_frame& frame, bytes_view bytes, std::size_t size);
+    /// Returns what it took of the bytes `behind` the JOIN.
+    std::size_t fail_join(const join_fail_frame& failure, bytes_view behind);
+    /// How many of the bytes are whole frames in front of a HELLO or a JOIN: they were for the
+    /// session that the client did not get.
+    std::size_t skip(bytes_view bytes);
     void end(const std::string& why);
     void close(const std::string& why);
     void leave();
@@ -53,7 +56,8 @@ class incoming_link final : private link::owner {
     std::vector<std::uint8_t> proxy_bytes_; ///< The PROXY header, as far as it has come.
     std::unique_ptr<deadline> pause_;       ///< Of an address that has failed before.
     bool v1_allowed_ = false;
-    bool resume_failed_ = false;
+    bool join_failed_ = false;
+    std::size_t skipped_ = 0;
     bool health_check_ = false; ///< Of a load balancer.
     bool left_ = false;
 };

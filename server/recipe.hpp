@@ -4,8 +4,8 @@
 /// What a configuration means at run time: TLS context, users, rules. Immutable and shared by all
 /// threads; a reload makes a new one.
 
-#include "protocol/control.hpp"
 #include "protocol/link/tls_context.hpp"
+#include "protocol/session/control.hpp"
 #include "server/config.hpp"
 #include "server/target_policy.hpp"
 

@@ -15,6 +15,8 @@ namespace {
 /// relay. What the kernel holds for a stream's socket is not counted.
 constexpr std::size_t session_bytes = 16 * 1024;
 constexpr std::size_t stream_bytes = 1024;
+/// Three, and one that takes another's place.
+constexpr std::uint8_t links_max = 4;
 
 } // namespace
 
@@ -53,6 +55,7 @@ session_settings served_session::make_settings(may_begin_as as) {
     made.flood.incomplete_burst = settings.limits.incomplete_opens_burst;
     made.flood.resets_per_second = settings.limits.resets_per_second;
     made.flood.resets_burst = settings.limits.resets_burst;
+    made.max_links = links_max;
     made.resume = settings.resume.enabled;
     made.resume_timeout_ms = static_cast<std::uint32_t>(settings.resume.timeout.count());
     made.channel_binding = settings.tls.enabled && settings.tls.channel_binding;
@@ -71,17 +74,20 @@ session_settings served_session::make_settings(may_begin_as as) {
 std::size_t served_session::begin(link_ptr on, bytes_view first) {
     const driver_ptr keep = driver_;
     if (on->engine()) subject_ = on->engine()->peer_subject();
-    keep->start(std::move(on));
-    return keep->feed(first);
+    return keep->start(std::move(on), first);
 }
 
-bool served_session::may_resume_on(const link& next) const {
+bool served_session::may_join(const link& next) const {
     return subject_ == (next.engine() ? next.engine()->peer_subject() : std::string());
 }
 
-std::optional<resume_fail_frame> served_session::resume(link_ptr next, const resume_frame& frame) {
+std::optional<join_fail_frame> served_session::join(link_ptr next, const join_frame& frame,
+                                                    bytes_view behind, std::size_t& used) {
     const driver_ptr keep = driver_;
-    return keep->resume(std::move(next), frame);
+    const auto failure = keep->join(std::move(next), frame, behind, used);
+    if (!failure && !keep->core().closed())
+        log::info("link from {} is back, {} streams go on", name(), keep->core().stream_count());
+    return failure;
 }
 
 std::string served_session::name() const {
@@ -114,7 +120,7 @@ void served_session::on_established(session_driver& from) {
     log::info("link from {} is up ({}, version {})", name(),
               from.current_link()->engine() ? from.current_link()->engine()->agreed() : "plain",
               core.version());
-    if (core.resumable()) {
+    if (core.agreed().keeps) {
         worker_.enlist(*this);
         enlist();
     }
@@ -173,13 +179,12 @@ void served_session::on_detached(session_driver& from, std::error_code, const st
                               "limits.user.detached_memory)");
 }
 
-void served_session::on_resumed(session_driver& from) {
+void served_session::on_attached(session_driver&) {
     expiry_.cancel();
     charge_detached(0);
     account_->take_anyway(user_place::link);
     link_ = held_place(account_, user_place::link);
     enlist(); // Anew: it may have been chosen to go for newer ones just now.
-    log::info("link from {} is back, {} streams go on", name(), from.core().stream_count());
 }
 
 void served_session::enlist() {

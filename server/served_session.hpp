@@ -16,15 +16,16 @@ class served_session final : private session_driver::delegate {
 
     std::size_t begin(link_ptr on, bytes_view first);
     /// Whether the link has the client certificate that the session began with, or both have none.
-    bool may_resume_on(const link& next) const;
-    std::optional<resume_fail_frame> resume(link_ptr next, const resume_frame& frame);
-    std::size_t feed(bytes_view bytes) { return driver_->feed(bytes); }
+    bool may_join(const link& next) const;
+    /// As session_driver::join().
+    std::optional<join_fail_frame> join(link_ptr next, const join_frame& frame, bytes_view behind,
+                                        std::size_t& used);
 
     const session_id& id() const { return driver_->core().id(); }
     session_driver& driver() { return *driver_; }
     const session_driver& driver() const { return *driver_; }
     /// Whether no stream is left and all that they sent has arrived.
-    bool idle() const { return driver_->core().stream_count() == 0 && driver_->all_delivered(); }
+    bool idle() const { return driver_->all_delivered(); }
     void go_away(close_code code, std::string_view text);
     /// While it has not authenticated: its place among those that have not.
     admission::link_id place() const { return ticket_.id(); }
@@ -40,9 +41,10 @@ class served_session final : private session_driver::delegate {
     void on_opened(session_driver& from, stream& opened) override;
     void on_goaway(session_driver&) override {}
     void on_detached(session_driver& from, std::error_code why, const std::string& text) override;
-    void on_resumed(session_driver& from) override;
-    void on_resume_failed(session_driver&, const resume_fail_frame&, link_ptr) override {}
-    void on_resume_lost(session_driver&, std::error_code, const std::string&) override {}
+    void on_attached(session_driver& from) override;
+    void on_joined(session_driver&, link_number) override {}
+    void on_join_failed(session_driver&, const join_fail_frame&, link_ptr) override {}
+    void on_join_lost(session_driver&, std::error_code, const std::string&) override {}
     void on_closed(session_driver& from, std::error_code why, const std::string& text) override;
     duration answer_delay(session_driver& from, std::error_code why) override;
 

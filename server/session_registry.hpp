@@ -10,8 +10,8 @@
 /// Each call takes constant time, however many sessions there are: thousands may lose their links
 /// at once, and come back.
 
-#include "protocol/control.hpp"
 #include "protocol/program/settings.hpp"
+#include "protocol/session/control.hpp"
 #include "server/user_account.hpp"
 
 #include <list>
@@ -36,7 +36,7 @@ class session_registry {
     /// A session that has a link: a new one, or one that was resumed.
     void insert(const session_id& id, worker& owner, const user_account_ptr& user);
     void erase(const session_id& id);
-    /// The worker that answers a RESUME of this session. For an unknown id it is one of them, too,
+    /// The worker that answers a JOIN of this session. For an unknown id it is one of them, too,
     /// and always the same: the way that a refusal takes must not tell which ids exist.
     worker& find(const session_id& id) const;
     /// Each worker, before the first find().

@@ -178,7 +178,6 @@ void target_connection::on_dialled(dial_result result) {
                          std::move(file_), std::move(destination_)));
     relay->id_ = s.id;
     relay->start(s);
-    driver_->wake();
 }
 
 void target_connection::tell_refusal(const dial_result& result) {
@@ -213,7 +212,6 @@ void target_connection::refuse(socks5::reply_code rep, const std::string& why) {
     const auto self = std::move(kept_);
     auto& s = *std::exchange(stream_, nullptr);
     driver_->core().refuse(s, socks5::encode(socks5::make_reply(rep)));
-    driver_->wake();
 }
 
 void target_connection::on_stream_reset(std::error_code) { let_go(); }
@@ -224,7 +222,6 @@ void target_connection::let_go() {
     limit_.cancel();
     if (dialling_) services_.targets.cancel(dial_);
     driver_->core().release(*std::exchange(stream_, nullptr));
-    driver_->wake();
 }
 
 } // namespace muxsocks::server

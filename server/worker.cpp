@@ -210,7 +210,7 @@ process_statistics worker::log_statistics() const {
                   session->name(), core.stream_count(), counted.streams_opened,
                   counted.bytes_received, counted.bytes_sent,
                   std::chrono::duration<double, std::milli>(core.rtt()).count(),
-                  counted.resumptions, core.memory_held());
+                  counted.links > 0 ? counted.links - 1 : 0, core.memory_held());
     }
     return {sessions_.size(), incoming_.size()};
 }

@@ -25,7 +25,7 @@ class incoming_link;
 class served_session;
 
 /// What the bytes of a link may be with which a session begins: of any version, of version 2, or
-/// what follows a RESUME that has failed.
+/// what follows a JOIN that has failed.
 enum class may_begin_as { any_version, version_2, begun };
 
 /// What SIGUSR1 tells of a worker, or of all of them.

@@ -9,8 +9,7 @@ namespace muxsocks::micro {
 
 namespace {
 
-/// VER, CMD, RSV, ATYP, DST.ADDR, DST.PORT: what a stream begins with.
-constexpr std::array<std::uint8_t, 10> request{5, 1, 0, 1, 192, 0, 2, 1, 0, 80};
+constexpr std::array<std::uint8_t, request_size> request{5, 1, 0, 1, 192, 0, 2, 1, 0, 80};
 
 session_settings settings_of(role side, chunk_pool& pool, std::uint32_t streams_max) {
     session_settings made;
@@ -26,11 +25,11 @@ session_settings settings_of(role side, chunk_pool& pool, std::uint32_t streams_
     return made;
 }
 
-std::uint64_t counted_frames(bytes_view turn) {
+std::uint64_t kept_frames_of(bytes_view turn) {
     std::uint64_t count = 0;
     while (!turn.empty()) {
         const auto header = decode_header(turn.data());
-        count += is_counted(header.flags) ? 1 : 0;
+        count += is_kept(turn.data()) ? 1 : 0;
         turn = turn.subspan(frame_header_size + header.length);
     }
     return count;
@@ -65,12 +64,12 @@ void session_pair::exchange() {
         opened.push_back(&s);
     };
     chunk_ref keep;
-    while (client.wants_turn() || server.wants_turn()) {
+    while (client.wants_turn(0) || server.wants_turn(0)) {
         const auto up = lay_turn(client, now, keep, nothing);
-        client_frames_ += counted_frames(up);
-        server.on_bytes(up, now);
+        client_frames_ += kept_frames_of(up);
+        server.on_bytes(0, up, now);
         take_events(server, now, accept);
-        client.on_bytes(lay_turn(server, now, keep, nothing), now);
+        client.on_bytes(0, lay_turn(server, now, keep, nothing), now);
         take_events(client, now);
     }
 }

@@ -5,11 +5,14 @@
 /// pipe, no copy, no socket and no cipher, so that what is left is the core's own work. The time
 /// stands still unless it is moved.
 
-#include "protocol/session.hpp"
+#include "protocol/session/session.hpp"
 
 #include <vector>
 
 namespace muxsocks::micro {
+
+/// VER, CMD, RSV, ATYP, DST.ADDR, DST.PORT: what a stream begins with.
+inline constexpr std::size_t request_size = 10;
 
 class session_pair {
   public:
@@ -27,7 +30,7 @@ class session_pair {
     std::vector<stream*> open(std::size_t count);
     /// Lets both speak until neither has anything to say. Streams are not read from.
     void exchange();
-    /// Counted frames that the client has laid in exchange().
+    /// Kept frames that the client has laid in exchange().
     std::uint64_t client_frames() const { return client_frames_; }
 
   private:
@@ -59,7 +62,7 @@ inline void take_events(session& to, instant now) {
 /// One turn; `read(slot)` answers each slot with on_read().
 template <typename Read>
 bytes_view lay_turn(session& from, instant now, chunk_ref& keep, Read read) {
-    from.begin_turn(now);
+    from.begin_turn(0, now);
     while (const auto slot = from.next_read())
         read(*slot);
     return from.end_turn(keep);

@@ -38,10 +38,10 @@ class sender {
         bytes_ += sent.size();
         acknowledge();
     }
-    bool wants_turn() const { return pair_.client.wants_turn(); }
+    bool wants_turn() const { return pair_.client.wants_turn(0); }
     std::uint64_t bytes() const { return bytes_; }
     bool healthy() const {
-        return pair_.client.established() && pair_.client.statistics().replay_full == 0;
+        return pair_.client.established() && pair_.client.statistics().kept_full == 0;
     }
 
   private:
@@ -50,13 +50,13 @@ class sender {
         encode_header(ack.data(), {0, flag::ctrl, 9});
         ack[frame_header_size] = static_cast<std::uint8_t>(control_type::ack);
         store_u64(ack.data() + frame_header_size + 1, laid_);
-        pair_.client.on_bytes(ack, pair_.now);
+        pair_.client.on_bytes(0, ack, pair_.now);
         take_events(pair_.client, pair_.now);
     }
 
     session_pair pair_;
     std::vector<stream*> active_;
-    std::uint64_t laid_ = 0; ///< Counted frames so far.
+    std::uint64_t laid_ = 0; ///< Kept frames so far.
     std::uint64_t bytes_ = 0;
     chunk_ref keep_;
 };

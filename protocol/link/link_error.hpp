@@ -14,7 +14,7 @@ enum class link_errc {
         1, ///< End of file without TLS close_notify (or, on a plain link, without CLOSE).
     keepalive_timeout,     ///< Nothing was heard from the peer for the keepalive's time.
     tls_handshake_timeout, ///< The peer did not finish the TLS handshake in time.
-    hello_timeout,         ///< The peer did not finish HELLO and AUTH, or RESUME, in time.
+    hello_timeout,         ///< The peer did not finish HELLO and AUTH, or JOIN, in time.
     frame_timeout,         ///< A frame began and did not become complete in time.
 
     // TLS: who the peer is.

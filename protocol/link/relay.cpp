@@ -15,7 +15,7 @@ using relay_ptr = boost::intrusive_ptr<relay>;
 
 constexpr std::size_t views_at_once = 64;
 /// About what a stream, its relay and its socket's place in the event loop take.
-constexpr std::size_t stream_memory = 1024;
+constexpr std::size_t stream_footprint = 1024;
 
 /// Last words that nobody takes for so long are dropped, so that the reset is not kept from who
 /// only waits for that. Whoever has been sent words and does not read them has a full socket, and
@@ -80,7 +80,7 @@ void relay::wait_readable() {
 void relay::on_local_readable() {
     if (output_failed()) {
         driver_->core().on_readable(*stream_);
-        return driver_->wake();
+        return;
     }
     if (!waiting_write_ && !waiting_error_) output_interest_.on_input(socket_);
     if (bytes_down_ == 0 && early_end_cancels()) {
@@ -88,7 +88,6 @@ void relay::on_local_readable() {
         const auto size = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
         if (size == 0) {
             driver_->core().reset(*stream_, reset_code::cancelled);
-            driver_->wake();
             return finish_local();
         }
         // This has taken the socket's error: a later read would see an end of file.
@@ -98,7 +97,6 @@ void relay::on_local_readable() {
     driver_->core().on_readable(*stream_);
     if (stream_->opened() && stream_->send.available() == 0) on_parked();
     if (driver_->current_link() == nullptr) on_parked();
-    driver_->wake();
 }
 
 stream_owner::read_result relay::read_for_turn(const read_slot& slot) {
@@ -126,7 +124,6 @@ stream_owner::read_result relay::read_for_turn(const read_slot& slot) {
     }
     if (size == 0) {
         local_ended_ = true;
-        driver_->wake(); // on_ended is due once the turn is laid.
         if (timeouts_.half_closed.count() > 0) touch();
         if (stream_ended_)
             asio::post(driver_->thread().context(),
@@ -161,7 +158,6 @@ void relay::on_parked() {
 void relay::on_local_error() {
     if (!stream_) return;
     driver_->core().reset(*stream_, reset_code::cancelled);
-    driver_->wake();
     reset_local();
 }
 
@@ -182,7 +178,6 @@ void relay::on_output_failed(int error) {
     auto& core = driver_->core();
     core.discard(*stream_);
     core.on_readable(*stream_);
-    driver_->wake();
 }
 
 relay::last_words& relay::begin_last_words() {
@@ -328,8 +323,7 @@ void relay::end(std::error_code why) {
     last_words_.reset();
     on_ended(why);
     driver_->core().release(*released);
-    driver_->thread().on_freed(stream_memory);
-    driver_->wake();
+    driver_->thread().on_freed(stream_footprint);
 }
 
 // ---- Time

@@ -3,7 +3,7 @@
 /// \file
 /// The cryptography that the protocol core asks for, from OpenSSL.
 
-#include "protocol/handshake.hpp"
+#include "protocol/session/crypto.hpp"
 
 namespace muxsocks {
 

@@ -22,7 +22,7 @@ session_driver::session_driver(link_thread& thread, session_settings settings, d
     : thread_(thread),
       delegate_(&to),
       binds_(settings.channel_binding),
-      session_(std::move(settings), now()),
+      session_(with_wake(std::move(settings)), now()),
       deadline_(thread.clock(), [this] { on_deadline(); }),
       last_words_(thread.clock(), [this] { on_session_closed(session_.error()); }) {
     thread_.enlist(*this);
@@ -30,103 +30,151 @@ session_driver::session_driver(link_thread& thread, session_settings settings, d
 
 session_driver::~session_driver() {
     tell_held(0);
-    if (link_) link_->abort();
-    if (resuming_) resuming_->abort();
+    for (const auto& each : links_)
+        each.on->abort();
+}
+
+session_settings session_driver::with_wake(session_settings settings) {
+    settings.wake = [this] { wake(); };
+    return settings;
 }
 
 // ---- Links
 
-void session_driver::start(link_ptr first) {
-    adopt(std::move(first));
-    session_.on_link(exporter_of(*link_), now());
+session_driver::driven* session_driver::find(const link& one) {
+    for (auto& each : links_)
+        if (each.on.get() == &one) return &each;
+    return nullptr;
+}
+
+session_driver::driven* session_driver::find(link_number number) {
+    for (auto& each : links_)
+        if (each.number == number) return &each;
+    return nullptr;
+}
+
+link_ptr session_driver::take_out(link_number number) {
+    if (joining_ == number) joining_ = none;
+    const auto found = find(number);
+    if (!found) return {};
+    auto taken = std::move(found->on);
+    links_.erase(links_.begin() + (found - links_.data()));
+    return taken;
+}
+
+link* session_driver::joining_link() const {
+    for (const auto& each : links_)
+        if (each.number == joining_) return each.on.get();
+    return nullptr;
+}
+
+link* session_driver::current_link() const {
+    for (auto each = links_.rbegin(); each != links_.rend(); ++each)
+        if (each->number != joining_) return each->on.get();
+    return nullptr;
+}
+
+std::size_t session_driver::start(link_ptr first, bytes_view received) {
+    const driver_ptr self(this);
+    first->set_owner(*this);
+    const auto exporter = exporter_of(*first);
+    links_.push_back({0, std::move(first)});
+    session_.on_link(exporter, now());
     settle();
+    if (received.empty()) return 0;
+    const auto used = session_.on_bytes(0, received, now());
+    settle();
+    return used;
 }
 
 std::vector<std::uint8_t> session_driver::exporter_of(const link& on) const {
     return binds_ ? on.exporter() : std::vector<std::uint8_t>();
 }
 
-void session_driver::adopt(link_ptr next) {
-    if (link_) link_->abort();
-    link_ = std::move(next);
-    link_->set_owner(*this);
-    acked_bytes_ = out_of_order_ = 0;
-}
-
-void session_driver::on_link_up(link&) {}
-
 std::size_t session_driver::on_link_bytes(link& from, bytes_view bytes) {
     const driver_ptr self(this);
-    if (&from == resuming_.get()) return on_resume_bytes(bytes);
-    if (&from != link_.get()) return bytes.size();
-    return feed(bytes);
-}
-
-std::size_t session_driver::feed(bytes_view bytes) {
-    const driver_ptr self(this);
-    const auto used = session_.on_bytes(bytes, now());
+    const auto found = find(from);
+    if (!found) return bytes.size();
+    const auto used = session_.on_bytes(found->number, bytes, now());
     settle();
     return used;
 }
 
 void session_driver::on_link_writable(link& from) {
-    if (&from == link_.get()) turn();
+    const driver_ptr self(this);
+    const auto found = find(from);
+    if (!found || last_words_.is_set()) return;
+    turn(found->number, from, now());
+    settle();
 }
 
 void session_driver::on_link_down(link& from, std::error_code error, const std::string& text) {
     const driver_ptr self(this);
-    if (&from == resuming_.get()) {
-        resuming_.reset();
-        if (delegate_) delegate_->on_resume_lost(*this, error, text);
-        return;
-    }
-    if (&from != link_.get()) return;
-    link_.reset();
-    down_text_ = text;
-    session_.on_link_lost(error, now());
+    const auto found = find(from);
+    if (!found) return;
+    const auto number = found->number;
+    const bool joining = number == joining_;
+    take_out(number);
+    if (!joining) down_text_ = text;
+    session_.on_link_lost(number, error, now());
     settle();
+    if (joining && delegate_) delegate_->on_join_lost(*this, error, text);
 }
 
-void session_driver::resume_on(link_ptr next) {
-    if (resuming_) resuming_->abort();
-    resuming_ = next;
+link_number session_driver::join_on(link_ptr next) {
+    stop_joining();
+    const auto number = session_.join(exporter_of(*next), now());
     next->set_owner(*this);
-    next->send(session_.make_resume(exporter_of(*next), now()));
-    next->flush();
-}
-
-void session_driver::stop_resuming() {
-    if (resuming_) std::exchange(resuming_, nullptr)->abort();
-}
-
-std::size_t session_driver::on_resume_bytes(bytes_view bytes) {
-    const auto answer = session_.on_resume_answer(bytes, now());
-    switch (answer.status) {
-    case session::resume_status::need_more:
-        return answer.used;
-    case session::resume_status::resumed:
-        adopt(std::exchange(resuming_, nullptr));
-        return answer.used + feed(bytes.subspan(answer.used));
-    case session::resume_status::failed: {
-        const auto with = std::exchange(resuming_, nullptr);
-        if (delegate_) delegate_->on_resume_failed(*this, answer.failure, with);
-        if (with->belongs_to(*this)) with->close();
-        return answer.used;
-    }
-    case session::resume_status::fault:
-        std::exchange(resuming_, nullptr)->close();
-        if (delegate_) delegate_->on_resume_lost(*this, answer.error, answer.error.message());
-        return bytes.size();
-    }
-    return bytes.size();
-}
-
-std::optional<resume_fail_frame> session_driver::resume(link_ptr next, const resume_frame& frame) {
-    const driver_ptr self(this);
-    const auto failure = session_.on_resume(frame, exporter_of(*next), now());
-    if (!failure) adopt(std::move(next));
+    links_.push_back({number, std::move(next)});
+    joining_ = number;
     settle();
-    return failure;
+    return number;
+}
+
+void session_driver::stop_joining() {
+    const auto number = joining_;
+    if (const auto stopped = take_out(number)) {
+        stopped->abort();
+        session_.on_link_lost(number, errc::link_lost, now());
+    }
+}
+
+void session_driver::give_up(link_number number, std::error_code why) {
+    const driver_ptr self(this);
+    const auto gone = take_out(number);
+    if (!gone) return;
+    gone->abort();
+    session_.on_link_lost(number, why, now());
+    settle();
+}
+
+void session_driver::give_up_others(link_number stays, std::error_code why) {
+    std::vector<link_number> others;
+    for (const auto& each : links_)
+        if (each.number != stays) others.push_back(each.number);
+    for (const auto number : others)
+        give_up(number, why);
+}
+
+std::optional<join_fail_frame> session_driver::join(link_ptr next, const join_frame& frame,
+                                                    bytes_view behind, std::size_t& used) {
+    const driver_ptr self(this);
+    used = 0;
+    const auto failure = session_.on_join(frame, exporter_of(*next), now());
+    if (failure) return failure;
+    next->set_owner(*this);
+    links_.push_back({frame.number, std::move(next)});
+    // Before the batch ends: which links the client has given up stands directly behind JOIN.
+    used = session_.on_bytes(frame.number, behind, now());
+    settle();
+    return {};
+}
+
+bool session_driver::all_delivered() const {
+    if (!session_.may_end() && !session_.closed()) return false;
+    for (const auto& each : links_)
+        if (each.on->output_size() > 0) return false;
+    return true;
 }
 
 // ---- Streams
@@ -138,15 +186,14 @@ void session_driver::on_timeouts_changed() {
 }
 
 stream& session_driver::open(bytes_view request, stream_owner& served_by) {
-    auto& s = session_.open(request, &served_by);
-    wake();
-    return s;
+    return session_.open(request, &served_by);
 }
 
 void session_driver::consume(stream& s, std::size_t bytes) {
     session_.consume(s, bytes, now());
-    if (link_ && !link_->reading() && !session_.reading_paused()) link_->set_reading(true);
-    if (session_.wants_turn()) wake();
+    if (session_.reading_paused()) return;
+    for (const auto& each : links_)
+        if (!each.on->reading()) each.on->set_reading(true);
 }
 
 void session_driver::shed_most_stalled() {
@@ -158,7 +205,8 @@ void session_driver::shed_most_stalled() {
 // ---- Turns
 
 void session_driver::wake() {
-    if (turn_posted_) return;
+    // What happens within an event or a turn is seen to behind it.
+    if (turn_posted_ || dispatching_) return;
     turn_posted_ = true;
     asio::post(thread_.context(), [self = driver_ptr(this)] {
         self->turn_posted_ = false;
@@ -168,21 +216,30 @@ void session_driver::wake() {
 
 void session_driver::turn() {
     const driver_ptr self(this);
-    if (link_ && !link_->output_stuck() && !last_words_.is_set()) {
+    if (!last_words_.is_set()) {
         const auto at = now();
-        // What does not fit into a batch waits for the next round of the event loop.
-        while (session_.wants_turn() && link_ &&
-               link_->output_size() <
-                   (session_.may_batch_more() ? batch_bytes_alone : link_->batch_bytes()))
-            lay_turn(at);
-        if (link_) link_->flush();
-        if (link_ && !link_->output_stuck() && !session_.wants_turn()) link_->on_idle();
+        // A turn may end links; one that is passed over for that has its turn by settle().
+        for (std::size_t i = 0; i < links_.size(); ++i)
+            turn(links_[i].number, *links_[i].on, at);
     }
     settle();
 }
 
-void session_driver::lay_turn(instant at) {
-    session_.begin_turn(at, link_->batch_bytes());
+void session_driver::turn(link_number number, link& on, instant at) {
+    if (on.output_stuck()) return;
+    const link_ptr self(&on);
+    // What does not fit into a batch waits for the next round of the event loop.
+    while (session_.wants_turn(number) && find(number) &&
+           on.output_size() <
+               (session_.may_batch_more(number) ? batch_bytes_alone : on.batch_bytes()))
+        lay_turn(number, on, at);
+    if (!find(number)) return;
+    on.flush();
+    if (find(number) && !on.output_stuck() && !session_.wants_turn(number)) on.on_idle();
+}
+
+void session_driver::lay_turn(link_number number, link& on, instant at) {
+    session_.begin_turn(number, at, on.batch_bytes());
     stream* failed = nullptr;
     while (const auto slot = session_.next_read()) {
         auto& s = *slot->subject;
@@ -191,7 +248,7 @@ void session_driver::lay_turn(instant at) {
         session_.on_read(*slot, result.bytes, result.outcome);
         if (result.outcome == read_outcome::drained && result.bytes <= small_message_bytes &&
             session_.stream_count() > 1)
-            link_->on_small_message();
+            on.on_small_message();
         if (result.failed) {
             failed = &s;
             break;
@@ -200,7 +257,7 @@ void session_driver::lay_turn(instant at) {
     }
     chunk_ref keep;
     const auto bytes = session_.end_turn(keep);
-    if (!bytes.empty()) link_->send(bytes);
+    if (!bytes.empty()) on.send(bytes);
     if (failed && !failed->released) owner_of(*failed)->on_read_failed();
 }
 
@@ -214,9 +271,14 @@ void session_driver::settle() {
     dispatching_ = true;
     dispatch(); // What end_batch had to shed.
     dispatching_ = false;
-    if (link_ && link_->reading() == session_.reading_paused())
-        link_->set_reading(!session_.reading_paused());
-    if (session_.wants_turn() && link_ && !link_->output_stuck() && !last_words_.is_set()) wake();
+    bool wanted = false;
+    for (const auto& each : links_) {
+        if (each.on->reading() == session_.reading_paused())
+            each.on->set_reading(!session_.reading_paused());
+        wanted |= !each.on->output_stuck() && session_.wants_turn(each.number);
+    }
+    if (session_.attached()) down_text_.clear();
+    if (wanted && !last_words_.is_set()) wake();
     tell_held(session_.memory_held());
     update_deadline();
 }
@@ -228,61 +290,91 @@ void session_driver::tell_held(std::size_t held) {
 }
 
 void session_driver::dispatch() {
-    while (const auto e = session_.next_event()) {
-        switch (e->type) {
-        case event::kind::readable:
-            if (const auto served_by = owner_of(*e->subject)) served_by->on_stream_readable();
-            break;
-        case event::kind::reset:
-            if (const auto served_by = owner_of(*e->subject)) served_by->on_stream_reset(e->error);
-            break;
-        case event::kind::opened:
-            if (delegate_)
-                delegate_->on_opened(*this, *e->subject);
-            else
-                session_.release(*e->subject);
-            break;
-        case event::kind::established:
-            if (delegate_) delegate_->on_established(*this);
-            break;
-        case event::kind::goaway:
-            if (delegate_) delegate_->on_goaway(*this);
-            break;
-        case event::kind::resumed:
-            if (delegate_) delegate_->on_resumed(*this);
-            break;
-        case event::kind::detached:
-            if (link_) link_->abort();
-            link_.reset();
-            session_.for_each_stream([](stream& s) {
-                if (const auto served_by = owner_of(s)) served_by->on_parked();
-            });
-            if (delegate_)
-                delegate_->on_detached(*this, e->error,
-                                       down_text_.empty() ? e->error.message() : down_text_);
-            down_text_.clear();
-            break;
-        case event::kind::closed: {
-            const auto delay = delegate_ ? delegate_->answer_delay(*this, e->error) : duration{};
-            if (link_ && delay > duration{})
-                last_words_.expires_after(delay);
-            else
-                on_session_closed(e->error);
-            break;
-        }
-        }
+    while (const auto e = session_.next_event())
+        on_event(*e);
+}
+
+void session_driver::on_event(const event& what) {
+    switch (what.type) {
+    case event::kind::readable:
+        if (const auto served_by = owner_of(*what.subject)) served_by->on_stream_readable();
+        break;
+    case event::kind::reset:
+        if (const auto served_by = owner_of(*what.subject)) served_by->on_stream_reset(what.error);
+        break;
+    case event::kind::opened:
+        if (delegate_)
+            delegate_->on_opened(*this, *what.subject);
+        else
+            session_.release(*what.subject);
+        break;
+    case event::kind::established:
+        if (delegate_) delegate_->on_established(*this);
+        break;
+    case event::kind::goaway:
+        if (delegate_) delegate_->on_goaway(*this);
+        break;
+    case event::kind::notice:
+        session_.take_notice();
+        break;
+    case event::kind::link_up:
+        if (joining_ == what.link) joining_ = none;
+        if (delegate_) delegate_->on_joined(*this, what.link);
+        break;
+    case event::kind::join_failed:
+    case event::kind::link_down:
+        on_link_over(what);
+        break;
+    case event::kind::attached:
+        if (delegate_) delegate_->on_attached(*this);
+        break;
+    case event::kind::detached:
+        session_.for_each_stream([](stream& s) {
+            if (const auto served_by = owner_of(s)) served_by->on_parked();
+        });
+        if (delegate_)
+            delegate_->on_detached(*this, what.error,
+                                   down_text_.empty() ? what.error.message() : down_text_);
+        down_text_.clear();
+        break;
+    case event::kind::closed: {
+        const auto delay = delegate_ ? delegate_->answer_delay(*this, what.error) : duration{};
+        if (!links_.empty() && delay > duration{})
+            last_words_.expires_after(delay);
+        else
+            on_session_closed(what.error);
+        break;
+    }
+    }
+}
+
+void session_driver::on_link_over(const event& what) {
+    const bool joining = what.link == joining_;
+    const auto over = take_out(what.link);
+    if (!over) return;
+    if (what.type == event::kind::join_failed) {
+        if (delegate_) delegate_->on_join_failed(*this, session_.join_answer(), over);
+        if (over->belongs_to(*this)) over->close();
+        return;
+    }
+    over->abort();
+    if (joining) {
+        if (delegate_) delegate_->on_join_lost(*this, what.error, what.error.message());
+    } else {
+        down_text_ = what.error.message();
     }
 }
 
 void session_driver::on_session_closed(std::error_code why) {
     const driver_ptr self(this);
-    if (link_) {
+    const auto links = std::exchange(links_, {});
+    for (const auto& each : links) {
         // CLOSE or AUTH_FAIL is still in the session.
-        while (link_ && session_.wants_turn())
-            lay_turn(now());
-        if (link_) std::exchange(link_, nullptr)->close();
+        while (session_.wants_turn(each.number))
+            lay_turn(each.number, *each.on, now());
+        each.on->close();
     }
-    if (resuming_) std::exchange(resuming_, nullptr)->abort();
+    joining_ = none;
     const auto to = std::exchange(delegate_, nullptr);
     const auto text = down_text_.empty() ? why.message() : down_text_;
     if (to) to->on_closed(*this, why, text);
@@ -300,22 +392,24 @@ void session_driver::update_deadline() {
 void session_driver::on_deadline() {
     const driver_ptr self(this);
     const auto at = now();
-    look_at_path(at);
+    for (auto& each : links_)
+        look_at_path(each, at);
     session_.on_deadline(at);
     settle();
 }
 
-void session_driver::look_at_path(instant now) {
+void session_driver::look_at_path(driven& one, instant now) {
     // Data has its own deadlines by the dozen; only silence is worth a system call.
-    if (!link_ || now - session_.last_heard() < path_silence) return;
-    const auto path = link_->path();
+    if (now - session_.last_heard(one.number) < path_silence) return;
+    const auto path = one.on->path();
     // An acknowledgement that acknowledges nothing new, of a window that stays shut for example,
     // is no progress. One that does is.
-    const bool arrived = std::exchange(acked_bytes_, path.acked_bytes) != path.acked_bytes;
+    const bool arrived = std::exchange(one.acked_bytes, path.acked_bytes) != path.acked_bytes;
     // So is a packet behind one that was lost.
-    const bool behind_gap = std::exchange(out_of_order_, path.out_of_order) != path.out_of_order;
+    const bool behind_gap = std::exchange(one.out_of_order, path.out_of_order) != path.out_of_order;
     const auto received = path.received_bytes > 0 ? now - path.since_received : instant{};
-    session_.on_path(behind_gap ? now : received, arrived ? now - path.since_ack : instant{});
+    session_.on_path(one.number, behind_gap ? now : received,
+                     arrived ? now - path.since_ack : instant{});
 }
 
 // ---- Ends

@@ -1,9 +1,9 @@
 #pragma once
 
 /// \file
-/// Drives one session: feeds it what its link receives, passes its events to the owners of streams
-/// and to a delegate, and writes its turns. It outlives links as its session does, and lives until
-/// the last stream owner has let go.
+/// Drives one session: feeds it what its links receive, passes its events to the owners of streams
+/// and to a delegate, and writes its turns, link by link. It outlives links as its session does,
+/// and lives until the last stream owner has let go.
 
 #include "protocol/link/link.hpp"
 #include "protocol/link/stream_owner.hpp"
@@ -20,16 +20,21 @@ class session_driver final : public ref_counted<session_driver>,
         /// The peer opened the stream: give it a stream_owner as its context, or refuse it.
         virtual void on_opened(session_driver& from, stream& opened) = 0;
         virtual void on_goaway(session_driver& from) = 0;
+        /// No link is left.
         virtual void on_detached(session_driver& from, std::error_code why,
                                  const std::string& text) = 0;
-        virtual void on_resumed(session_driver& from) = 0;
-        /// The server does not resume: the session is to be given up, unless it has a link still.
-        /// `with` can carry a new session, begun before this returns; else it is closed.
-        virtual void on_resume_failed(session_driver& from, const resume_fail_frame& failure,
-                                      link_ptr with) = 0;
-        /// The link that was to resume the session is gone.
-        virtual void on_resume_lost(session_driver& from, std::error_code why,
-                                    const std::string& text) = 0;
+        /// There is a link again.
+        virtual void on_attached(session_driver& from) = 0;
+        /// Client: the link that join_on() got belongs to the session.
+        virtual void on_joined(session_driver& from, link_number joined) = 0;
+        /// The server does not let the link join: the session is to be given up, unless it has
+        /// another one. `with` can carry a new session, begun before this returns; else it is
+        /// closed.
+        virtual void on_join_failed(session_driver& from, const join_fail_frame& failure,
+                                    link_ptr with) = 0;
+        /// The link that was to join is gone.
+        virtual void on_join_lost(session_driver& from, std::error_code why,
+                                  const std::string& text) = 0;
         /// The session is over; nothing else comes from it. `text` is a sentence for the log; what
         /// the peer said besides is in session::peer_text(), as it came.
         virtual void on_closed(session_driver& from, std::error_code why,
@@ -50,32 +55,33 @@ class session_driver final : public ref_counted<session_driver>,
     session& core() { return session_; }
     const session& core() const { return session_; }
     link_thread& thread() { return thread_; }
-    link* current_link() { return link_.get(); }
+    /// The newest link that belongs to the session; none while it is detached.
+    link* current_link() const;
 
-    /// The session's first link; it is up.
-    void start(link_ptr first);
-    /// Bytes that came on the first or the resuming link before it was ours; returns what was
-    /// taken.
-    std::size_t feed(bytes_view bytes);
+    /// The session's first link; it is up. `first`: what came on it before it was ours; returns
+    /// what of it was taken.
+    std::size_t start(link_ptr first, bytes_view received = {});
 
-    /// Client: resumes on a link that is up. One at a time: a newer one replaces it.
-    void resume_on(link_ptr next);
-    bool resuming() const { return resuming_ != nullptr; }
-    link* resuming_link() { return resuming_.get(); }
-    /// Gives the link up that resume_on() got, without a word to the delegate.
-    void stop_resuming();
-    /// Server: a verified RESUME moves the session to this link; a failure leaves all as it is.
-    std::optional<resume_fail_frame> resume(link_ptr next, const resume_frame& frame);
+    /// Client: joins with a link that is up.
+    link_number join_on(link_ptr next);
+    bool joining() const { return joining_ != none; }
+    link* joining_link() const;
+    /// Gives the link up that joins, without a word to the delegate.
+    void stop_joining();
+    /// Ends the link in good order: the session goes on by others.
+    void give_up(link_number number, std::error_code why);
+    /// All but this one.
+    void give_up_others(link_number stays, std::error_code why);
+    /// Server: a verified JOIN, with what came behind it, of which `used` was taken. A failure
+    /// leaves all as it is.
+    std::optional<join_fail_frame> join(link_ptr next, const join_frame& frame, bytes_view behind,
+                                        std::size_t& used);
 
-    /// Whether the peer has all that streams have sent, as far as can be known here: every counted
-    /// frame acknowledged, and no byte in the link's output.
-    bool all_delivered() const {
-        return !session_.unacked_since() && (!link_ || link_->output_size() == 0);
-    }
+    /// Whether the session could end now and the peer would miss nothing, as far as can be known
+    /// here: all that was sent is acknowledged, and no byte waits in a link's output.
+    bool all_delivered() const;
 
     stream& open(bytes_view request, stream_owner& owner);
-    /// Something may have become sendable: a turn follows when the ready handlers have run.
-    void wake();
     void consume(stream& s, std::size_t bytes);
     void close(close_code code, std::error_code why, std::string_view text);
     void go_away(close_code code, duration drain, std::string_view text);
@@ -90,7 +96,15 @@ class session_driver final : public ref_counted<session_driver>,
     void on_timeouts_changed();
 
   private:
-    void on_link_up(link& from) override;
+    static constexpr link_number none = link_roles::none;
+    struct driven {
+        link_number number;
+        link_ptr on;
+        std::uint64_t acked_bytes = 0;  ///< By TCP, when the path was last looked at.
+        std::uint64_t out_of_order = 0; ///< The same.
+    };
+
+    void on_link_up(link&) override {}
     std::size_t on_link_bytes(link& from, bytes_view bytes) override;
     void on_link_writable(link& from) override;
     void on_link_down(link& from, std::error_code error, const std::string& text) override;
@@ -98,37 +112,43 @@ class session_driver final : public ref_counted<session_driver>,
     std::size_t most_stalled() const override { return session_.most_stalled(now()); }
     void shed_most_stalled() override;
 
-    std::size_t on_resume_bytes(bytes_view bytes);
-    void adopt(link_ptr next);
+    driven* find(const link& one);
+    driven* find(link_number number);
+    /// Takes the link out; it is not the session's any more.
+    link_ptr take_out(link_number number);
     /// The keying material that goes into the proofs: none without channel binding.
     std::vector<std::uint8_t> exporter_of(const link& on) const;
+    session_settings with_wake(session_settings settings);
+    /// A turn follows when the ready handlers have run.
+    void wake();
     void turn();
-    void lay_turn(instant now);
+    void turn(link_number number, link& on, instant at);
+    void lay_turn(link_number number, link& on, instant at);
     /// After anything happened: events, end of batch, a turn if one is wanted, the deadline.
     void settle();
     void dispatch();
+    void on_event(const event& what);
+    void on_link_over(const event& what);
     void on_session_closed(std::error_code why);
     void update_deadline();
     void tell_held(std::size_t held);
     void on_deadline();
-    /// Tells the session what its link's TCP knows of the peer.
-    void look_at_path(instant now);
+    /// Tells the session what the link's TCP knows of the peer.
+    void look_at_path(driven& one, instant now);
     static instant now() { return std::chrono::steady_clock::now(); }
 
     link_thread& thread_;
     delegate* delegate_;
     bool binds_; ///< Whether proofs are bound to the TLS channel.
     session session_;
-    link_ptr link_;
-    link_ptr resuming_;
+    std::vector<driven> links_;
+    link_number joining_ = none; ///< Client: the link that waits for the answer to JOIN.
     deadline deadline_;
     deadline last_words_;
     std::string down_text_;
     static constexpr unsigned last_words_held_max = 256;
     unsigned last_words_held_ = 0;
-    std::size_t held_seen_ = 0;      ///< What the session held when the thread was last told.
-    std::uint64_t acked_bytes_ = 0;  ///< By TCP, when the path was last looked at.
-    std::uint64_t out_of_order_ = 0; ///< The same.
+    std::size_t held_seen_ = 0; ///< What the session held when the thread was last told.
     bool turn_posted_ = false;
     bool dispatching_ = false;
 };

@@ -5,7 +5,7 @@
 /// the first sight of the stream until session::release(). All calls come from the thread of the
 /// session.
 
-#include "protocol/session.hpp"
+#include "protocol/session/session.hpp"
 
 namespace muxsocks {
 

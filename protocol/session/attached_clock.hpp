@@ -9,7 +9,7 @@
 #include <deque>
 #include <optional>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 class attached_clock {
   public:
@@ -46,4 +46,4 @@ class attached_clock {
     std::deque<std::pair<duration, std::uint32_t>> due_;
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -1,8 +1,9 @@
 #include "protocol/session/control.hpp"
 
 #include "protocol/fields.hpp"
+#include "protocol/frame.hpp"
 
-namespace muxsocks::core {
+namespace muxsocks {
 namespace {
 
 std::string_view cut(const std::string& text, std::size_t size_max) {
@@ -88,7 +89,59 @@ std::vector<std::uint8_t> encode_auth_fail() {
     return field_writer(control_type::auth_fail).u8(1).done();
 }
 
+std::vector<std::uint8_t> encode(const auth_frame& f) {
+    const auto user = cut(f.user, 255);
+    return field_writer(control_type::auth)
+        .u8(f.method)
+        .u8(static_cast<std::uint8_t>(user.size()))
+        .text(user)
+        .bytes(f.mac)
+        .done();
+}
+
+std::vector<std::uint8_t> encode(const auth_ok_frame& f) {
+    return field_writer(control_type::auth_ok)
+        .bytes(f.id)
+        .u32(f.resume_timeout_ms)
+        .bytes(f.mac)
+        .done();
+}
+
+std::vector<std::uint8_t> control_frame(bytes_view payload) {
+    std::vector<std::uint8_t> out(frame_header_size + payload.size());
+    encode_header(out.data(), {0, flag::ctrl, static_cast<std::uint16_t>(payload.size())});
+    std::copy(payload.begin(), payload.end(), out.begin() + frame_header_size);
+    return out;
+}
+
 // ---- Decoding
+
+std::optional<auth_frame> decode_auth(bytes_view payload) {
+    field_reader in(payload);
+    auth_frame f;
+    f.method = in.u8();
+    f.user = in.text(in.u8());
+    f.mac = in.bytes<32>();
+    if (!in.done() || f.method > 1) return {};
+    return f;
+}
+
+std::optional<auth_ok_frame> decode_auth_ok(bytes_view payload) {
+    field_reader in(payload);
+    auth_ok_frame f;
+    f.id = in.bytes<16>();
+    f.resume_timeout_ms = in.u32();
+    f.mac = in.bytes<32>();
+    if (!in.done()) return {};
+    return f;
+}
+
+std::optional<std::uint64_t> decode_u64(bytes_view payload) {
+    field_reader in(payload);
+    const auto value = in.u64();
+    if (!in.done()) return {};
+    return value;
+}
 
 std::optional<hello_frame> decode_hello(bytes_view payload) {
     if (payload.size() > hello_frame::size_max) return {};
@@ -179,4 +232,4 @@ std::optional<notice_frame> decode_notice(bytes_view payload) {
     return when(read_text(in, f.text), f);
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

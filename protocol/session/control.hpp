@@ -4,16 +4,17 @@
 /// The payloads of CTRL frames of a session over several links: encode, decode, bounds. Each begins
 /// with a type byte. Whether a frame may come at this point is for session.hpp.
 
-#include "protocol/handshake.hpp"
+#include "protocol/link_facts.hpp"
+#include "protocol/session/crypto.hpp"
 
 #include <optional>
 #include <string>
 #include <vector>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
-/// Names a link for the life of its session; the one of HELLO is 0.
-using link_number = std::uint32_t;
+/// Names a session, so that links can join it; random, not secret.
+using session_id = std::array<std::uint8_t, 16>;
 
 enum class control_type : std::uint8_t {
     hello = 0x01,
@@ -29,6 +30,28 @@ enum class control_type : std::uint8_t {
     goaway = 0x30,
     close = 0x31,
     notice = 0x81,
+};
+
+/// Types from here on are ignored when unknown; unknown types below end the session.
+inline constexpr std::uint8_t control_ignorable_from = 0x80;
+inline constexpr std::uint64_t credit_limit_max = std::uint64_t{1} << 62;
+
+/// Counts such frames in front of the first one that says what its sender is: HELLO, JOIN, or the
+/// answer to JOIN. Before that nobody has shown anything, so there is room for few.
+class leading_extensions {
+  public:
+    static constexpr std::size_t frames_max = 16;
+    static constexpr std::size_t bytes_max = 4096; ///< Headers included.
+
+    /// Whether one more frame, of `size` bytes with its header, is within the bounds.
+    bool take(std::size_t size) {
+        bytes_ += size;
+        return ++frames_ <= frames_max && bytes_ <= bytes_max;
+    }
+
+  private:
+    std::size_t frames_ = 0;
+    std::size_t bytes_ = 0;
 };
 
 namespace feature {
@@ -50,6 +73,18 @@ struct hello_frame {
     nonce16 nonce{};
     std::uint8_t max_links = 1; ///< Links of the session at once; not 0.
     std::string join_at;        ///< Server: where JOIN is dialled first; empty: nowhere else.
+};
+
+struct auth_frame {
+    std::uint8_t method = 0; ///< 0 none, 1 token.
+    std::string user;        ///< At most 255 bytes.
+    digest mac{};
+};
+
+struct auth_ok_frame {
+    session_id id{};
+    std::uint32_t resume_timeout_ms = 0; ///< 0: the session ends with its last link.
+    digest mac{};
 };
 
 struct join_frame {
@@ -105,7 +140,8 @@ struct notice_frame {
 
 /// Payload of the CTRL frame, type byte included. Texts are cut at their bounds.
 std::vector<std::uint8_t> encode(const hello_frame& frame);
-using muxsocks::encode; ///< AUTH and AUTH_OK.
+std::vector<std::uint8_t> encode(const auth_frame& frame);
+std::vector<std::uint8_t> encode(const auth_ok_frame& frame);
 std::vector<std::uint8_t> encode(const join_frame& frame);
 std::vector<std::uint8_t> encode(const join_ok_frame& frame);
 std::vector<std::uint8_t> encode(const join_fail_frame& frame);
@@ -115,11 +151,14 @@ std::vector<std::uint8_t> encode(const close_frame& frame);
 std::vector<std::uint8_t> encode(const notice_frame& frame);
 std::vector<std::uint8_t> encode_auth_fail();
 
+/// The whole CTRL frame on stream 0 that carries one of these payloads.
+std::vector<std::uint8_t> control_frame(bytes_view payload);
+
 /// Decode a payload whose type byte has been looked at; empty if a field is cut off, out of its
 /// bounds or followed by more than the frame has room for.
 std::optional<hello_frame> decode_hello(bytes_view payload);
-using muxsocks::decode_auth;
-using muxsocks::decode_auth_ok;
+std::optional<auth_frame> decode_auth(bytes_view payload);
+std::optional<auth_ok_frame> decode_auth_ok(bytes_view payload);
 bool decode_auth_fail(bytes_view payload);
 std::optional<join_frame> decode_join(bytes_view payload);
 std::optional<join_ok_frame> decode_join_ok(bytes_view payload);
@@ -128,6 +167,7 @@ std::optional<drop_frame> decode_drop(bytes_view payload);
 std::optional<goaway_frame> decode_goaway(bytes_view payload);
 std::optional<close_frame> decode_close(bytes_view payload);
 std::optional<notice_frame> decode_notice(bytes_view payload);
-using muxsocks::decode_u64; ///< ACK and CREDIT.
+/// ACK and CREDIT: one u64 behind the type byte.
+std::optional<std::uint64_t> decode_u64(bytes_view payload);
 
-} // namespace muxsocks::core
+} // namespace muxsocks

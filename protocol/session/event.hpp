@@ -5,7 +5,7 @@
 
 #include "protocol/session/stream.hpp"
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 struct event {
     enum class kind : std::uint8_t {
@@ -29,4 +29,4 @@ struct event {
     link_number link = 0;
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -2,7 +2,7 @@
 
 #include "protocol/error.hpp"
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 std::error_code check_header(const frame_header& header) {
     switch (header.flags) {
@@ -16,8 +16,8 @@ std::error_code check_header(const frame_header& header) {
     case flag::syn:
         return errc::illegal_flags;
     default:
-        return muxsocks::check_header(header, 2);
+        return check_header(header, 2);
     }
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -12,7 +12,7 @@
 #include "protocol/frame.hpp"
 #include "protocol/session/control.hpp"
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 inline constexpr std::size_t offset_size = 8;
 /// What stands in front of a stream's bytes in version 2.
@@ -34,4 +34,4 @@ inline bool is_kept(const std::uint8_t* frame) {
     return type == control_type::goaway || type == control_type::drop;
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 handshake::outcome handshake::begin(bytes_view exporter, instant now) {
     at_ = step::hello;
@@ -126,4 +126,4 @@ void handshake::skip() {
     agreed_.max_links = 1;
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -7,7 +7,7 @@
 #include "protocol/session/proofs.hpp"
 #include "protocol/session/settings.hpp"
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 /// What HELLO has settled; it does not change in the session's life.
 struct agreement {
@@ -71,4 +71,4 @@ class handshake {
     leading_extensions leading_;
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 // ---- kept_memory
 
@@ -108,4 +108,4 @@ void kept_frames::clear() {
     tail_open_ = false;
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

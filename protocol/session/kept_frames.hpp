@@ -15,7 +15,7 @@
 
 #include <deque>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 struct kept_limits {
     std::size_t initial = 4 * 1024 * 1024; ///< A link.
@@ -209,4 +209,4 @@ void kept_frames::copy_once(Function function) {
     tail_open_ = false;
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

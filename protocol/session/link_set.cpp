@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 std::size_t link_set::up_count() const {
     return static_cast<std::size_t>(
@@ -80,4 +80,4 @@ duration link_set::rtt() const {
     return longest;
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

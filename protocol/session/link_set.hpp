@@ -4,12 +4,12 @@
 /// The links of a session: their numbers, which are used once, who takes what, and what is still to
 /// be said of those that were lost (DROP).
 
-#include "protocol/session/link_facts.hpp"
+#include "protocol/link_facts.hpp"
 #include "protocol/session/link_state.hpp"
 
 #include <deque>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 /// Numbers that a JOIN or a DROP has named: the highest, and which of the 64 below it.
 class used_numbers {
@@ -115,4 +115,4 @@ class link_set {
     std::deque<drop_frame> drops_;
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -9,7 +9,7 @@
 #include "protocol/session/receipts.hpp"
 #include "protocol/session/scheduler.hpp"
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 /// How fast a link carries what streams send, for the quantum and for PINGs while bulk flows.
 class rate_meter {
@@ -86,4 +86,4 @@ struct link_state {
     }
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

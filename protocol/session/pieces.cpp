@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 std::size_t pieces::add(std::uint64_t offset, bytes_view added) {
     const auto before = size_;
@@ -63,4 +63,4 @@ void pieces::clear() {
     size_ = cost_ = 0;
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -10,7 +10,7 @@
 #include <memory>
 #include <vector>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 class pieces {
   public:
@@ -45,4 +45,4 @@ class pieces {
     std::size_t cost_ = 0;
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

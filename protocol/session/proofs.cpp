@@ -1,6 +1,6 @@
 #include "protocol/session/proofs.hpp"
 
-namespace muxsocks::core {
+namespace muxsocks {
 namespace {
 
 // No label is the begin of another; all differ from those of builds before sessions had links.
@@ -21,6 +21,15 @@ std::array<std::uint8_t, 4> big_endian(std::uint32_t value) {
 }
 
 } // namespace
+
+digest transcript::hash(const crypto_functions& crypto, std::uint8_t method,
+                        std::string_view user) const {
+    const std::uint8_t head[] = {method, static_cast<std::uint8_t>(user.size())};
+    const std::uint8_t exporter_length[] = {static_cast<std::uint8_t>(exporter.size())};
+    const bytes_view parts[] = {client_hello,   server_hello,    head,
+                                bytes_of(user), exporter_length, exporter};
+    return crypto.sha256(std::span(parts));
+}
 
 digest session_proofs::client_mac(std::uint8_t method, std::string_view user, const digest& key) {
     key_ = key;
@@ -59,4 +68,4 @@ digest session_proofs::join_ok_proof(link_number number, bytes_view exporter) co
     return link_proof(join_ok_label, number, exporter);
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

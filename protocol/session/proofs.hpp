@@ -6,7 +6,17 @@
 
 #include "protocol/session/control.hpp"
 
-namespace muxsocks::core {
+namespace muxsocks {
+
+/// Everything the two sides must agree on before either proves anything.
+struct transcript {
+    std::vector<std::uint8_t> client_hello; ///< Payloads of the CTRL frames, type byte included.
+    std::vector<std::uint8_t> server_hello;
+    std::vector<std::uint8_t> exporter; ///< 32 bytes of TLS keying material, or none.
+
+    /// T of docs/PROTOCOL.md.
+    digest hash(const crypto_functions& crypto, std::uint8_t method, std::string_view user) const;
+};
 
 class session_proofs {
   public:
@@ -48,4 +58,4 @@ class session_proofs {
     digest secret_{};
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <optional>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 class receipts {
   public:
@@ -52,4 +52,4 @@ class receipts {
     bool due_ = false;
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

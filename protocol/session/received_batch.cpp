@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 void received_batch::add(stream& s, bytes_view bytes) {
     if (bytes.empty()) return;
@@ -62,4 +62,4 @@ std::optional<event> received_batch::next_event() {
     return {};
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -8,7 +8,7 @@
 
 #include <deque>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 class received_batch {
   public:
@@ -77,4 +77,4 @@ void received_batch::end(instant now, Function function) {
     held_.clear();
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

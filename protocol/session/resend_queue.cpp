@@ -1,42 +1,43 @@
 #include "protocol/session/resend_queue.hpp"
 
-namespace muxsocks::core {
+namespace muxsocks {
 
-void resend_queue::add(const stretch& frame) {
+void resend_queue::add(const stretch& frame, origin from) {
     ++frames_;
     const bool small = frame.end - frame.begin <= small_max;
     auto& to = small ? small_ : bulk_;
-    if (!small && !to.empty() && to.back().chunk == frame.chunk && to.back().end == frame.begin) {
-        to.back().end = frame.end;
-        ++to.back().frames;
-        return;
+    if (!small && !to.empty() && to.back().first.link == from.link) {
+        auto& before = to.back().what;
+        if (before.chunk == frame.chunk && before.end == frame.begin) {
+            before.end = frame.end;
+            ++before.frames;
+            return;
+        }
     }
     memory_.keep(frame.chunk);
-    to.push_back(frame);
+    to.push_back({frame, from});
 }
 
 void resend_queue::pop_small() {
-    memory_.forget(small_.front().chunk);
+    memory_.forget(small_.front().what.chunk);
     small_.pop_front();
     --frames_;
 }
 
 stretch resend_queue::take_bulk(std::size_t size_max) {
     auto& oldest = bulk_.front();
-    auto taken = oldest;
+    auto taken = oldest.what;
     taken.end = taken.begin;
     taken.frames = 0;
-    // Only kept frames stand here, one behind the other.
-    while (oldest.frames > 0) {
-        const auto size = frame_at(oldest.chunk.data() + oldest.begin).size();
+    while (oldest.what.frames > 0) {
+        const auto size = frame_at(oldest.what.chunk.data() + oldest.what.begin).size();
         if (taken.frames > 0 && taken.end - taken.begin + size > size_max) break;
         taken.end += size;
         ++taken.frames;
-        oldest.begin += size;
-        --oldest.frames;
+        oldest.skip_first();
     }
     frames_ -= taken.frames;
-    if (oldest.frames == 0)
+    if (oldest.what.frames == 0)
         bulk_.pop_front(); // Its keeper goes with what was taken.
     else
         memory_.keep(taken.chunk);
@@ -46,10 +47,10 @@ stretch resend_queue::take_bulk(std::size_t size_max) {
 void resend_queue::clear() {
     for (const auto list : {&small_, &bulk_}) {
         for (const auto& each : *list)
-            memory_.forget(each.chunk);
+            memory_.forget(each.what.chunk);
         list->clear();
     }
     frames_ = 0;
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

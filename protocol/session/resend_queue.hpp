@@ -5,9 +5,10 @@
 /// others, unchanged. Small frames are laid among new ones; bulk goes out as it stands in its
 /// chunk.
 
+#include "protocol/link_facts.hpp"
 #include "protocol/session/kept_frames.hpp"
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 class resend_queue {
   public:
@@ -19,14 +20,24 @@ class resend_queue {
     resend_queue(const resend_queue&) = delete;
     resend_queue& operator=(const resend_queue&) = delete;
 
-    /// One frame.
-    void add(const stretch& frame);
+    /// Names a frame of a lost link: the how manieth kept one of it.
+    struct origin {
+        link_number link;
+        std::uint64_t frame;
+    };
+
+    /// One frame; without an origin it is a copy, which on_processed() leaves alone.
+    void add(const stretch& frame, origin from = {link_roles::none, 0});
+    /// The lost link's peer has processed `frames` of what it carried: those that wait here need
+    /// not go again. Calls `function(bytes_view frame)` for each.
+    template <typename Function>
+    void on_processed(link_number link, std::uint64_t frames, Function function);
     bool has_small() const { return !small_.empty(); }
     bool has_bulk() const { return !bulk_.empty(); }
     bool empty() const { return small_.empty() && bulk_.empty(); }
     std::uint64_t frames() const { return frames_; }
 
-    bytes_view front_small() const { return small_.front().bytes(); }
+    bytes_view front_small() const { return small_.front().what.bytes(); }
     void pop_small();
     /// The next stretch, of at most `size_max` bytes unless one frame alone is longer. Until
     /// forget() is called with it, it is kept.
@@ -35,10 +46,36 @@ class resend_queue {
     void clear();
 
   private:
+    struct entry {
+        stretch what; ///< Only kept frames, one behind the other.
+        origin first; ///< Of its first frame.
+        void skip_first() {
+            what.begin += frame_at(what.chunk.data() + what.begin).size();
+            --what.frames;
+            ++first.frame;
+        }
+    };
+
     kept_memory& memory_;
-    std::deque<stretch> small_;
-    std::deque<stretch> bulk_;
+    std::deque<entry> small_;
+    std::deque<entry> bulk_;
     std::uint64_t frames_ = 0;
 };
 
-} // namespace muxsocks::core
+template <typename Function>
+void resend_queue::on_processed(link_number link, std::uint64_t frames, Function function) {
+    for (const auto list : {&small_, &bulk_}) {
+        for (auto& each : *list) {
+            if (each.first.link != link) continue;
+            while (each.what.frames > 0 && each.first.frame <= frames) {
+                function(frame_at(each.what.chunk.data() + each.what.begin));
+                each.skip_first();
+                --frames_;
+            }
+            if (each.what.frames == 0) memory_.forget(each.what.chunk);
+        }
+        std::erase_if(*list, [](const entry& each) { return each.what.frames == 0; });
+    }
+}
+
+} // namespace muxsocks

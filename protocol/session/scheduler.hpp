@@ -9,7 +9,7 @@
 
 #include <algorithm>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 /// A first-in, first-out list through stream::next_ready.
 class ready_list {
@@ -139,4 +139,4 @@ class scheduler {
     stream* marker_ = nullptr; ///< The bulk stream that began this round.
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 session::session(session_settings settings, instant now)
     : settings_(std::move(settings)),
@@ -67,7 +67,8 @@ std::optional<instant> session::deadline() const {
     add(attached_.deadline());
     add(handshake_.deadline());
     add(v1_.deadline());
-    if (!waiting_.resets.empty() && waiting_.resets_paced(now_)) add(waiting_.resets_paced_until);
+    if (!waiting_.paced_resets.empty() && waiting_.resets_paced(now_))
+        add(waiting_.resets_paced_until);
     const bool several = links_.up_count() > 1;
     for (const auto& l : links_) {
         if (!l->up()) {
@@ -139,6 +140,29 @@ instant session::last_heard() const {
     return latest;
 }
 
+instant session::last_heard(link_number link) const {
+    const auto l = links_.find(link);
+    return l ? l->alive.last_heard() : instant{};
+}
+
+bool session::owes_answer() const {
+    return std::any_of(links_.begin(), links_.end(), [](const auto& l) {
+        return l->up() && (!l->kept.empty() || l->alive.awaits_pong());
+    });
+}
+
+void session::on_path(link_number link, instant received, instant arrived) {
+    if (const auto l = links_.find(link)) l->alive.on_path(received, arrived);
+}
+
+std::optional<instant> session::unanswered_since() const {
+    std::optional<instant> first;
+    for (const auto& l : links_)
+        if (l->unanswered_since && (!first || *l->unanswered_since < *first))
+            first = l->unanswered_since;
+    return first;
+}
+
 void session::set_keepalive(const keepalive_timing& timing) {
     settings_.keepalive = timing;
     for (const auto& l : links_)
@@ -198,8 +222,7 @@ void session::finish_session(std::error_code why) {
 
 void session::fail(errc why) {
     const auto error = make_error_code(why);
-    const bool flood = why == errc::flood_of_extensions ||
-                       (why >= errc::flood_of_resets && why <= errc::flood_of_refusals);
+    const bool flood = why >= errc::flood_of_resets && why <= errc::flood_of_refusals;
     close(flood ? close_code::flood : close_code::protocol_error, error, error.message(),
           static_cast<std::uint16_t>(why));
 }
@@ -213,4 +236,4 @@ bool session::may_end() const {
                        [](const auto& l) { return l->kept.empty() && l->copies.empty(); });
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

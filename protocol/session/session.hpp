@@ -27,7 +27,7 @@
 #include "protocol/session/version_one.hpp"
 #include "protocol/session/waiting.hpp"
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 /// Where the bytes of one read of a stream's socket go: straight behind the room for the headers.
 struct read_slot {
@@ -65,7 +65,9 @@ struct session_statistics {
     std::uint64_t links_lost = 0;
     std::uint64_t links_doubted = 0;
     std::uint64_t links_dropped_by_peer = 0;
-    std::uint64_t detached = 0; ///< Times without a link.
+    std::uint64_t detached = 0;        ///< Times without a link.
+    std::uint64_t frames_acked = 0;    ///< Kept frames that the peer has processed.
+    std::uint64_t frames_received = 0; ///< Kept frames of the peer's, repeated ones included.
 };
 
 class session {
@@ -97,6 +99,9 @@ class session {
     /// Which link takes what, from now on.
     void set_roles(const link_roles& roles);
     std::vector<link_facts> facts() const;
+    /// Whether nothing new goes by the link: others have given a sign of life since, and it has
+    /// not.
+    bool avoids(link_number link) const;
     /// What the server said to the JOIN that failed last.
     const join_fail_frame& join_answer() const { return join_answer_; }
 
@@ -119,6 +124,8 @@ class session {
     bool accepts_opens() const;
     /// The owner takes an opened stream up: its request was complete.
     void accept(stream& s) { s.request_done = true; }
+    /// Its connect has succeeded (REP 00), so that its reset is no flood.
+    void on_connected(stream& s) { s.connected = true; }
     /// Sends own bytes, before anything that is read from the socket.
     void write(stream& s, bytes_view bytes);
     /// A refusal: the bytes and FIN in one frame, then input is discarded until the peer ends the
@@ -177,6 +184,9 @@ class session {
 
     std::optional<instant> deadline() const;
     void on_deadline(instant now);
+    /// What the transport of a link knows of the peer: when bytes last came and when ours last
+    /// arrived, neither of which shows here before a record is whole.
+    void on_path(link_number link, instant received, instant arrived);
     /// Sends a PING on every link now: do they still live?
     void probe();
     /// GOAWAY: the peer opens no more streams here; those that exist go on.
@@ -195,6 +205,12 @@ class session {
     bool closed() const { return state_ == state::closed; }
     bool resumable() const { return established() && agreed().resumable; }
     bool reading_paused() const { return v1_.paused(); }
+    /// Whether a link is up, or JOIN is out on one.
+    bool joining() const { return links_.size() > links_.up_count(); }
+    /// How many streams the peer takes at once.
+    std::uint32_t peer_max_streams() const { return agreed().peer_max_streams; }
+    const std::string& user() const { return agreed().user; }
+    std::uint32_t resume_timeout_ms() const { return agreed().resume_timeout_ms; }
     /// Whether the link waits because it keeps all that it may.
     bool waits_for_acks(link_number link) const;
     unsigned version() const { return version_; }
@@ -206,8 +222,14 @@ class session {
     std::size_t stream_count() const { return streams_.table.size(); }
     std::size_t opening_count() const { return waiting_.opening_count; }
     duration rtt() const { return links_.rtt(); }
+    /// Since when a link that is up owes a sign of life, the first of them; none while all is well.
+    std::optional<instant> unanswered_since() const;
     /// When a byte last came on any link that stands.
     instant last_heard() const;
+    /// The same of one link.
+    instant last_heard(link_number link) const;
+    /// Whether the peer has yet to answer frames of ours, or a PING, on a link that is up.
+    bool owes_answer() const;
     std::size_t memory_held() const { return account_.charged(); }
     /// Its memory is `to`'s, from here on.
     void charge_to(std::shared_ptr<memory_budget> to) { account_.move_to(std::move(to)); }
@@ -326,6 +348,7 @@ class session {
     void lay_kept_control(link_state& l);
     void lay_again(link_state& l);
     void lay_resets();
+    void lay_resets_of(ready_list& list, bool paced);
     void lay_opening();
     void lay_own(stream& s, std::uint8_t more_flags = 0);
     void lay_overlap(stream& s, const std::uint8_t* frame);
@@ -368,4 +391,4 @@ class session {
     instant credits_given_{}; ///< When a lost link last gave repetitions of CREDIT back.
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

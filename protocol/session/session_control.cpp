@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-namespace muxsocks::core {
+namespace muxsocks {
 namespace {
 
 constexpr std::uint64_t tiny_credit = 1024;
@@ -55,7 +55,10 @@ void session::on_control(link_state& l, std::uint32_t id, bytes_view payload) {
         const auto frames = decode_u64(payload);
         return frames ? on_ack(l, *frames) : fail(errc::bad_control_frame);
     }
-    if (agreed().keeps) l.brought.on_frame(frame_header_size + payload.size(), now_);
+    if (agreed().keeps) {
+        ++statistics_.frames_received;
+        l.brought.on_frame(frame_header_size + payload.size(), now_);
+    }
     if (type == control_type::drop)
         on_drop(l, payload);
     else
@@ -143,4 +146,4 @@ void session::on_peer_close(bytes_view payload) {
     finish_session(errc::closed_by_peer);
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cassert>
 
-namespace muxsocks::core {
+namespace muxsocks {
 namespace {
 
 constexpr duration patience_min = std::chrono::seconds(1);
@@ -152,18 +152,23 @@ void session::lose(link_state& l, std::error_code why, bool told) {
     if (state_ == state::closed) return;
     if (!handshake_.done()) return close(close_code::normal, why, why.message());
     if (why) emit(event::kind::link_down, nullptr, why, number);
-    const auto keep = [this](const stretch& frame) {
+    auto of_link = lost->kept.acked();
+    const auto keep = [this, number, &of_link](const stretch& frame) {
+        ++of_link;
         if (broken(broken_rule::lost_frames_forgotten) ||
             (broken(broken_rule::goaway_not_kept) &&
              load_u32(frame.chunk.data() + frame.begin) == 0))
             return on_acked(frame.bytes());
         ++statistics_.sent_again;
-        again_.add(frame);
+        again_.add(frame, {number, of_link});
     };
-    lost->kept.give_up(keep, [this](bytes_view frame) { on_acked(frame); });
+    lost->kept.give_up(keep, [this, &of_link](bytes_view frame) {
+        ++of_link;
+        on_acked(frame);
+    });
     if (was_up) ++statistics_.links_lost;
     // The peer forgets what it can, and does not wait for a link that nobody hears.
-    if (!told) links_.must_drop({number, lost->brought.frames()});
+    if (!told || lost->brought.frames() > 0) links_.must_drop({number, lost->brought.frames()});
     say_again(number);
     if (was_up && links_.up_count() == 0) {
         attached_.stop(now_);
@@ -212,12 +217,11 @@ std::vector<link_facts> session::facts() const {
     for (const auto& l : links_) {
         link_facts one;
         one.number = l->number;
-        one.rtt = l->alive.rtt();
-        one.carries_bulk = links_.carries_bulk(*l);
-        one.doubted = l->avoided;
         one.joining = !l->up();
-        one.kept_bytes = l->kept.held();
-        one.bytes_per_second = l->rate.rate();
+        one.rtt = l->alive.rtt();
+        one.sent_bytes_per_second = l->rate.rate();
+        one.last_heard = l->alive.last_heard();
+        one.unanswered_since = l->unanswered_since;
         all.push_back(one);
     }
     return all;
@@ -226,8 +230,10 @@ std::vector<link_facts> session::facts() const {
 // ---- What the peer has processed
 
 void session::on_ack(link_state& l, std::uint64_t frames) {
+    const auto before = l.kept.acked();
     if (!l.kept.on_ack(frames, [this](bytes_view frame) { on_acked(frame); }))
         return fail(errc::ack_beyond_sent);
+    statistics_.frames_acked += l.kept.acked() - before;
     l.blocked = false;
 }
 
@@ -258,16 +264,21 @@ void session::on_drop(link_state& by, bytes_view payload) {
     if (!drop) return fail(errc::bad_control_frame);
     if (drop->number == by.number) return fail(errc::bad_drop);
     if (client() && !links_.was_given(drop->number)) return fail(errc::bad_drop);
+    const auto frames = broken(broken_rule::drop_without_count) ? drop->frames + 1 : drop->frames;
     const auto l = links_.find(drop->number);
     if (!l) {
         if (!client()) links_.used.use(drop->number);
-        return;
+        // What has come by it need not go again.
+        return again_.on_processed(drop->number, frames, [this](bytes_view frame) {
+            ++statistics_.frames_acked;
+            on_acked(frame);
+        });
     }
     ++statistics_.links_dropped_by_peer;
-    const auto frames = broken(broken_rule::drop_without_count) ? drop->frames + 1 : drop->frames;
-    if (!l->kept.on_ack(std::max(frames, l->kept.acked()),
-                        [this](bytes_view frame) { on_acked(frame); }))
+    const auto before = l->kept.acked();
+    if (!l->kept.on_ack(std::max(frames, before), [this](bytes_view frame) { on_acked(frame); }))
         return fail(errc::ack_beyond_sent);
+    statistics_.frames_acked += l->kept.acked() - before;
     lose(*l, errc::link_given_up, true);
 }
 
@@ -318,4 +329,4 @@ void session::avoid(link_state& l) {
     on_links_changed();
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

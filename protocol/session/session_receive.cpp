@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace muxsocks::core {
+namespace muxsocks {
 namespace {
 
 /// Refusals that may wait, however few streams the peer was told it may have.
@@ -27,15 +27,14 @@ std::size_t session::on_bytes(link_number number, bytes_view bytes, instant now)
     while (open() && bytes.size() >= frame_header_size) {
         const auto header = decode_header(bytes.data());
         if (!std::exchange(first_seen_, true) && begins_v1(header)) {
-            const auto fault = muxsocks::check_header(header, 1);
+            const auto fault = check_header(header, 1);
             if (fault || !settings_.allow_v1) {
                 fail(fault ? static_cast<errc>(fault.value()) : errc::v1_refused);
                 break;
             }
             begin_v1();
         }
-        const auto error =
-            version_ == 1 ? muxsocks::check_header(header, 1) : core::check_header(header);
+        const auto error = version_ == 1 ? check_header(header, 1) : check_header(header);
         if (error) {
             fail(static_cast<errc>(error.value()));
             break;
@@ -96,6 +95,7 @@ void session::handle(link_state& l, const frame_header& header, bytes_view paylo
         (broken(broken_rule::ignored_not_counted) &&
          (statistics_.repeated > ignored_before || !streams_.table.find(header.stream_id))))
         return;
+    ++statistics_.frames_received;
     auto& counted = broken(broken_rule::ack_by_other_link) ? **links_.begin() : l;
     counted.brought.on_frame(frame_header_size + payload.size(), now_);
 }
@@ -256,7 +256,8 @@ void session::on_rst(std::uint32_t id, bytes_view payload) {
     if (!s) return;
     if (!client()) {
         if (!s->request_done) flood_.incomplete.take(now_);
-        if (!flood_.resets.take(now_)) return fail(errc::flood_of_resets);
+        // What was connected counts as an open, which has a rate of its own.
+        if (!s->connected && !flood_.resets.take(now_)) return fail(errc::flood_of_resets);
     }
     const auto code = payload.size() == 4 ? static_cast<reset_code>(load_u32(payload.data()))
                                           : reset_code::cancelled;
@@ -285,4 +286,4 @@ void session::on_v1_frame(const frame_header& header, bytes_view payload) {
     }
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

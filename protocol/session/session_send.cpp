@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cassert>
 
-namespace muxsocks::core {
+namespace muxsocks {
 namespace {
 
 constexpr duration blocked_retry = std::chrono::milliseconds(50);
@@ -55,6 +55,11 @@ bool session::wants_turn(link_number number) const {
 bool session::may_batch_more(link_number number) const {
     const auto l = links_.find(number);
     return l && l->ready.alone_and_fast();
+}
+
+bool session::avoids(link_number number) const {
+    const auto l = links_.find(number);
+    return l && l->avoided;
 }
 
 bool session::waits_for_acks(link_number number) const {
@@ -114,8 +119,9 @@ void session::list_credit(stream& s) {
 
 void session::list_reset(stream& s) {
     if (s.queued != stream::queue::none) return;
-    s.queued = stream::queue::resets;
-    waiting_.resets.push(s);
+    const bool paced = client() && !s.connected;
+    s.queued = paced ? stream::queue::paced_resets : stream::queue::resets;
+    (paced ? waiting_.paced_resets : waiting_.resets).push(s);
     unblock(); // There is room on top for RST.
     wake();
 }
@@ -229,4 +235,4 @@ void session::on_read(const read_slot& slot, std::size_t bytes, read_outcome out
     schedule(s);
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cassert>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 stream& session::open(bytes_view request, void* context) {
     // Version 1 knows no credit; in version 2 it is known when the stream's turn comes.
@@ -86,6 +86,8 @@ void session::reset(stream& s, reset_code code) {
         return;
     }
     unschedule(s);
+    // Last words are to arrive in front of it: RST closes at once, whatever is missing.
+    const bool words = s.discarding || (!client() && (!s.own.empty() || s.own_last));
     s.readable = false;
     s.fin_wanted = false;
     s.discarding = true;
@@ -94,9 +96,7 @@ void session::reset(stream& s, reset_code code) {
     s.rst_code = code;
     if (!s.end) s.end = error_of(code);
     drop_unread(s);
-    // Last words are to arrive in front of it: RST closes at once, whatever is missing.
-    s.rst_waits =
-        !client() && (!s.own.empty() || s.own_last) && !broken(broken_rule::rst_overtakes_words);
+    s.rst_waits = words && !broken(broken_rule::rst_overtakes_words);
     if (!s.rst_waits || !s.own.empty() || s.unacked == 0) list_reset(s);
 }
 
@@ -131,7 +131,7 @@ void session::close_stream(stream& s) {
     s.closed = true;
     unschedule(s);
     if (s.queued == stream::queue::opening) waiting_.take_out_opening(s);
-    if (s.queued == stream::queue::resets) waiting_.resets.remove(s);
+    waiting_.take_out_reset(s);
     s.queued = stream::queue::none;
     if (s.opened()) {
         streams_.table.erase(s);
@@ -250,4 +250,4 @@ void session::end_v1_pause(stream& s) {
     wake();
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cassert>
 
-namespace muxsocks::core {
+namespace muxsocks {
 namespace {
 
 constexpr std::size_t credits_a_turn = 256; ///< 4 KiB of CREDIT.
@@ -214,10 +214,14 @@ void session::lay_resets() {
         lay_rst(waiting_.refusals.front(), reset_code::refused, nullptr);
         waiting_.refusals.pop_front();
     }
+    lay_resets_of(waiting_.resets, false);
+    if (!waiting_.resets_paced(now_)) lay_resets_of(waiting_.paced_resets, true);
+}
+
+void session::lay_resets_of(ready_list& list, bool paced) {
     const stream* first_passed = nullptr;
-    while (!waiting_.resets.empty() && !waiting_.resets_paced(now_) &&
-           turn_.room() >= rst_frame_size) {
-        auto& s = *waiting_.resets.front();
+    while (!list.empty() && turn_.room() >= rst_frame_size) {
+        auto& s = *list.front();
         // Own bytes (a SOCKS reply) still go out, as far as there is credit.
         if (!s.own.empty() && s.send.available() > 0) {
             if (!turn_.rst_only()) {
@@ -228,21 +232,21 @@ void session::lay_resets() {
             // They wait for room for DATA; the RSTs of others need not.
             if (&s == first_passed) break;
             if (!first_passed) first_passed = &s;
-            waiting_.resets.push(waiting_.resets.pop());
+            list.push(list.pop());
             continue;
         }
         if (s.rst_waits && s.unacked > 0) {
-            waiting_.resets.pop(); // on_all_acked() lists it again.
+            list.pop(); // on_all_acked() lists it again.
             s.queued = stream::queue::none;
             s.own.clear();
             continue;
         }
         // A client keeps below the rate at which the server would end the session.
-        if (client() && !flood_.resets.take(now_)) {
+        if (paced && !flood_.resets.take(now_)) {
             waiting_.resets_paced_until = now_ + resets_pause;
             break;
         }
-        waiting_.resets.pop();
+        list.pop();
         s.queued = stream::queue::none;
         lay_rst(s.id, s.rst_code, &s);
         close_stream(s);
@@ -329,4 +333,4 @@ bytes_view session::end_turn(chunk_ref& keep) {
     return bytes;
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

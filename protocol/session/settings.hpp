@@ -11,7 +11,7 @@
 #include <optional>
 #include <string>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 enum class role : std::uint8_t { client, server };
 
@@ -85,4 +85,4 @@ struct session_settings {
     bool overlapping = false; ///< Test only: some bytes go out twice, in other frames.
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

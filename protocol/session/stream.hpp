@@ -16,7 +16,7 @@
 
 #include <vector>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 struct stream {
     stream(std::uint64_t send_limit, std::uint64_t window) : send(send_limit), recv(window) {}
@@ -68,11 +68,12 @@ struct stream {
     bool discarding = false;   ///< Whether input is thrown away (after a refusal).
     bool clocked = false;      ///< Whether the time for its end runs.
     bool request_done = false; ///< Whether the owner took the stream up (flood counters).
+    bool connected = false;    ///< Whether its connect has succeeded (flood counters).
     std::error_code end;       ///< Why it was reset or shed; none while open or after two FINs.
 
     // Scheduling.
     stream* next_ready = nullptr;
-    enum class queue : std::uint8_t { none, fresh, bulk_round, opening, resets };
+    enum class queue : std::uint8_t { none, fresh, bulk_round, opening, resets, paced_resets };
     queue queued = queue::none;
     link_number queued_at = no_link; ///< In whose link's scheduler, where it is fresh or bulk.
     std::uint32_t round = 0;         ///< The bulk round in which `round_bytes` were sent.
@@ -90,4 +91,4 @@ struct stream {
     bool opened() const { return id != 0; }
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 stream_ids::standing stream_ids::look(std::uint32_t id) const {
     const bool clients = id % 2 == 1;
@@ -46,4 +46,4 @@ void stream_ids::on_frame_copied(std::uint32_t id) {
     if (found != closing_.end()) ++found->second;
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -10,7 +10,7 @@
 #include <map>
 #include <unordered_map>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 class stream_ids {
   public:
@@ -70,4 +70,4 @@ class stream_ids {
     std::unordered_map<std::uint32_t, std::uint32_t> closing_;
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 std::size_t stream_memory::wanted(const stream& s) const {
     // The greater of what is held and what is promised beyond the initial window.
@@ -58,4 +58,4 @@ void stream_memory::on_deadline(instant now) {
     });
 }
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -9,7 +9,7 @@
 
 #include <vector>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 class stream_memory {
   public:
@@ -49,4 +49,4 @@ class stream_memory {
     instant sweep_at_{};
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

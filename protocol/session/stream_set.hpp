@@ -8,7 +8,7 @@
 
 #include <memory>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 class stream_set {
   public:
@@ -60,4 +60,4 @@ class stream_set {
     std::vector<stream*> dead_;
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

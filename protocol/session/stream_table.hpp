@@ -9,7 +9,7 @@
 #include <bit>
 #include <vector>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 class stream_table {
   public:
@@ -77,4 +77,4 @@ class stream_table {
     int shift_ = 0;
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

@@ -7,7 +7,7 @@
 
 #include <cstring>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 class turn {
   public:
@@ -92,4 +92,4 @@ class turn {
     bool asks_ = false;
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

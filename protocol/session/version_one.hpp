@@ -8,7 +8,7 @@
 
 #include <vector>
 
-namespace muxsocks::core {
+namespace muxsocks {
 
 class version_one {
   public:
@@ -56,4 +56,4 @@ class version_one {
     instant since_{};
 };
 
-} // namespace muxsocks::core
+} // namespace muxsocks

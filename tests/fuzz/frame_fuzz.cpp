@@ -1,8 +1,8 @@
 // Headers and payloads of control frames, straight from the wire: no input may do more than be
 // refused, and what is accepted comes back the same when it is encoded again.
 
-#include "protocol/control.hpp"
-#include "protocol/frame.hpp"
+#include "protocol/session/control.hpp"
+#include "protocol/session/frame_rules.hpp"
 
 #include <cstdlib>
 
@@ -27,16 +27,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (size < frame_header_size + 1) return 0;
     const auto header = decode_header(data);
     (void)check_header(header, 1);
-    (void)check_header(header, 2);
+    (void)check_header(header);
     const bytes_view payload(data + frame_header_size, size - frame_header_size);
     same_again(decode_hello(payload), payload);
     same_again(decode_auth(payload), payload);
     same_again(decode_auth_ok(payload), payload);
-    same_again(decode_resume(payload), payload);
-    same_again(decode_resume_ok(payload), payload);
-    same_again(decode_resume_fail(payload), payload);
+    same_again(decode_join(payload), payload);
+    same_again(decode_join_ok(payload), payload);
+    same_again(decode_join_fail(payload), payload);
     same_again(decode_goaway(payload), payload);
     same_again(decode_close(payload), payload);
+    same_again(decode_drop(payload), payload);
+    same_again(decode_notice(payload), payload);
     (void)decode_u64(payload);
     return 0;
 }

@@ -3,7 +3,7 @@
 // input's making, with right and wrong proofs; without the key nobody gets in, and whatever comes
 // the handshake is over, one way or the other, when its time is.
 
-#include "protocol/session.hpp"
+#include "protocol/session/session.hpp"
 #include "tests/fuzz/input.hpp"
 #include "tests/sim/test_crypto.hpp"
 
@@ -37,16 +37,16 @@ class side {
     void feed(bytes_view received) {
         unparsed_.insert(unparsed_.end(), received.begin(), received.end());
         const auto batch = unparsed_;
-        const auto used = session_.on_bytes(batch, now_);
+        const auto used = session_.on_bytes(0, batch, now_);
         settle();
         unparsed_.assign(batch.begin() + static_cast<std::ptrdiff_t>(used), batch.end());
     }
 
     bytes output() {
         bytes sent;
-        for (int turns = 0; session_.wants_turn(); ++turns) {
+        for (int turns = 0; session_.wants_turn(0); ++turns) {
             if (turns > 10'000) std::abort(); // It would spin.
-            session_.begin_turn(now_);
+            session_.begin_turn(0, now_);
             while (const auto slot = session_.next_read())
                 session_.on_read(*slot, 0, read_outcome::drained);
             chunk_ref keep;
@@ -79,6 +79,7 @@ class side {
         made.resume = (how & 2) == 0;
         made.channel_binding = (how & 4) == 0;
         made.max_streams = 4;
+        made.max_links = 3;
         made.user = "me";
         made.key = key;
         made.find_user = [](std::string_view user) {
@@ -137,15 +138,14 @@ class peer {
   public:
     peer(role plays, bool knows_key, bool binds) : plays_(plays), key_{9} {
         if (knows_key) key_ = key;
-        if (binds) said_.exporter.assign(std::begin(exporter), std::end(exporter));
+        if (binds) proofs_.on_first_link(exporter);
     }
 
     /// The other side's HELLO is part of what both prove.
     void hear(const bytes& sent) {
         if (sent.size() <= frame_header_size || sent[frame_header_size] != 0x01) return;
         const auto size = frame_header_size + decode_header(sent.data()).length;
-        auto& hello = plays_ == role::client ? said_.server_hello : said_.client_hello;
-        if (hello.empty()) hello = bytes(sent.data() + frame_header_size, sent.data() + size);
+        say(plays_ == role::server, bytes_view(sent).first(size).subspan(frame_header_size));
     }
 
     bytes next(input& in) {
@@ -160,7 +160,7 @@ class peer {
         case 5:
             return auth_ok(in);
         case 6:
-            return frame(0, flag::ctrl, encode_auth_fail(in.byte()));
+            return frame(0, flag::ctrl, bytes{4, in.byte()});
         case 7:
             return frame(0, flag::ping, bytes(8));
         case 8:
@@ -179,6 +179,14 @@ class peer {
     }
 
   private:
+    /// The first HELLO of each side counts.
+    void say(bool clients, bytes_view hello) {
+        if (std::exchange(clients ? client_said_ : server_said_, true)) return;
+        if (clients)
+            proofs_.on_client_hello(hello);
+        else
+            proofs_.on_server_hello(hello);
+    }
     static bytes frame(std::uint32_t stream_id, std::uint8_t flags, bytes_view payload) {
         bytes out(frame_header_size + payload.size());
         encode_header(out.data(), {stream_id, flags, static_cast<std::uint16_t>(payload.size())});
@@ -195,8 +203,7 @@ class peer {
         auto payload = encode(made);
         const auto tlvs = (how & 4) != 0 ? in.bytes(in.byte()) : bytes_view();
         payload.insert(payload.end(), tlvs.begin(), tlvs.end());
-        auto& mine = plays_ == role::client ? said_.client_hello : said_.server_hello;
-        if (mine.empty()) mine = payload;
+        say(plays_ == role::client, payload);
         return frame(0, flag::ctrl, payload);
     }
     bytes auth(input& in) {
@@ -204,21 +211,23 @@ class peer {
         const auto how = in.byte();
         made.method = (how & 1) != 0 ? in.byte() : 1;
         made.user = (how & 2) != 0 ? "you" : "me";
-        made.mac = client_auth_mac(crypto_, key_, said_.hash(crypto_, made.method, made.user));
+        made.mac = proofs_.client_mac(made.method, made.user, key_);
         return frame(0, flag::ctrl, encode(made));
     }
     bytes auth_ok(input& in) {
         auth_ok_frame made;
         made.resume_timeout_ms = static_cast<std::uint32_t>(in.word());
-        const auto t = said_.hash(crypto_, 1, "me");
-        made.mac = server_auth_mac(crypto_, key_, t, made);
+        (void)proofs_.client_mac(1, "me", key_);
+        made.mac = proofs_.server_mac(made);
         return frame(0, flag::ctrl, encode(made));
     }
 
     role plays_;
     crypto_functions crypto_ = sim::test_crypto();
     digest key_;
-    transcript said_;
+    session_proofs proofs_{crypto_};
+    bool client_said_ = false;
+    bool server_said_ = false;
 };
 
 void somebody_else(input& in, std::uint8_t how) {

@@ -1,16 +1,14 @@
 // Two sessions back to back, driven by a list of operations that the input spells: streams are
 // opened, written, read, half-closed, reset, released and refused, time passes, bytes arrive in
-// pieces, links are lost and taken up again. Whatever the order: no byte is lost or doubled inside
+// pieces, links join and are lost. Whatever the order: no byte is lost or doubled inside
 // a stream that was not visibly reset, and when all is let go on, everything arrives and ends.
 
 #include "tests/fuzz/input.hpp"
-#include "tests/sim/two_sessions.hpp"
-
+#include "tests/fuzz/two_sessions.hpp"
 #include "tests/sim/test_crypto.hpp"
 
 using namespace muxsocks;
-using namespace muxsocks::sim;
-using fuzz::input;
+using namespace muxsocks::fuzz;
 using namespace std::chrono_literals;
 
 namespace {
@@ -28,8 +26,8 @@ session_settings settings_from(input& in) {
     settings.max_streams = (how & 32) != 0 ? 16'384 : 2;
     settings.resume = (how & 64) == 0;
     if ((how & 128) != 0) settings.session_memory = 300'000;
-    settings.replay.initial = 16 * 1024;
-    settings.replay.max = 64 * 1024;
+    settings.kept.initial = 16 * 1024;
+    settings.kept.max = 64 * 1024;
     // Tiny windows look like floods, which tests/protocol is about.
     settings.flood.credits_burst = 1e9;
     return settings;
@@ -81,13 +79,13 @@ class game {
         case 9:
             return both_.run_for(std::chrono::milliseconds(in_.word()));
         case 10:
-            return move(both_.client, both_.server);
+            return move(true);
         case 11:
-            return move(both_.server, both_.client);
+            return move(false);
         case 12:
             return lose_link();
         case 13:
-            return resume();
+            return join();
         case 14:
             return both_.client.core.probe();
         default:
@@ -142,20 +140,23 @@ class game {
         user_of(*e).release(*e->c);
     }
 
-    void move(endpoint& from, endpoint& to) {
-        from.send(in_.word(), both_.now);
-        from.settle();
-        to.receive(in_.word(), both_.now);
+    void move(bool up) {
+        const auto which = in_.byte();
+        const auto sent = in_.word();
+        const auto received = in_.word();
+        if (!both_.lines.empty()) both_.move(which % both_.lines.size(), up, sent, received);
     }
     void lose_link() {
-        if (both_.client.core.attached() || both_.server.core.attached()) both_.cut();
+        const auto which = in_.byte();
+        if (!both_.lines.empty()) both_.cut(which % both_.lines.size());
     }
-    void resume() {
-        const bool can = both_.client.core.resumable() && both_.server.core.resumable();
-        if (!can) return;
-        const bool done = both_.resume();
-        require(done || both_.client.core.closed() || both_.server.core.closed(),
-                "a session cannot be resumed");
+    void join() {
+        const auto& client = both_.client.core;
+        const auto& server = both_.server.core;
+        if (client.closed() || server.closed() || !client.agreed().keeps) return;
+        if (both_.lines.size() >= client.agreed().max_links) return;
+        const bool done = both_.join();
+        require(done || client.closed() || server.closed(), "a link cannot join");
     }
 
     recording_user& user_of(const end& e) {
@@ -215,10 +216,7 @@ class game {
     }
 
     void let_go_on() {
-        if (!both_.client.core.attached() || !both_.server.core.attached()) {
-            if (both_.client.core.attached() || both_.server.core.attached()) both_.cut();
-            resume();
-        }
+        if (both_.lines.empty()) join();
         for (auto* side : {&clients_, &servers_})
             for (auto& e : *side)
                 if (alive(&e) && !e.c->reading) user_of(e).resume_reading(*e.c);
@@ -248,7 +246,10 @@ class game {
             if (!arrived(*client, server) || !arrived(server, *client)) return false;
         }
         // Every stream that still has a chance has come to be known.
-        return !both_.client.core.wants_turn() && !both_.server.core.wants_turn();
+        return std::none_of(both_.lines.begin(), both_.lines.end(), [&](const auto& each) {
+            return both_.client.core.wants_turn(each->number) ||
+                   both_.server.core.wants_turn(each->number);
+        });
     }
     static bool arrived(const end& from, const end& to) {
         if (!alive(&from) && !from.ended) return true;

@@ -1,14 +1,15 @@
 // A session fed with bytes of anyone's choice: as server and as client, from the first byte (the
-// handshake) or established with an honest peer whose bytes are then replaced, while its owner
-// opens, reads, finishes and resets streams as the input says. Whatever comes, a turn that is
-// wanted yields bytes or ends, and the session ends clean.
+// handshake) or established with an honest peer whose bytes are then replaced, on several links
+// that come and go, while its owner opens, reads, finishes and resets streams as the input says.
+// Whatever comes, a turn that is wanted yields bytes or ends, and the session ends clean.
 
-#include "protocol/session.hpp"
+#include "protocol/session/session.hpp"
 #include "tests/fuzz/input.hpp"
 #include "tests/sim/test_crypto.hpp"
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 
 using namespace muxsocks;
 using fuzz::input;
@@ -25,8 +26,9 @@ session_settings settings_of(role side, chunk_pool& pool, bool v1) {
     made.session_memory = 256 * 1024;
     made.max_streams = 8;
     made.frame_payload = 500;
-    made.replay.initial = 8 * 1024;
-    made.replay.max = 16 * 1024;
+    made.kept.initial = 8 * 1024;
+    made.kept.max = 16 * 1024;
+    made.max_links = 3;
     made.allow_v1 = v1;
     made.user = "me";
     made.key = digest{1};
@@ -36,18 +38,21 @@ session_settings settings_of(role side, chunk_pool& pool, bool v1) {
 
 class player {
   public:
-    player(role side, bool v1) : session_(settings_of(side, pool_, v1), now_) {}
+    player(role side, bool v1) : side_(side), session_(settings_of(side, pool_, v1), now_) {}
 
     session& core() { return session_; }
 
-    void feed(bytes_view bytes) {
-        received_.insert(received_.end(), bytes.begin(), bytes.end());
-        const auto used = session_.on_bytes(received_, now_);
+    void feed(link_number link, bytes_view bytes) {
+        auto& received = received_[link];
+        received.insert(received.end(), bytes.begin(), bytes.end());
+        const auto used = session_.on_bytes(link, received, now_);
         settle();
-        received_.erase(received_.begin(), received_.begin() + static_cast<std::ptrdiff_t>(used));
+        received.erase(received.begin(), received.begin() + static_cast<std::ptrdiff_t>(used));
     }
+    /// The input names one of the links that there were.
+    void feed_some(std::uint8_t which, bytes_view bytes) { feed(which % (links_made_ + 1), bytes); }
 
-    /// Events, then turns; returns what was sent.
+    /// Events, then turns of all links; returns what was sent.
     std::vector<std::uint8_t> settle() {
         std::vector<std::uint8_t> sent;
         while (const auto e = session_.next_event()) {
@@ -56,9 +61,15 @@ class player {
             if (e->type == event::kind::reset) release(e->subject);
         }
         session_.end_batch();
-        for (int turns = 0; session_.wants_turn(); ++turns) {
+        for (link_number link = 0; link <= links_made_; ++link)
+            lay_turns(link, sent);
+        return sent;
+    }
+
+    void lay_turns(link_number link, std::vector<std::uint8_t>& sent) {
+        for (int turns = 0; session_.wants_turn(link); ++turns) {
             if (turns > 10'000) std::abort(); // It would spin.
-            session_.begin_turn(now_);
+            session_.begin_turn(link, now_);
             while (const auto slot = session_.next_read()) {
                 for (std::size_t i = 0; i < slot->count; ++i)
                     std::fill(slot->places[i].begin(), slot->places[i].end(), std::uint8_t{7});
@@ -68,7 +79,6 @@ class player {
             const auto bytes = session_.end_turn(keep);
             sent.insert(sent.end(), bytes.begin(), bytes.end());
         }
-        return sent;
     }
 
     void act(std::uint8_t what, std::uint8_t which) {
@@ -78,6 +88,8 @@ class player {
         } else if (what % 8 == 1) {
             now_ += std::chrono::milliseconds(which * 100);
             if (const auto at = session_.deadline(); at && *at <= now_) session_.on_deadline(now_);
+        } else if (what % 16 == 15) {
+            link(which);
         } else if (!streams_.empty()) {
             auto& s = *streams_[which % streams_.size()];
             switch (what % 8) {
@@ -113,6 +125,36 @@ class player {
     }
 
   private:
+    /// One joins, is lost, or takes other work from now on.
+    void link(std::uint8_t which) {
+        const auto number = which / 4 % (links_made_ + 1);
+        if (which % 4 == 0 && links_made_ < links_max) {
+            add_link();
+        } else if (which % 4 == 1) {
+            session_.on_link_lost(number, errc::link_lost, now_);
+        } else {
+            link_roles roles;
+            roles.small = number;
+            roles.bulk = {(number + 1) % (links_made_ + 1), link_roles::none, link_roles::none};
+            if (which % 4 == 3) roles.twice = roles.bulk[0];
+            session_.set_roles(roles);
+        }
+    }
+    void add_link() {
+        if (!session_.established() || session_.version() < 2 || !session_.agreed().keeps) return;
+        if (side_ == role::client) {
+            links_made_ = session_.join({}, now_);
+            // Else nothing but the answer would be looked at. The peer knows the secret.
+            const auto number = links_made_;
+            const auto proof = session_.proofs().join_ok_proof(number, {});
+            return feed(number, control_frame(encode(join_ok_frame{number, proof})));
+        }
+        join_frame asked;
+        asked.id = session_.id();
+        asked.number = ++links_made_;
+        asked.proof = session_.proofs().join_proof(asked.number, {});
+        (void)session_.on_join(asked, {}, now_);
+    }
     void read(stream& s) {
         std::array<bytes_view, 4> views;
         const auto count = session_.peek(s, views);
@@ -128,10 +170,14 @@ class player {
         session_.release(*s);
     }
 
+    static constexpr link_number links_max = 8;
+
+    role side_;
     chunk_pool pool_{2048};
     instant now_{std::chrono::seconds(1)};
     session session_;
-    std::vector<std::uint8_t> received_;
+    link_number links_made_ = 0;
+    std::map<link_number, std::vector<std::uint8_t>> received_;
     std::vector<stream*> streams_;
 };
 
@@ -140,8 +186,8 @@ void shake_hands(player& one, player& other) {
     one.core().on_link({}, instant{std::chrono::seconds(1)});
     other.core().on_link({}, instant{std::chrono::seconds(1)});
     for (int i = 0; i < 4; ++i) {
-        other.feed(one.settle());
-        one.feed(other.settle());
+        other.feed(0, one.settle());
+        one.feed(0, other.settle());
     }
 }
 
@@ -163,7 +209,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     while (!in.empty()) {
         const auto what = in.byte();
         if (what < 128)
-            tested.feed(in.bytes(in.byte()));
+            tested.feed_some(what, in.bytes(in.byte()));
         else
             tested.act(what, in.byte());
     }

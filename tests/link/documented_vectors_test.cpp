@@ -3,9 +3,9 @@
 /// protocol from that page checks himself against the same bytes.
 
 #include "protocol/error.hpp"
-#include "protocol/frame.hpp"
-#include "protocol/handshake.hpp"
 #include "protocol/link/session_crypto.hpp"
+#include "protocol/session/frame_rules.hpp"
+#include "protocol/session/proofs.hpp"
 #include "tests/catch.hpp"
 #include "tests/vectors/hex.hpp"
 #include "tests/vectors/token_key.hpp"
@@ -14,7 +14,6 @@
 #include <fstream>
 #include <map>
 #include <numeric>
-#include <set>
 #include <sstream>
 
 using namespace muxsocks;
@@ -80,6 +79,7 @@ bytes as_bytes(const Array& array) {
 /// The conversation that the page describes, with channel binding or without, by token or open.
 struct conversation {
     crypto_functions crypto = session_crypto();
+    session_proofs proofs{crypto};
     bool binds;
     hello_frame client_hello;
     hello_frame server_hello;
@@ -91,11 +91,13 @@ struct conversation {
 
     explicit conversation(bool with_binding = true, bool with_token = true) : binds(with_binding) {
         client_hello.features = server_hello.features =
-            (binds ? feature::channel_binding : 0) | feature::resume;
+            (binds ? feature::channel_binding : 0) | feature::resume | feature::notice;
         client_hello.initial_window = server_hello.initial_window = 256 * 1024;
         server_hello.max_streams = 16'384;
         client_hello.nonce = counting_from<nonce16>(0x00);
         server_hello.nonce = counting_from<nonce16>(0x10);
+        client_hello.max_links = 3;
+        server_hello.max_links = 4;
         said = {encode(client_hello), encode(server_hello), exporter(0x20)};
         if (with_token) {
             key = tests::token_key(crypto, "0123456789abcdefghijklmnopqrstuv");
@@ -103,10 +105,14 @@ struct conversation {
             auth.user = "laptop";
         }
         t = said.hash(crypto, auth.method, auth.user);
-        auth.mac = client_auth_mac(crypto, key, t);
+        proofs.on_first_link(said.exporter);
+        proofs.on_client_hello(said.client_hello);
+        proofs.on_server_hello(said.server_hello);
+        auth.mac = proofs.client_mac(auth.method, auth.user, key);
         auth_ok.id = counting_from<session_id>(0xa0);
         auth_ok.resume_timeout_ms = 120'000;
-        auth_ok.mac = server_auth_mac(crypto, key, t, auth_ok);
+        auth_ok.mac = proofs.server_mac(auth_ok);
+        proofs.establish(auth_ok.id);
     }
 
     bytes exporter(std::uint8_t first) const {
@@ -117,63 +123,70 @@ struct conversation {
         CHECK(documented("transcript" + suffix) == as_bytes(t));
         CHECK(documented("auth" + suffix) == control_frame(auth));
         CHECK(documented("auth-ok" + suffix) == control_frame(auth_ok));
-        CHECK(documented("resume-secret" + suffix) == as_bytes(secret()));
     }
 
-    digest secret() const { return resume_secret(crypto, key, t, auth_ok.id); }
-
-    void check_resumption(const std::string& suffix) const {
-        resume_frame resume;
-        resume.id = auth_ok.id;
-        resume.epoch = 1;
-        resume.recv_frames = 7;
-        resume.nonce = counting_from<nonce16>(0xc0);
-        resume.proof = client_resume_proof(crypto, secret(), resume, exporter(0x40));
-        CHECK(documented("resume" + suffix) == control_frame(resume));
-
-        resume_ok_frame answer;
-        answer.epoch = 1;
-        answer.recv_frames = 3;
-        answer.first_frame = 8;
-        answer.proof = server_resume_proof(crypto, secret(), resume, answer, exporter(0x40));
-        CHECK(documented("resume-ok" + suffix) == control_frame(answer));
+    void check_join(const std::string& suffix) const {
+        join_frame join;
+        join.id = auth_ok.id;
+        join.number = 1;
+        join.proof = proofs.join_proof(1, exporter(0x40));
+        CHECK(documented("join" + suffix) == control_frame(join));
+        const join_ok_frame answer{1, proofs.join_ok_proof(1, exporter(0x40))};
+        CHECK(documented("join-ok" + suffix) == control_frame(answer));
+        // The secret itself never leaves the proofs.
+        const bytes label = of_text("muxsocks 2 client join");
+        bytes fields = {2};
+        fields.insert(fields.end(), join.id.begin(), join.id.end());
+        fields.insert(fields.end(), {0, 0, 0, 1});
+        const auto channel = exporter(0x40);
+        const bytes_view parts[] = {label, fields, channel};
+        CHECK(crypto.hmac_sha256(documented("secret" + suffix), std::span(parts)) == join.proof);
     }
 };
 
-/// The second column of the page's table of errors: what CLOSE says.
-std::set<std::string> documented_close_texts() {
-    std::set<std::string> texts;
+/// The page's table of errors: `detail` and the text that CLOSE says.
+std::map<int, std::string> documented_closes() {
+    std::map<int, std::string> closes;
     std::ifstream page(MUXSOCKS_SOURCE_DIR "/docs/PROTOCOL.md");
     bool inside = false;
     for (std::string line; std::getline(page, line);) {
         if (line.starts_with("## ")) inside = line == "## Errors";
-        const auto bar = line.find(" | ");
-        if (!inside || !line.starts_with("| ") || bar == line.npos) continue;
+        const auto bar = line.find(" | ", line.find(" | ") + 1);
+        if (!inside || !line.starts_with("| ") || line.starts_with("| detail")) continue;
         auto text = line.substr(bar + 3);
         text.resize(text.size() - std::string_view(" |").size());
-        if (text != "text") CHECK(texts.insert(text).second);
+        CHECK(closes.emplace(std::stoi(line.substr(2)), text).second);
     }
-    return texts;
+    return closes;
 }
 
 } // namespace
 
 TEST_CASE("the vectors of docs/PROTOCOL.md for frames") {
-    CHECK(documented("syn") == frame(1, flag::syn));
-    CHECK(documented("data") == frame(1, flag::data, of_text("hello")));
-    CHECK(documented("fin") == frame(1, flag::fin));
-    CHECK(documented("data-fin") == frame(1, flag::data | flag::fin, of_text("bye")));
+    const auto data = [](std::uint8_t flags, std::uint8_t offset, std::string_view text) {
+        bytes payload(8);
+        payload[7] = offset;
+        payload.insert(payload.end(), text.begin(), text.end());
+        return frame(1, flags, payload);
+    };
+    CHECK(documented("syn-data") == data(flag::syn | flag::data, 0, "hello"));
+    CHECK(documented("data") == data(flag::data, 18, "hello"));
+    CHECK(documented("fin") == data(flag::fin, 23, ""));
+    CHECK(documented("data-fin") == data(flag::data | flag::fin, 18, "bye"));
     CHECK(documented("rst") ==
           frame(1, flag::rst, {0, 0, 0, static_cast<std::uint8_t>(reset_code::cancelled)}));
     CHECK(documented("ping") == frame(0, flag::ping, {0, 0, 0, 0, 0, 0, 0, 1}));
     CHECK(documented("pong") == frame(0, flag::pong, {0, 0, 0, 0, 0, 0, 0, 1}));
+    CHECK(documented("v1-syn") == frame(1, flag::syn));
+    CHECK(documented("v1-data") == frame(1, flag::data, of_text("hello")));
 
     SECTION("all of which are legal in their version") {
-        for (const char* name : {"syn", "data", "fin", "data-fin", "rst", "ping", "pong", "credit",
-                                 "ack", "client-hello", "resume", "goaway", "close"})
-            CHECK_FALSE(check_header(decode_header(documented(name).data()), 2));
-        CHECK_FALSE(check_header(decode_header(documented("v1-rst").data()), 1));
-        CHECK_FALSE(check_header(decode_header(documented("v1-ping").data()), 1));
+        for (const char* name :
+             {"syn-data", "data", "fin", "data-fin", "rst", "ping", "pong", "credit", "ack",
+              "client-hello", "join", "drop", "goaway", "close"})
+            CHECK_FALSE(check_header(decode_header(documented(name).data())));
+        for (const char* name : {"v1-syn", "v1-data", "v1-rst", "v1-ping"})
+            CHECK_FALSE(check_header(decode_header(documented(name).data()), 1));
     }
 }
 
@@ -184,7 +197,7 @@ TEST_CASE("the vectors of docs/PROTOCOL.md for the handshake") {
     CHECK(documented("key") == as_bytes(c.key));
     CHECK(documented("exporter") == c.said.exporter);
     c.check_handshake("");
-    CHECK(documented("auth-fail") == frame(0, flag::ctrl, encode_auth_fail(1)));
+    CHECK(documented("auth-fail") == frame(0, flag::ctrl, encode_auth_fail()));
 
     const conversation plain(false);
     CHECK(documented("client-hello-plain") == control_frame(plain.client_hello));
@@ -193,34 +206,24 @@ TEST_CASE("the vectors of docs/PROTOCOL.md for the handshake") {
     conversation(false, false).check_handshake("-open");
 }
 
-TEST_CASE("the vectors of docs/PROTOCOL.md for resumption") {
+TEST_CASE("the vectors of docs/PROTOCOL.md for further links") {
     const conversation c;
-    CHECK(documented("resume-exporter") == c.exporter(0x40));
-    c.check_resumption("");
-    conversation(false).check_resumption("-plain");
-    conversation(false, false).check_resumption("-open");
-    CHECK(documented("resume-fail") ==
-          control_frame(resume_fail_frame{resume_failure::unknown_session, 0}));
-    CHECK(decode_u64(bytes_view(documented("start")).subspan(frame_header_size)) == 4);
+    CHECK(documented("join-exporter") == c.exporter(0x40));
+    c.check_join("");
+    conversation(false).check_join("-plain");
+    conversation(false, false).check_join("-open");
+    CHECK(documented("join-fail") ==
+          control_frame(join_fail_frame{join_failure::unknown_session, 0}));
+    CHECK(documented("drop") == control_frame(drop_frame{0, 7}));
 }
 
-TEST_CASE("docs/PROTOCOL.md has the sentence of every CLOSE for a fault or a flood, and no other") {
-    // The ends of sessions over several links (protocol/session), which no program opens yet.
-    const std::set<errc> to_come = {errc::bad_offset, errc::bad_syn, errc::too_many_ids,
-                                    errc::bad_drop, errc::flood_of_extensions};
-    std::set<std::string> texts;
+TEST_CASE("docs/PROTOCOL.md has number and sentence of every CLOSE for a fault or a flood") {
+    std::map<int, std::string> closes;
     for (int value = 1; value < static_cast<int>(errc::frame_timeout); ++value)
         // The one that is told by AUTH_FAIL.
-        if (static_cast<errc>(value) != errc::authentication_failed &&
-            !to_come.contains(static_cast<errc>(value)))
-            texts.insert(make_error_code(static_cast<errc>(value)).message());
-    const auto documented = documented_close_texts();
-    for (const auto& text : documented)
-        CHECK(texts.count(text) == 1);
-    for (const auto& text : texts) {
-        INFO(text);
-        CHECK(documented.count(text) == 1);
-    }
+        if (static_cast<errc>(value) != errc::authentication_failed)
+            closes.emplace(value, make_error_code(static_cast<errc>(value)).message());
+    CHECK(documented_closes() == closes);
 }
 
 TEST_CASE("the vectors of docs/PROTOCOL.md for the other control frames") {
@@ -232,5 +235,6 @@ TEST_CASE("the vectors of docs/PROTOCOL.md for the other control frames") {
                                      30'000, "stopping"}));
     CHECK(documented("close") ==
           control_frame(
-              close_frame{static_cast<std::uint8_t>(close_code::shutting_down), "stopped"}));
+              close_frame{static_cast<std::uint8_t>(close_code::shutting_down), 0, "stopped"}));
+    CHECK(documented("notice") == frame(1, flag::ctrl, encode(notice_frame{1, 60, "quota"})));
 }

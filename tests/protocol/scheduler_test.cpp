@@ -1,4 +1,4 @@
-#include "protocol/scheduler.hpp"
+#include "protocol/session/scheduler.hpp"
 
 #include "tests/catch.hpp"
 

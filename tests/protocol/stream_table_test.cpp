@@ -1,4 +1,4 @@
-#include "protocol/stream_table.hpp"
+#include "protocol/session/stream_table.hpp"
 
 #include "tests/catch.hpp"
 #include "tests/vectors/seed.hpp"

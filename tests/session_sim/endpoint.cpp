@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace muxsocks::core::sim {
+namespace muxsocks::session_sim {
 
 link_end& endpoint::add(link_number number, pipe& out, pipe& in,
                         std::vector<std::uint8_t> unparsed) {
@@ -128,4 +128,4 @@ bool endpoint::time_out(instant now) {
     return true;
 }
 
-} // namespace muxsocks::core::sim
+} // namespace muxsocks::session_sim

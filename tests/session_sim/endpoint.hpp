@@ -12,7 +12,7 @@
 
 #include <stdexcept>
 
-namespace muxsocks::core::sim {
+namespace muxsocks::session_sim {
 
 using muxsocks::sim::pipe;
 
@@ -89,4 +89,4 @@ class endpoint {
     stream_user& user_;
 };
 
-} // namespace muxsocks::core::sim
+} // namespace muxsocks::session_sim

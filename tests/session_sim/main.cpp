@@ -17,8 +17,8 @@
 namespace {
 
 using namespace muxsocks;
-using namespace muxsocks::core;
-using namespace muxsocks::core::sim;
+using namespace muxsocks;
+using namespace muxsocks::session_sim;
 
 /// What runs now, for the message of a failed assertion.
 volatile std::uint64_t current_seed = 0;

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-namespace muxsocks::core::sim {
+namespace muxsocks::session_sim {
 namespace {
 
 using muxsocks::sim::test_crypto;
@@ -138,4 +138,4 @@ std::array<std::uint8_t, reply_size> reply_of(const stream_plan& what) {
     return reply;
 }
 
-} // namespace muxsocks::core::sim
+} // namespace muxsocks::session_sim

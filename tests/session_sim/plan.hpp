@@ -9,7 +9,7 @@
 
 #include <optional>
 
-namespace muxsocks::core::sim {
+namespace muxsocks::session_sim {
 
 using muxsocks::sim::random_source;
 
@@ -80,4 +80,4 @@ inline constexpr std::uint64_t reply_size = 4;
 std::array<std::uint8_t, request_size> request_of(const stream_plan& what);
 std::array<std::uint8_t, reply_size> reply_of(const stream_plan& what);
 
-} // namespace muxsocks::core::sim
+} // namespace muxsocks::session_sim

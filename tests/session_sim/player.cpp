@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace muxsocks::core::sim {
+namespace muxsocks::session_sim {
 
 void player::open(const stream_plan& what, instant now) {
     now_ = now;
@@ -248,4 +248,4 @@ bool player::all_over() const {
     return std::all_of(parts.begin(), parts.end(), [](const part& p) { return p.over(); });
 }
 
-} // namespace muxsocks::core::sim
+} // namespace muxsocks::session_sim

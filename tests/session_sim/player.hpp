@@ -9,7 +9,7 @@
 
 #include <functional>
 
-namespace muxsocks::core::sim {
+namespace muxsocks::session_sim {
 
 /// One side of one stream.
 struct part {
@@ -86,4 +86,4 @@ class player final : public stream_user {
     instant now_{};
 };
 
-} // namespace muxsocks::core::sim
+} // namespace muxsocks::session_sim

@@ -5,7 +5,7 @@
 
 #include "protocol/session/session.hpp"
 
-namespace muxsocks::core::sim {
+namespace muxsocks::session_sim {
 
 struct tally {
     std::uint64_t steps = 0;
@@ -128,4 +128,4 @@ inline constexpr tally_row tally_rows[] = {
     {"frames sent again", [](const tally& t) { return t.of.sent_again; }, true},
 };
 
-} // namespace muxsocks::core::sim
+} // namespace muxsocks::session_sim

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-namespace muxsocks::core::sim {
+namespace muxsocks::session_sim {
 namespace {
 
 using muxsocks::sim::seed_test_random;
@@ -297,4 +297,4 @@ void world::count() {
     }
 }
 
-} // namespace muxsocks::core::sim
+} // namespace muxsocks::session_sim

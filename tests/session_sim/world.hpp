@@ -12,7 +12,7 @@
 
 #include <memory>
 
-namespace muxsocks::core::sim {
+namespace muxsocks::session_sim {
 
 class world {
   public:
@@ -128,4 +128,4 @@ class world {
     tally tally_;
 };
 
-} // namespace muxsocks::core::sim
+} // namespace muxsocks::session_sim

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-namespace muxsocks::core::sim {
+namespace muxsocks::session_sim {
 namespace {
 
 using std::chrono::milliseconds;
@@ -347,4 +347,4 @@ void world::forget_links() {
     std::erase_if(links_, [&](const auto& l) { return !needed(l); });
 }
 
-} // namespace muxsocks::core::sim
+} // namespace muxsocks::session_sim

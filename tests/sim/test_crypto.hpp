@@ -4,7 +4,7 @@
 /// Cryptography for tests of the core: quick, deterministic, and not secure at all. Two sides that
 /// use it agree exactly when they hash the same bytes with the same key.
 
-#include "protocol/handshake.hpp"
+#include "protocol/session/crypto.hpp"
 
 namespace muxsocks::sim {
 

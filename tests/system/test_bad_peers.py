@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from support import dns_server, servers, socks
-from support.link_peer import CTRL, DATA, FIN, PING, RST, SYN, LinkPeer, frame
+from support.link_peer import CTRL, DATA, FIN, PING, RST, LinkPeer, data, frame, opening
 from support.muxsocks import TOKEN
 
 PLAIN_SERVER = {"tls": {"enabled": False, "cert": None, "key": None}}
@@ -38,18 +38,23 @@ def peer(server):
 
 
 FAULTS = {
-    "illegal flags": (frame(1, 0x05), "illegal combination of flags"),
+    "illegal flags": (frame(1, 0x09), "illegal combination of flags"),
     "a reserved flag": (frame(0, 0x80), "illegal combination of flags"),
-    "DATA on stream 0": (frame(0, DATA, b"x"), "on stream 0"),
+    "SYN alone": (frame(1, 0x01), "illegal combination of flags"),
+    "DATA on stream 0": (data(0, 0, b"x"), "on stream 0"),
     "PING on a stream": (frame(1, PING, bytes(8)), "other than 0"),
-    "a SYN with a payload": (frame(1, SYN, b"x"), "length does not fit"),
-    "DATA before SYN": (frame(1, DATA, b"x"), "never opened"),
-    "an even id": (frame(2, SYN), "not its own or does not rise"),
-    "an id that falls": (frame(5, SYN) + frame(3, SYN), "not its own or does not rise"),
+    "DATA without its offset": (frame(1, DATA, b"x"), "length does not fit"),
+    "an even id": (opening(2), "never opened"),
+    "SYN with another offset": (data(1, 1, b"x", 0x05), "another frame than the first one"),
+    "an offset above 2^62": (data(1, 2**62, b"x"), "offset above 2^62"),
+    "ids left out": (opening(2**31 + 1), "more stream ids at once"),
     "a second HELLO": (frame(0, CTRL, b"\x01" + bytes(29)), "not allowed at this point"),
+    "a JOIN": (frame(0, CTRL, b"\x21" + bytes(53)), "not allowed at this point"),
+    "an ACK of nothing": (frame(0, CTRL, b"\x20" + struct.pack(">Q", 1)), "never sent"),
+    "a DROP of its own link": (frame(0, CTRL, b"\x24" + bytes(12)), "the one that said so"),
     "an unknown type": (frame(0, CTRL, b"\x7f"), "unknown type below 0x80"),
-    "CREDIT without end": (frame(1, SYN) + frame(1, CTRL, b"\x10" + b"\xff" * 8), "above 2^62"),
-    "a short CREDIT": (frame(1, SYN) + frame(1, CTRL, b"\x10"), "fields that do not fit"),
+    "CREDIT without end": (opening(1) + frame(1, CTRL, b"\x10" + b"\xff" * 8), "above 2^62"),
+    "a short CREDIT": (opening(1) + frame(1, CTRL, b"\x10"), "fields that do not fit"),
 }
 
 
@@ -71,24 +76,27 @@ def test_a_flood_ends_the_session_with_its_reason(server, peer):
     server.server.wait_for_log("closed: .*too many PING")
 
 
+QUERY = socks.request_bytes("never.test", 80)
+SIZE = len(QUERY)
 STREAM_FAULTS = {
-    "DATA beyond the credit": (frame(1, DATA, bytes(60_000)) * 5, FLOW_CONTROL),
-    "DATA behind FIN": (frame(1, DATA | FIN, b"x") + frame(1, DATA, b"y"), INTERNAL),
-    "FIN behind FIN": (frame(1, FIN) * 2, INTERNAL),
+    "DATA beyond the credit": (b"".join(data(1, SIZE + 60_000 * i, bytes(60_000))
+                                        for i in range(5)), FLOW_CONTROL),
+    "DATA behind FIN": (data(1, SIZE, b"x", DATA | FIN) + data(1, SIZE + 1, b"y"), INTERNAL),
+    "two ends": (data(1, SIZE + 1, flags=FIN) + data(1, SIZE, flags=FIN), INTERNAL),
 }
 
 
 @pytest.mark.parametrize("received, code", STREAM_FAULTS.values(), ids=STREAM_FAULTS.keys())
 def test_a_fault_of_one_stream_resets_that_stream(server, peer, received, code):
     # Nothing of it is consumed as long as the target is not connected.
-    peer.send(frame(1, SYN) + frame(1, DATA, socks.request_bytes("never.test", 80)) + received)
+    peer.send(opening(1, QUERY) + received)
     _, _, payload = peer.receive_until(lambda stream, flags, payload: flags == RST)
     assert struct.unpack(">I", payload) == (code,)
     assert peer.works()
     # The next stream is served as if nothing had been.
-    peer.send(frame(3, SYN) + frame(3, DATA, socks.request_bytes("127.0.0.1", server.echo.port)))
+    peer.send(opening(3, socks.request_bytes("127.0.0.1", server.echo.port)))
     _, _, reply = peer.receive_until(lambda stream, flags, payload: (stream, flags) == (3, DATA))
-    assert reply[1] == socks.SUCCEEDED
+    assert reply[9] == socks.SUCCEEDED
 
 
 REQUEST = socks.request_bytes("127.0.0.1", 80)
@@ -96,14 +104,14 @@ CANCEL = (RST, struct.pack(">I", CANCELLED))
 
 
 @pytest.mark.parametrize("received, answer", [
-    (frame(1, SYN), CANCEL),
-    (frame(1, SYN) + frame(1, DATA, REQUEST[:5]), CANCEL),
-    (frame(1, SYN) + frame(1, FIN), CANCEL),
-    (frame(1, SYN) + frame(1, DATA | FIN, REQUEST[:5]), CANCEL),
-    (frame(1, SYN) + frame(1, DATA, b"GET / HTTP/1.1\r\n"),
-     (DATA | FIN, bytes([5, socks.GENERAL_FAILURE, 0, 1, 0, 0, 0, 0, 0, 0]))),
-    (frame(1, SYN) + frame(1, DATA, socks.request_bytes("127.0.0.1", 80, cmd=socks.UDP_ASSOCIATE)),
-     (DATA | FIN, bytes([5, socks.COMMAND_NOT_SUPPORTED, 0, 1, 0, 0, 0, 0, 0, 0]))),
+    (opening(1), CANCEL),
+    (opening(1, REQUEST[:5]), CANCEL),
+    (opening(1) + data(1, 0, flags=FIN), CANCEL),
+    (opening(1, REQUEST[:5], FIN), CANCEL),
+    (opening(1, b"GET / HTTP/1.1\r\n"),
+     (DATA | FIN, bytes(8) + bytes([5, socks.GENERAL_FAILURE, 0, 1, 0, 0, 0, 0, 0, 0]))),
+    (opening(1, socks.request_bytes("127.0.0.1", 80, cmd=socks.UDP_ASSOCIATE)),
+     (DATA | FIN, bytes(8) + bytes([5, socks.COMMAND_NOT_SUPPORTED, 0, 1, 0, 0, 0, 0, 0, 0]))),
 ], ids=["none", "half of one", "an end for one", "half and an end", "garbage", "another command"])
 def test_a_stream_without_a_right_request_ends(server, peer, received, answer):
     peer.send(received)
@@ -122,9 +130,9 @@ def test_a_stream_without_a_right_request_ends(server, peer, received, answer):
 def test_the_first_fault_of_a_request_in_the_order_of_its_bytes_is_answered(server, peer,
                                                                             request_bytes, rep):
     """CMD, which is wrong in all of them, comes last. What is wrong is not waited behind for more."""
-    peer.send(frame(1, SYN) + frame(1, DATA, request_bytes))
+    peer.send(opening(1, request_bytes))
     stream, flags, payload = peer.receive_until(lambda stream, flags, payload: stream == 1)
-    assert (flags, payload) == (DATA | FIN, bytes([5, rep, 0, 1, 0, 0, 0, 0, 0, 0]))
+    assert (flags, payload) == (DATA | FIN, bytes(8) + bytes([5, rep, 0, 1, 0, 0, 0, 0, 0, 0]))
 
 
 def test_what_is_unknown_and_may_be_is_ignored(peer):

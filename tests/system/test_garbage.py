@@ -134,11 +134,11 @@ def test_an_older_tls_is_refused(witness):
 FRAMES = {
     "random bytes": random.Random(4).randbytes(5000),
     "a reserved flag": struct.pack(">IBH", 0, 0x80, 0),
-    "SYN before HELLO": struct.pack(">IBH", 1, 0x01, 0),
+    "a stream before HELLO": struct.pack(">IBHQ", 1, 0x05, 8, 0),
     "PING before HELLO": struct.pack(">IBH", 0, 0x08, 8) + bytes(8),
     "an empty HELLO": struct.pack(">IBH", 0, 0x40, 1) + b"\x01",
     "AUTH first": struct.pack(">IBH", 0, 0x40, 35) + b"\x02\x00\x00" + bytes(32),
-    "RESUME of nothing": struct.pack(">IBH", 0, 0x40, 78) + b"\x21\x02" + bytes(76),
+    "JOIN of nothing": struct.pack(">IBH", 0, 0x40, 54) + b"\x21\x02" + bytes(52),
     "half a frame": struct.pack(">IBH", 0, 0x40, 1000) + bytes(10),
     "a HELLO of 64 KiB": struct.pack(">IBH", 0, 0x40, 65535) + b"\x01" + bytes(65534),
 }

@@ -10,7 +10,7 @@ import pytest
 
 from support import servers, socks
 from support.deadline import seconds
-from support.link_peer import CTRL, DATA, FIN, RST, LinkServer, frame
+from support.link_peer import CTRL, DATA, FIN, RST, LinkServer, data, frame
 from support.muxsocks import TOKEN
 
 REFUSED = struct.pack(">I", 1)
@@ -63,7 +63,7 @@ def test_a_session_that_has_refused_is_not_asked_again(client, peer):
     with request(proxy) as connection:
         stream = link.request()
         assert stream == 3
-        link.send(frame(stream, DATA, REPLY))
+        link.send(data(stream, 0, REPLY))
         assert socks.read_reply(connection).rep == socks.SUCCEEDED
 
 
@@ -76,7 +76,7 @@ def test_another_session_is_asked(client, peer):
         first = next(link for link in links if link.link is asked)
         first.send(frame(first.request(), RST, REFUSED))
         second = links[1 - links.index(first)]
-        second.send(frame(second.request(), DATA, REPLY))
+        second.send(data(second.request(), 0, REPLY))
         assert socks.read_reply(connection).rep == socks.SUCCEEDED
 
 
@@ -89,33 +89,33 @@ def test_streams_above_the_last_one_are_asked_elsewhere_at_once(client, peer):
         assert streams == {1, 3}
         old.send(goaway(1))
         new = peer.accept()
-        new.send(frame(new.request(), DATA, REPLY))
+        new.send(data(new.request(), 0, REPLY))
         moved = first_readable([below, above])
         assert socks.read_reply(moved).rep == socks.SUCCEEDED
         # The one up to it goes on.
-        old.send(frame(1, DATA, REPLY))
+        old.send(data(1, 0, REPLY))
         other = below if moved is above else above
         assert socks.read_reply(other).rep == socks.SUCCEEDED
         other.sendall(b"up")
-        assert old.receive_until(lambda stream, flags, payload: payload == b"up")[0] == 1
-        old.send(frame(1, FIN))
-
+        assert old.receive_until(lambda stream, flags, payload: payload[8:] == b"up")[0] == 1
+        old.send(data(1, len(REPLY), flags=FIN))
 
 
 REFUSAL = bytes([5, 1, 0, 1, 0, 0, 0, 0, 0, 0])
 CANCELLED = struct.pack(">I", 2)
 
 
-@pytest.mark.parametrize("end", [frame(1, FIN), frame(1, RST, CANCELLED)], ids=["FIN", "RST"])
+@pytest.mark.parametrize("end", [FIN, RST], ids=["FIN", "RST"])
 @pytest.mark.parametrize("size", range(10))
 def test_a_stream_that_ends_within_the_reply(client, peer, size, end):
     proxy = client()
     link = peer.accept()
     with request(proxy) as connection:
         stream = link.request()
-        link.send(frame(stream, DATA, REPLY[:size]) + end)
+        last = data(stream, size, flags=FIN) if end == FIN else frame(stream, RST, CANCELLED)
+        link.send(data(stream, 0, REPLY[:size]) + last)
         assert servers.read_all(connection) == REFUSAL
-    if end == frame(1, FIN):
+    if end == FIN:
         link.receive_until(lambda *found: found == (stream, RST, CANCELLED))
     assert link.works()
 
@@ -125,18 +125,18 @@ def test_a_reply_byte_by_byte_with_the_first_words_of_the_target(client, peer):
     link = peer.accept()
     with request(proxy) as connection:
         stream = link.request()
-        for byte in REPLY[:-1]:
-            link.send(frame(stream, DATA, bytes([byte])))
+        for offset, byte in enumerate(REPLY[:-1]):
+            link.send(data(stream, offset, bytes([byte])))
         assert link.works()
         connection.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             assert not connection.recv(1), "nothing of a reply that is not there"
         connection.setblocking(True)
-        link.send(frame(stream, DATA | FIN, REPLY[-1:] + b"hello"))
+        link.send(data(stream, len(REPLY) - 1, REPLY[-1:] + b"hello", DATA | FIN))
         assert socks.read_reply(connection).rep == socks.SUCCEEDED
         assert servers.read_all(connection) == b"hello"
         connection.shutdown(socket.SHUT_WR)
-        link.receive_until(lambda *found: found == (stream, FIN, b""))
+        link.receive_until(lambda *found: found[:2] == (stream, FIN))
 
 
 @pytest.mark.parametrize("nonsense", [b"\x04" + REPLY[1:], REPLY[:3] + b"\x09" + REPLY[4:]])
@@ -145,7 +145,7 @@ def test_what_is_no_reply(client, peer, nonsense):
     link = peer.accept()
     with request(proxy) as connection:
         stream = link.request()
-        link.send(frame(stream, DATA, nonsense + b"hello"))
+        link.send(data(stream, 0, nonsense + b"hello"))
         assert servers.read_all(connection) == REFUSAL
     link.receive_until(lambda *found: found == (stream, RST, CANCELLED))
     assert link.works()

@@ -1,4 +1,4 @@
-"""Who may resume a session: on a plain link, where everything can be overheard, nobody but the two
+"""Who may join a session: on a plain link, where everything can be overheard, nobody but the two
 who know the token. Every other try gets the same answer, in the same time, and disturbs nobody.
 
 MUXSOCKS_LONG=1 measures the time: 10,000 tries of each kind.
@@ -22,9 +22,9 @@ from support.recorder import Recorder
 LONG = bool(os.environ.get("MUXSOCKS_LONG"))
 TRIES = 10_000 if LONG else 50
 
-RESUME_SIZE = 7 + 78
+JOIN_SIZE = 7 + 54
 REFUSED = bytes.fromhex("00000000 40 0006 23 01 00000000")
-RESUME_OK = 0x22
+JOIN_OK = 0x22
 
 
 def frames(record):
@@ -38,14 +38,15 @@ def frames(record):
     return found
 
 
-def resume(session, epoch, secret=None, proof=None):
-    """A RESUME of somebody who has processed nothing; its proof by `secret`, or the one given."""
-    nonce = os.urandom(16)
-    fields = struct.pack(">IQ", epoch, 0) + nonce
+USED = bytes.fromhex("00000000 40 0006 23 02 00000000")
+
+
+def join(session, number, secret=None, proof=None):
+    """A JOIN; its proof by `secret`, or the one given."""
+    fields = b"\x02" + session + struct.pack(">I", number)
     if proof is None:
-        proof = hmac.digest(secret or os.urandom(32), b"muxsocks resume c" + session + fields,
-                            "sha256")
-    return struct.pack(">IBH", 0, 0x40, 78) + b"\x21\x02" + session + fields + proof
+        proof = hmac.digest(secret or os.urandom(32), b"muxsocks 2 client join" + fields, "sha256")
+    return struct.pack(">IBH", 0, 0x40, 54) + b"\x21" + fields + proof
 
 
 def secret_of(link, token):
@@ -56,7 +57,7 @@ def secret_of(link, token):
     transcript = hashlib.sha256(hello + server_hello + auth[1:2] + bytes([len(user)]) + user +
                                 b"\0").digest()
     key = hashlib.sha256(token.encode()).digest()
-    return hmac.digest(key, b"muxsocks resume v2" + transcript + auth_ok[1:17], "sha256")
+    return hmac.digest(key, b"muxsocks 2 session secret" + transcript + auth_ok[1:17], "sha256")
 
 
 def next_frame(link):
@@ -95,7 +96,7 @@ def overheard(new_pair, target):
         say(proxy)
         first = proxy.recorder.links[0]
         proxy.session = frames(first["down"])[1][1:17]
-        proxy.recorded = bytes(proxy.recorder.links[1]["up"][:RESUME_SIZE])
+        proxy.recorded = bytes(proxy.recorder.links[1]["up"][:JOIN_SIZE])
         assert proxy.recorded[7] == 0x21 and proxy.recorded[9:25] == proxy.session
         return proxy
 
@@ -113,29 +114,51 @@ def tries(proxy):
     """What one can make who has heard everything, and knows another user's token."""
     proof = proxy.recorded[-32:]
     return {
-        "the recording": proxy.recorded,
-        "a stolen id": resume(proxy.session, 99),
-        "an unknown id": resume(os.urandom(16), 99),
-        "the recorded proof with a higher epoch": resume(proxy.session, 99, proof=proof),
-        "another user's token": resume(proxy.session, 99, secret_of(
+        "a stolen id": join(proxy.session, 99),
+        "an unknown id": join(os.urandom(16), 99),
+        "the recorded proof for another number": join(proxy.session, 99, proof=proof),
+        "another user's token": join(proxy.session, 99, secret_of(
             proxy.recorder.links[0], "another-token-of-sufficient-length-0123")),
     }
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_what_follows_a_refused_resume_on_the_same_link(overheard, threads):
-    """In one write, as PING may be on its way: PING is answered, HELLO begins a new session."""
+def test_what_follows_a_refused_join_on_the_same_link(overheard, threads):
+    """In one write, as PING and streams may be on their way: up to 64 KiB of them are skipped, and
+    HELLO begins a new session."""
     proxy = overheard(threads)
     hello = frames(proxy.recorder.links[0]["up"])[0]
-    ping, pong = (struct.pack(">IBH", 0, flag, 8) + b"a token." for flag in (0x08, 0x10))
+    ping = struct.pack(">IBH", 0, 0x08, 8) + b"a token."
+    on_a_stream = struct.pack(">IBHQ", 3, 0x04, 30_008, 0) + bytes(30_000)
     with socket.create_connection(proxy.server.endpoint, timeout=seconds(5)) as link:
-        link.sendall(resume(os.urandom(16), 99) + ping +
+        link.sendall(join(os.urandom(16), 99) + ping + 2 * on_a_stream +
                      struct.pack(">IBH", 0, 0x40, len(hello)) + hello)
-        answers = [next_frame(link) for _ in range(3)]
+        answers = [next_frame(link) for _ in range(2)]
     assert answers[0] == REFUSED
-    assert sorted([answer[4], answer[7]] for answer in answers[1:]) == [[0x10, ord("a")],
-                                                                         [0x40, hello[0]]], answers
-    assert pong in answers
+    assert answers[1][:5] == bytes([0, 0, 0, 0, 0x40]) and answers[1][7] == hello[0], answers
+    say(proxy)
+
+
+def test_a_frame_behind_a_refused_join_may_come_in_pieces(overheard):
+    proxy = overheard(1)
+    hello = frames(proxy.recorder.links[0]["up"])[0]
+    on_a_stream = struct.pack(">IBHQ", 3, 0x04, 30_008, 0) + bytes(30_000)
+    with socket.create_connection(proxy.server.endpoint, timeout=seconds(5)) as link:
+        link.sendall(join(os.urandom(16), 99) + on_a_stream[:7])
+        assert next_frame(link) == REFUSED
+        link.sendall(on_a_stream[7:20_000])
+        say(proxy)
+        link.sendall(on_a_stream[20_000:] + struct.pack(">IBH", 0, 0x40, len(hello)) + hello)
+        assert next_frame(link)[7] == hello[0]
+
+
+def test_more_than_64_kib_behind_a_refused_join_ends_the_link(overheard):
+    proxy = overheard(1)
+    on_a_stream = struct.pack(">IBHQ", 3, 0x04, 30_008, 0) + bytes(30_000)
+    with socket.create_connection(proxy.server.endpoint, timeout=seconds(5)) as link:
+        link.sendall(join(os.urandom(16), 99) + 3 * on_a_stream)
+        assert next_frame(link) == REFUSED
+        assert link.recv(1) == b""
     say(proxy)
 
 
@@ -157,15 +180,23 @@ def test_what_was_overheard_resumes_nothing(overheard, threads):
     say(proxy)
 
 
+def test_a_recording_joins_nothing(overheard):
+    """Its proof is right, but its number has been used."""
+    proxy = overheard(1)
+    assert ask(proxy.server.endpoint, proxy.recorded) == USED
+    say(proxy)
+    assert len(proxy.recorder.links) == 2, "the live link was disturbed"
+
+
 def test_the_secret_is_all_that_it_takes_and_never_on_the_wire(overheard):
-    """The other half of the test above: a RESUME made like those is served when the token is known."""
+    """The other half of the test above: a JOIN made like those is served when the token is known."""
     proxy = overheard(1)
     secret = secret_of(proxy.recorder.links[0], muxsocks.TOKEN)
     key = hashlib.sha256(muxsocks.TOKEN.encode()).digest()
     for link in proxy.recorder.links:
         for part in (secret, key, muxsocks.TOKEN.encode()):
             assert part not in link["up"] and part not in link["down"]
-    assert ask(proxy.server.endpoint, resume(proxy.session, 99, secret))[7] == RESUME_OK
+    assert ask(proxy.server.endpoint, join(proxy.session, 99, secret))[7] == JOIN_OK
 
 
 EXTENSION = struct.pack(">IBH", 7, 0x40, 7) + b"\x80future"
@@ -173,12 +204,12 @@ EXTENSION = struct.pack(">IBH", 7, 0x40, 7) + b"\x80future"
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("count", [1, 16])
-def test_frames_of_unknown_types_may_come_in_front_of_resume(overheard, threads, count):
+def test_frames_of_unknown_types_may_come_in_front_of_join(overheard, threads, count):
     proxy = overheard(threads)
     secret = secret_of(proxy.recorder.links[0], muxsocks.TOKEN)
     in_front = EXTENSION * count
-    assert ask(proxy.server.endpoint, in_front + resume(proxy.session, 99, secret))[7] == RESUME_OK
-    assert ask(proxy.server.endpoint, in_front + resume(os.urandom(16), 99)) == REFUSED
+    assert ask(proxy.server.endpoint, in_front + join(proxy.session, 99, secret))[7] == JOIN_OK
+    assert ask(proxy.server.endpoint, in_front + join(os.urandom(16), 99)) == REFUSED
 
 
 @pytest.mark.parametrize("in_front", [EXTENSION * 17, struct.pack(">IBH", 0, 0x40, 4090) +
@@ -186,7 +217,7 @@ def test_frames_of_unknown_types_may_come_in_front_of_resume(overheard, threads,
 def test_too_many_of_them_end_the_link(overheard, in_front):
     proxy = overheard(1)
     secret = secret_of(proxy.recorder.links[0], muxsocks.TOKEN)
-    answer = ask(proxy.server.endpoint, in_front + resume(proxy.session, 99, secret))
+    answer = ask(proxy.server.endpoint, in_front + join(proxy.session, 99, secret))
     assert (answer[7], answer[8]) == (0x31, 1) and b"not allowed at this point" in answer
     say(proxy)
 
@@ -196,7 +227,7 @@ def test_refusals_take_the_same_time(overheard, threads):
     proxy = overheard(threads, level="warning")
     taken = {}
     for _ in range(TRIES):
-        for name, request in random.sample(list(tries(proxy).items()), 5):
+        for name, request in random.sample(list(tries(proxy).items()), 4):
             began = time.perf_counter()
             assert ask(proxy.server.endpoint, request) == REFUSED
             taken.setdefault(name, []).append(time.perf_counter() - began)

@@ -396,11 +396,11 @@ def test_a_doubted_link_that_is_dead_is_given_up_when_another_server_answers(tal
     with pytest.raises(ConnectionResetError):
         servers.read_all(proxy.talk.connection, seconds(10))
     assert socks.rep_for(proxy.socks, "127.0.0.1", proxy.echo.port) == socks.SUCCEEDED
-    assert "does not know the session any more: 1 streams are reset" in proxy.client.log()
+    assert proxy.client.says("does not know the session any more: 1 streams are reset")
 
 
 def test_a_server_that_gives_the_session_up_ends_the_old_link(talking):
-    """The other half of the rule: when the right server refuses RESUME, the old link's end comes."""
+    """The other half of the rule: when the right server refuses JOIN, the old link's end comes."""
     proxy = talking()
     users = [{"name": "alice", "token": "another-token-of-sufficient-length-0123"}]
     proxy.server.reload({**proxy.server.config, "users": users})

@@ -3,7 +3,7 @@
 /// \file
 /// K of docs/PROTOCOL.md, as the programs compute it where they read their configuration.
 
-#include "protocol/handshake.hpp"
+#include "protocol/session/crypto.hpp"
 
 namespace muxsocks::tests {
 

@@ -4,7 +4,7 @@
 #include "tests/catch.hpp"
 #include "tests/protocol/session/lone.hpp"
 
-namespace muxsocks::core::tests {
+namespace muxsocks::tests {
 
 namespace {
 
@@ -95,7 +95,7 @@ TEST_CASE("CLOSE and NOTICE carry a code for programs and a text for people") {
 
 TEST_CASE("SYN stands with DATA, and all that has bytes has an offset") {
     const auto fault = [](std::uint32_t id, unsigned flags, std::uint16_t length) {
-        return core::check_header({id, static_cast<std::uint8_t>(flags), length});
+        return check_header({id, static_cast<std::uint8_t>(flags), length});
     };
     for (const auto flags : {0x04, 0x02, 0x06, 0x05, 0x07}) {
         CHECK_FALSE(fault(1, flags, 8));
@@ -144,4 +144,4 @@ TEST_CASE("each proof of a link is good for that link, that side and that channe
     CHECK(good != proofs_of(2).join_proof(4, exporter));
 }
 
-} // namespace muxsocks::core::tests
+} // namespace muxsocks::tests

@@ -4,7 +4,7 @@
 #include "tests/catch.hpp"
 #include "tests/protocol/session/lone.hpp"
 
-namespace muxsocks::core::tests {
+namespace muxsocks::tests {
 
 namespace {
 
@@ -130,4 +130,4 @@ TEST_CASE_METHOD(kept_room, "where nothing is kept a frame is acknowledged when 
     CHECK(account.charged() == 0);
 }
 
-} // namespace muxsocks::core::tests
+} // namespace muxsocks::tests

@@ -3,7 +3,7 @@
 #include "tests/catch.hpp"
 #include "tests/vectors/token_key.hpp"
 
-namespace muxsocks::core::tests {
+namespace muxsocks::tests {
 
 using muxsocks::sim::test_crypto;
 
@@ -261,15 +261,17 @@ void lone::on_event(const event& what) {
     }
 }
 
-void lone::take(owner& o) {
+void lone::take(owner& o, std::size_t size) {
     std::array<bytes_view, 3> views;
-    while (const auto used = core.peek(*o.s, views)) {
+    while (const auto used = size > 0 ? core.peek(*o.s, views) : 0) {
         std::size_t taken = 0;
         for (const auto view : std::span(views).first(used)) {
-            o.received.append(view.begin(), view.end());
-            taken += view.size();
+            const auto part = view.first(std::min(view.size(), size - taken));
+            o.received.append(part.begin(), part.end());
+            taken += part.size();
         }
         core.consume(*o.s, taken, now);
+        size -= taken;
     }
     if (!o.s->at_end()) return;
     told_.push_back("end " + std::to_string(o.s->id));
@@ -293,4 +295,4 @@ lines lone::told() {
     return std::exchange(told_, {});
 }
 
-} // namespace muxsocks::core::tests
+} // namespace muxsocks::tests

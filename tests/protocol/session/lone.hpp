@@ -11,7 +11,7 @@
 #include <map>
 #include <string>
 
-namespace muxsocks::core::tests {
+namespace muxsocks::tests {
 
 using octets = std::vector<std::uint8_t>;
 using lines = std::vector<std::string>;
@@ -102,13 +102,14 @@ class lone {
     owner& open(std::string_view request);
     owner& opened(std::uint32_t id) { return *opened_.at(id); }
     void send(owner& o, std::string_view text, bool end = false);
+    /// The socket takes up to `size` unread bytes.
+    void take(owner& o, std::size_t size = std::string::npos);
     /// What the session told since the last call.
     lines told();
     void settle();
 
   private:
     void on_event(const event& what);
-    void take(owner& o);
 
     std::deque<owner> owners_;
     std::map<std::uint32_t, owner*> opened_;
@@ -117,4 +118,4 @@ class lone {
     std::map<link_number, octets> unparsed_;
 };
 
-} // namespace muxsocks::core::tests
+} // namespace muxsocks::tests

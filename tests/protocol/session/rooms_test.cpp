@@ -10,7 +10,7 @@
 
 #include <set>
 
-namespace muxsocks::core::tests {
+namespace muxsocks::tests {
 
 using namespace std::chrono_literals;
 
@@ -196,4 +196,4 @@ TEST_CASE("time counts only with a link") {
     CHECK_FALSE(clock.next_due(now + 2h));
 }
 
-} // namespace muxsocks::core::tests
+} // namespace muxsocks::tests

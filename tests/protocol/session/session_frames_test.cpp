@@ -3,7 +3,7 @@
 #include "tests/catch.hpp"
 #include "tests/protocol/session/lone.hpp"
 
-namespace muxsocks::core::tests {
+namespace muxsocks::tests {
 
 using namespace std::chrono_literals;
 
@@ -316,4 +316,4 @@ TEST_CASE("version 1 is spoken as ever") {
     CHECK(server.output() == frame(9, flag::rst, {}));
 }
 
-} // namespace muxsocks::core::tests
+} // namespace muxsocks::tests

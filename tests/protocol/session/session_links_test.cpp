@@ -3,7 +3,7 @@
 #include "tests/catch.hpp"
 #include "tests/protocol/session/lone.hpp"
 
-namespace muxsocks::core::tests {
+namespace muxsocks::tests {
 
 using namespace std::chrono_literals;
 
@@ -149,6 +149,45 @@ TEST_CASE("what a lost link had goes by another, behind its DROP") {
     }
 }
 
+TEST_CASE("what a lost link had brought does not go again once the peer says so") {
+    lone client(role::client);
+    client.establish();
+    auto& o = client.open("one");
+    client.sent();
+    client.send(o, "two");
+    client.sent();
+    client.core.on_link_lost(0, errc::link_lost, client.now);
+    const auto second = client.core.join({}, client.now);
+    const auto answer =
+        control(encode(join_ok_frame{second, client.core.proofs().join_ok_proof(second, {})}));
+    SECTION("in part") {
+        client.feed(second, answer + drop(0, 1));
+        CHECK(client.sent(second) == lines{"JOIN 1", "ACK 1", "DROP 0 frames 0", "DATA 1 @3 two"});
+        CHECK(client.core.statistics().frames_acked == 1);
+    }
+    SECTION("all of it") {
+        client.feed(second, answer + drop(0, 2));
+        CHECK(client.sent(second) == lines{"JOIN 1", "ACK 1", "DROP 0 frames 0"});
+        client.feed(second, ack(1));
+        CHECK(client.core.kept_held() == 0);
+    }
+    SECTION("not of what has gone again meanwhile") {
+        CHECK(client.sent(second) ==
+              lines{"JOIN 1", "DROP 0 frames 0", "DATA 1 @0 SYN one", "DATA 1 @3 two"});
+        client.feed(second, answer + drop(0, 2));
+        CHECK(client.core.statistics().frames_acked == 0);
+    }
+}
+
+TEST_CASE("a DROP of a link that has brought frames is answered") {
+    lone server(role::server);
+    server.establish();
+    server.feed(0, data(1, 0, "a", flag::syn | flag::data));
+    const auto second = server.join();
+    server.feed(second, drop(0, 0));
+    CHECK(server.sent(second) == lines{"ACK 1", "DROP 0 frames 1"});
+}
+
 TEST_CASE("at most 64 KiB follow JOIN before its answer") {
     lone client(role::client);
     hello_frame theirs;
@@ -278,14 +317,14 @@ TEST_CASE(
     client.pass(1s);
     CHECK(client.sent(0) == lines{"PING"});
     CHECK(client.sent(second) == lines{"PING"});
-    CHECK_FALSE(client.core.facts()[0].doubted);
+    CHECK_FALSE(client.core.avoids(0));
     client.pass(50ms);
     client.feed(second, frame(0, flag::pong, octets(8)));
-    CHECK(client.core.facts()[0].doubted);
+    CHECK(client.core.avoids(0));
     CHECK(client.sent(second) == lines{"DATA 1 @0 SYN one"});
     SECTION("until a byte comes") {
         client.feed(0, ack(1));
-        CHECK_FALSE(client.core.facts()[0].doubted);
+        CHECK_FALSE(client.core.avoids(0));
         client.open("two");
         CHECK(client.sent(0) == lines{"DATA 3 @0 SYN two"});
         client.feed(second, ack(1));
@@ -339,4 +378,4 @@ TEST_CASE("a session of one link that cannot be resumed keeps nothing and acknow
     CHECK(server.core.on_join(join_of(server.core, 1), {}, server.now));
 }
 
-} // namespace muxsocks::core::tests
+} // namespace muxsocks::tests

@@ -18,6 +18,15 @@ def frame(stream, flags, payload=b""):
     return struct.pack(">IBH", stream, flags, len(payload)) + payload
 
 
+def data(stream, offset, payload=b"", flags=DATA):
+    """DATA or FIN, whose bytes belong at the offset; SYN stands on the first one of a stream."""
+    return frame(stream, flags, struct.pack(">Q", offset) + payload)
+
+
+def opening(stream, payload=b"", flags=DATA):
+    return data(stream, 0, payload, SYN | DATA | flags)
+
+
 def transcript(client_hello, server_hello, method, user):
     """T, without an exporter."""
     return hashlib.sha256(client_hello + server_hello + bytes([method, len(user)]) + user +
@@ -64,7 +73,7 @@ class LinkPeer(Frames):
         self.send(frame(0, CTRL, hello))
         server_hello = self.receive()[2]
         name = user.encode()
-        mac = hmac.digest(hashlib.sha256(token.encode()).digest(), b"muxsocks auth c v2" +
+        mac = hmac.digest(hashlib.sha256(token.encode()).digest(), b"muxsocks 2 client auth" +
                           transcript(hello, server_hello, 1, name), "sha256")
         self.send(frame(0, CTRL, b"\x02\x01" + bytes([len(name)]) + name + mac))
         answer = self.receive()[2]
@@ -76,7 +85,7 @@ class LinkPeer(Frames):
                                            payload[0] == CLOSE)
         rest = self.link.recv(1)
         assert rest == b"", rest
-        return payload[1], payload[2:].decode()
+        return payload[1], payload[4:].decode()
 
 
 class ServedLink(Frames):
@@ -91,13 +100,13 @@ class ServedLink(Frames):
                                         payload[0] == 0x02)
         user = auth[3:3 + auth[2]]
         fields = os.urandom(16) + struct.pack(">I", 0)
-        mac = hmac.digest(hashlib.sha256(token.encode()).digest(), b"muxsocks auth s v2" +
+        mac = hmac.digest(hashlib.sha256(token.encode()).digest(), b"muxsocks 2 server auth" +
                           transcript(hello, answer, auth[1], user) + fields, "sha256")
         self.send(frame(0, CTRL, b"\x03" + fields + mac))
 
     def request(self):
         """The id of the next stream that the client opens, once its request has come."""
-        stream, _, _ = self.receive_until(lambda stream, flags, payload: flags == DATA)
+        stream, _, _ = self.receive_until(lambda stream, flags, payload: flags == SYN | DATA)
         return stream
 
 

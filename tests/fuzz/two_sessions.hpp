@@ -1,14 +1,21 @@
 #pragma once
 
 /// \file
-/// A client's and a server's session back to back, on one scripted clock that jumps to the next
-/// thing that happens, for tests that tell a story. Their users record everything.
+/// A client's and a server's session back to back over some links, on one scripted clock that jumps
+/// to the next thing that happens. Their users record everything.
 
-#include "tests/sim/endpoint.hpp"
+#include "tests/session_sim/endpoint.hpp"
+
+#include <memory>
 
 #include <string>
 
-namespace muxsocks::sim {
+namespace muxsocks::fuzz {
+
+using session_sim::endpoint;
+using session_sim::require;
+using session_sim::stream_user;
+using sim::pipe;
 
 /// A stream as its owner sees it.
 struct conversation {
@@ -42,8 +49,7 @@ class recording_user final : public stream_user {
 
 class two_sessions {
   public:
-    explicit two_sessions(session_settings for_both = default_settings());
-    two_sessions(session_settings for_client, session_settings for_server);
+    explicit two_sessions(const session_settings& for_both);
 
     /// Settings that agree with one another, with test cryptography.
     static session_settings default_settings();
@@ -55,18 +61,21 @@ class two_sessions {
     recording_user server_user;
     endpoint client;
     endpoint server;
-    pipe up{{}};
-    pipe down{{}};
+    struct line {
+        link_number number = 0;
+        pipe up{{}};
+        pipe down{{}};
+    };
+    std::deque<std::unique_ptr<line>> lines;
 
-    /// A new link; the client's HELLO is due.
-    void connect(const pipe::script& script_up = {}, const pipe::script& script_down = {});
-    /// connect() until both sides are established.
-    void establish(const pipe::script& script_up = {}, const pipe::script& script_down = {});
+    /// A first link, until both sides are established.
+    void establish();
     /// Both sides notice that the link is gone; nothing on its way arrives.
-    void cut();
-    /// A new link, and RESUME with its answer over it at once. What is on its way on the old one
-    /// is lost. Returns whether the session goes on.
-    bool resume(const pipe::script& script_up = {}, const pipe::script& script_down = {});
+    void cut(std::size_t which);
+    /// A further link, whose JOIN has come to the server. Returns whether that took it.
+    bool join();
+    /// Moves up to so many bytes of the link from one side to the other.
+    void move(std::size_t which, bool up, std::size_t sent, std::size_t received);
 
     /// Lets time pass until the condition holds; false if nothing more happens or `limit` is over.
     template <typename Condition>
@@ -88,8 +97,9 @@ class two_sessions {
   private:
     bool step(instant end);
     bool move();
+    line& add_line(link_number number);
 
     static constexpr std::size_t everything = 1 << 30;
 };
 
-} // namespace muxsocks::sim
+} // namespace muxsocks::fuzz

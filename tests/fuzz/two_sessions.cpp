@@ -1,12 +1,14 @@
-#include "tests/sim/two_sessions.hpp"
+#include "tests/fuzz/two_sessions.hpp"
 
 #include "tests/sim/test_crypto.hpp"
 #include "tests/vectors/token_key.hpp"
 
 #include <algorithm>
 
-namespace muxsocks::sim {
+namespace muxsocks::fuzz {
 namespace {
+
+constexpr std::array<std::uint8_t, 32> exporter{1, 2, 3};
 
 bytes_view bytes_of(std::string_view text) {
     return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
@@ -98,7 +100,8 @@ bool recording_user::saw(event::kind type) const {
 
 session_settings two_sessions::default_settings() {
     session_settings settings;
-    settings.crypto = test_crypto();
+    settings.crypto = sim::test_crypto();
+    settings.max_links = 3;
     settings.user = "alice";
     settings.key = tests::token_key(settings.crypto, "the token");
     settings.find_user = [key = *settings.key](std::string_view user) {
@@ -107,66 +110,60 @@ session_settings two_sessions::default_settings() {
     return settings;
 }
 
-two_sessions::two_sessions(session_settings for_both) : two_sessions(for_both, for_both) {}
-
-two_sessions::two_sessions(session_settings for_client, session_settings for_server)
-    : client(with(std::move(for_client), role::client, client_pool), client_user, now),
-      server(with(std::move(for_server), role::server, server_pool), server_user, now) {
+two_sessions::two_sessions(const session_settings& for_both)
+    : client(with(for_both, role::client, client_pool), client_user, now),
+      server(with(for_both, role::server, server_pool), server_user, now) {
     client_user.core = &client.core;
     server_user.core = &server.core;
 }
 
-void two_sessions::connect(const pipe::script& script_up, const pipe::script& script_down) {
-    up = pipe(script_up);
-    down = pipe(script_down);
-    client.use(&up, &down);
-    server.use(&down, &up);
-    const std::array<std::uint8_t, 32> exporter{1, 2, 3};
-    client.core.on_link(exporter, now);
-    server.core.on_link(exporter, now);
+two_sessions::line& two_sessions::add_line(link_number number) {
+    lines.push_back(std::make_unique<line>());
+    auto& added = *lines.back();
+    added.number = number;
+    client.add(number, added.up, added.down);
+    return added;
 }
 
-void two_sessions::establish(const pipe::script& script_up, const pipe::script& script_down) {
-    connect(script_up, script_down);
+void two_sessions::establish() {
+    auto& first = add_line(0);
+    server.add(0, first.down, first.up);
+    client.core.on_link(exporter, now);
+    server.core.on_link(exporter, now);
     const auto both = [this] { return client.core.established() && server.core.established(); };
     require(run_until(both), "the handshake came to no end");
 }
 
-void two_sessions::cut() {
-    client.drop_link();
-    server.drop_link();
-    client.core.on_link_lost(errc::link_lost, now);
-    server.core.on_link_lost(errc::link_lost, now);
-    client.settle();
-    server.settle();
+void two_sessions::cut(std::size_t which) {
+    const auto gone = std::move(lines[which]);
+    lines.erase(lines.begin() + static_cast<std::ptrdiff_t>(which));
+    for (const auto side : {&client, &server})
+        if (side->find(gone->number)) side->lose(gone->number, now);
 }
 
-bool two_sessions::resume(const pipe::script& script_up, const pipe::script& script_down) {
-    const std::array<std::uint8_t, 32> exporter{4, 5, 6};
-    const auto asked = client.core.make_resume(exporter, now);
-    const auto frame = decode_resume(bytes_view(asked).subspan(frame_header_size));
-    require(frame.has_value(), "a RESUME cannot be decoded");
-    if (server.core.on_resume(*frame, exporter, now)) return false;
-    up = pipe(script_up);
-    down = pipe(script_down);
-    server.use(&down, &up);
+bool two_sessions::join() {
+    auto& added = add_line(client.core.join(exporter, now));
+    client.send(added.number, everything, now);
+    std::vector<std::uint8_t> came;
+    added.up.read(came, everything, now);
+    const bool whole =
+        came.size() >= frame_header_size && came.size() >= frame_at(came.data()).size();
+    const auto asked =
+        whole ? decode_join(frame_at(came.data()).subspan(frame_header_size)) : std::nullopt;
+    if (!asked || server.core.on_join(*asked, exporter, now)) return false;
+    came.erase(came.begin(),
+               came.begin() + static_cast<std::ptrdiff_t>(frame_at(came.data()).size()));
+    server.add(added.number, added.down, added.up, came);
     server.settle();
-    std::vector<std::uint8_t> answer;
-    while (true) {
-        const auto result = client.core.on_resume_answer(answer, now);
-        if (result.status == session::resume_status::need_more) {
-            server.send(everything, now);
-            if (down.read(answer, everything, now) > 0) continue;
-            if (!down.next_arrival()) return false;
-            now = *down.next_arrival();
-            continue;
-        }
-        if (result.status != session::resume_status::resumed) return false;
-        answer.erase(answer.begin(), answer.begin() + static_cast<std::ptrdiff_t>(result.used));
-        client.use(&up, &down, answer);
-        client.settle();
-        return true;
-    }
+    return true;
+}
+
+void two_sessions::move(std::size_t which, bool up, std::size_t sent, std::size_t received) {
+    const auto number = lines[which]->number;
+    auto& from = up ? client : server;
+    from.send(number, sent, now);
+    from.settle();
+    (up ? server : client).receive(number, received, now);
 }
 
 bool two_sessions::move() {
@@ -174,10 +171,15 @@ bool two_sessions::move() {
     for (const auto side : {&client, &server}) {
         side->settle();
         anything |= side->time_out(now);
-        anything |= side->send(everything, now);
-        anything |= side->receive(everything, now);
-        if (side->has_link() && !side->core.attached()) side->drop_link();
+        for (const auto& each : lines) {
+            if (!side->find(each->number)) continue;
+            anything |= side->send(each->number, everything, now);
+            anything |= side->receive(each->number, everything, now);
+        }
     }
+    // Where one side has given a link up the other sees its end.
+    for (std::size_t i = lines.size(); i-- > 0;)
+        if (!client.find(lines[i]->number) || !server.find(lines[i]->number)) cut(i);
     return anything;
 }
 
@@ -189,11 +191,13 @@ bool two_sessions::step(instant end) {
     };
     add(client.core.deadline());
     add(server.core.deadline());
-    if (client.has_link()) add(down.next_arrival());
-    if (server.has_link()) add(up.next_arrival());
+    for (const auto& each : lines) {
+        add(each->down.next_arrival());
+        add(each->up.next_arrival());
+    }
     if (!next || *next > end) return false;
     now = std::max(now, *next);
     return true;
 }
 
-} // namespace muxsocks::sim
+} // namespace muxsocks::fuzz
