@@ -77,11 +77,12 @@ void admission::on_progress(link_id id, link_progress to) {
     table_.on_progress(id, to);
 }
 
-std::chrono::milliseconds admission::pause(const boost::asio::ip::address& address) const {
+std::chrono::milliseconds admission::pause(const boost::asio::ip::address& address) {
     const std::lock_guard lock(mutex_);
     // Health checks and forwarders of this machine come from there.
     if (address.is_loopback() || exempt_locked(address)) return 0ms;
-    return table_.pause(address, std::chrono::steady_clock::now());
+    const auto now = std::chrono::steady_clock::now();
+    return std::max(table_.pause(address, now), table_.take_handshake(address, now));
 }
 
 void admission::on_silent_end(const boost::asio::ip::address& address) {

@@ -70,8 +70,8 @@ class admission : public std::enable_shared_from_this<admission> {
     /// closed. `balancer`: the real address comes in a PROXY header.
     ticket enter(const boost::asio::ip::address& address, bool balancer, worker& owner);
 
-    /// How long a new link from there waits before it is served.
-    std::chrono::milliseconds pause(const boost::asio::ip::address& address) const;
+    /// How long a new link from there waits before it is served. Asked once for each.
+    std::chrono::milliseconds pause(const boost::asio::ip::address& address);
     /// A link ended without having authenticated.
     void on_silent_end(const boost::asio::ip::address& address);
 

@@ -13,6 +13,9 @@ constexpr auto known_for = 24h;
 constexpr auto failures_forgotten_after = 5min;
 constexpr unsigned failures_free = 3;
 constexpr auto handshake_time = 2s;
+constexpr auto handshake_pace = 31'250us; ///< Of one block.
+constexpr auto handshake_burst = 128;
+constexpr auto pause_max = 4s; ///< A client waits 5.
 /// Of hosts that authenticated, and of hosts that failed.
 constexpr std::size_t hosts_remembered_max = 10'000;
 
@@ -208,6 +211,18 @@ std::chrono::milliseconds admission_table::pause(const boost::asio::ip::address&
     const auto& counted = found->second;
     if (now - counted.last > failures_forgotten_after || counted.count <= failures_free) return 0ms;
     return 250ms * (1U << std::min(counted.count - failures_free - 1, 4U));
+}
+
+std::chrono::milliseconds admission_table::take_handshake(const boost::asio::ip::address& from,
+                                                          time_point now) {
+    if (is_known(host_of(from), now)) return 0ms;
+    bound(paced_, [](time_point until) { return until; });
+    auto& until = paced_[block_of(from, 24, 48)];
+    // Beyond the longest pause there is no more to spread.
+    constexpr auto ahead_max = handshake_burst * handshake_pace + pause_max;
+    until = std::min<time_point>(std::max(until, now) + handshake_pace, now + ahead_max);
+    const auto wait = until - now - handshake_burst * handshake_pace;
+    return std::max(0ms, std::chrono::ceil<std::chrono::milliseconds>(wait));
 }
 
 } // namespace muxsocks::server

@@ -16,7 +16,8 @@
 /// newcomer has to try again: otherwise nobody of a crowd that comes at once would get to the end.
 /// Hosts that authenticated lately have places of their own, which strangers cannot take.
 ///
-/// A host that fails again and again waits before it is served, longer each time.
+/// A host that fails again and again waits before it is served, longer each time, and so do those
+/// of a block (IPv4 /24, IPv6 /48) from which TLS handshakes come without end.
 ///
 /// No clock, no lock, no socket: admission has them. Where silent links have to go, several go at
 /// once, a 64th of the places, so that the search for them costs a flood of newcomers little.
@@ -80,6 +81,9 @@ class admission_table {
     /// How long a new link from there waits: nothing up to three failures, then 0.25 s, doubling to
     /// 4 s, of which a client waits 5. Hosts that authenticated lately do not wait.
     [[nodiscard]] std::chrono::milliseconds pause(const address& from, time_point now) const;
+    /// One more TLS handshake from there: how long it waits for its turn. Of a block 128 at once
+    /// and 32 a second do not, others up to 4 s; those of hosts that authenticated lately never do.
+    [[nodiscard]] std::chrono::milliseconds take_handshake(const address& from, time_point now);
 
   private:
     struct place {
@@ -111,6 +115,7 @@ class admission_table {
     std::array<std::size_t, 2> of_pool_{};   ///< Of strangers, and of known hosts.
     std::map<address, time_point> known_;
     std::map<address, failures> failed_;
+    std::map<address, time_point> paced_; ///< Blocks, and until when their handshakes are spread.
     link_id last_id_ = 0;
 };
 

@@ -82,6 +82,7 @@ void incoming_link::begin() {
         limit_.expires_after(parts_time);
         link_ = new link(worker_.thread(), std::move(*socket_), std::move(parts_.engine));
         socket_.reset();
+        link_->set_trusted(false);
         const auto started = link_;
         return started->start_up(*this, std::move(parts_.received));
     }
@@ -163,6 +164,7 @@ void incoming_link::begin_tls() {
     if (serving.tls) engine.emplace(*serving.tls);
     link_ = new link(worker_.thread(), std::move(*socket_), std::move(engine));
     socket_.reset();
+    link_->set_trusted(false);
     const auto started = link_;
     started->start(*this);
 }

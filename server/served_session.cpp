@@ -117,6 +117,7 @@ void served_session::on_established(session_driver& from) {
     account_ = worker_.shared().users.find(whose(), worker_.now_serving().limits_of(whose()));
     from.core().charge_to({account_, &account_->memory()});
     if (!take_place()) return;
+    from.current_link()->set_trusted(true);
     log::info("link from {} is up ({}, version {})", name(),
               from.current_link()->engine() ? from.current_link()->engine()->agreed() : "plain",
               core.version());
@@ -181,6 +182,7 @@ void served_session::on_detached(session_driver& from, std::error_code, const st
 
 void served_session::on_attached(session_driver&) {
     expiry_.cancel();
+    from.current_link()->set_trusted(true);
     charge_detached(0);
     account_->take_anyway(user_place::link);
     link_ = held_place(account_, user_place::link);

@@ -87,7 +87,7 @@ void link::start_up(owner& to, std::vector<std::uint8_t> received) {
 // ---- Input
 
 void link::wait_read() {
-    if (waiting_read_ || !reading_ || !socket_.is_open()) return;
+    if (waiting_read_ || !reading_ || must_drain() || !socket_.is_open()) return;
     if (state_ == state::closed) return;
     waiting_read_ = true;
     socket_.async_wait(tcp_socket::wait_read,
@@ -101,6 +101,11 @@ void link::wait_read() {
                        });
 }
 
+void link::set_trusted(bool on) {
+    trusted_ = on;
+    if (on && is_open()) wait_read();
+}
+
 void link::set_reading(bool on) {
     reading_ = on;
     if (on && is_open()) wait_read();
@@ -109,8 +114,9 @@ void link::set_reading(bool on) {
 void link::on_readable() {
     if (state_ == state::closing) return drain_input();
     const auto buffer = engine_ ? thread_.ciphertext() : scratch().subspan(tail_.size());
-    const auto size = ::recv(socket_.native_handle(), buffer.data(),
-                             std::min(buffer.size(), link_thread::ciphertext_size), MSG_DONTWAIT);
+    const auto most = trusted_ ? link_thread::ciphertext_size : distrusted_read_max;
+    const auto size =
+        ::recv(socket_.native_handle(), buffer.data(), std::min(buffer.size(), most), MSG_DONTWAIT);
     if (size < 0) {
         if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return;
         const auto error = last_error();
@@ -239,6 +245,7 @@ void link::wait_write() {
                            if (error || !self->socket_.is_open()) return;
                            self->queue_.on_writable(std::chrono::steady_clock::now());
                            self->flush();
+                           self->wait_read();
                            if (!self->waiting_write_ && self->state_ == state::up)
                                self->owner_->on_link_writable(*self);
                        });

@@ -81,6 +81,9 @@ class link : public ref_counted<link> {
     void on_idle() { queue_.on_idle(); }
     /// What TCP knows of the path; a system call.
     path_facts path() const { return is_open() ? queue_.facts() : path_facts(); }
+    /// While it is not known whose the link is: it reads little at a time, and nothing while much
+    /// of what its TLS answers waits for the socket. A link is trusted until it is said otherwise.
+    void set_trusted(bool on);
     void set_reading(bool on);
     bool reading() const { return reading_; }
 
@@ -112,9 +115,14 @@ class link : public ref_counted<link> {
     void deliver_again();
 
   private:
+    static constexpr std::size_t distrusted_read_max = 16 * 1024;
+    static constexpr std::size_t distrusted_output_max = 64 * 1024;
+
     enum class state : std::uint8_t { created, handshake, up, closing, closed };
 
     void wait_read();
+    /// Whether what it has provoked must go out before more is read.
+    bool must_drain() const { return !trusted_ && output_.size() > distrusted_output_max; }
     void on_readable();
     void receive(bytes_view ciphertext);
     /// Hands the first `size` bytes of the plaintext scratch to the owner; keeps what is left.
@@ -139,6 +147,7 @@ class link : public ref_counted<link> {
     socket_queue queue_;
     output_interest output_interest_;
     bool reading_ = true;
+    bool trusted_ = true;
     bool waiting_read_ = false;
     bool waiting_write_ = false;
     bool delivering_ = false;

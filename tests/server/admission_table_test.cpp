@@ -170,6 +170,34 @@ TEST_CASE("a host that fails again and again waits") {
     }
 }
 
+TEST_CASE("TLS handshakes from one block without end") {
+    table all({8, 8});
+    const auto take = [&](const char* from, int count, table::time_point now) {
+        auto wait = 0ms;
+        for (int i = 0; i < count; ++i)
+            wait = all.take_handshake(ip(from), now);
+        return wait;
+    };
+    SECTION("wait for their turn beyond a burst, 32 a second") {
+        CHECK(take("10.0.0.1", 128, start) == 0ms);
+        CHECK(take("10.0.0.2", 32, start) == 1000ms);
+        CHECK(take("10.0.0.3", 1, start + 2s) == 0ms);
+    }
+    SECTION("wait 4 s at most, and are forgotten") {
+        CHECK(take("10.0.0.1", 10'000, start) == 4000ms);
+        CHECK(take("10.0.0.1", 128, start + 9s) == 0ms);
+    }
+    SECTION("delay nobody of another block, nor who has authenticated") {
+        all.on_success(ip("10.0.0.9"), start);
+        take("10.0.0.1", 10'000, start);
+        take("2001:db8:1:ffff::1", 10'000, start);
+        CHECK(take("10.0.1.1", 1, start) == 0ms);
+        CHECK(take("10.0.0.9", 1, start) == 0ms);
+        CHECK(take("2001:db8:1::1", 1, start) > 3s);
+        CHECK(take("2001:db8:2::1", 1, start) == 0ms);
+    }
+}
+
 TEST_CASE("a link behind a balancer is judged by the address that the header names") {
     table all({8, 2});
     const auto first = all.enter(ip("10.0.0.1"), true, start).id;
