@@ -1,10 +1,26 @@
 #include "protocol/session/resend_queue.hpp"
 
 namespace muxsocks {
+namespace {
+
+/// Whether the frame continues a stream that has a frame in the stretch: without that it is of no
+/// use to the peer.
+bool follows(const stretch& frame, const stretch& before) {
+    const auto header = decode_header(frame.chunk.data() + frame.begin);
+    if ((header.flags & (flag::data | flag::fin)) == 0) return false;
+    auto at = before.chunk.data() + before.begin;
+    for (auto left = before.frames; left > 0; --left, at += frame_at(at).size())
+        if (decode_header(at).stream_id == header.stream_id) return true;
+    return false;
+}
+
+} // namespace
 
 void resend_queue::add(const stretch& frame, origin from) {
     ++frames_;
-    const bool small = frame.end - frame.begin <= small_max;
+    const bool behind_bulk =
+        !bulk_.empty() && bulk_.back().first.link == from.link && follows(frame, bulk_.back().what);
+    const bool small = frame.end - frame.begin <= small_max && !behind_bulk;
     auto& to = small ? small_ : bulk_;
     if (!small && !to.empty() && to.back().first.link == from.link) {
         auto& before = to.back().what;

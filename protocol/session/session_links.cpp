@@ -11,6 +11,7 @@ namespace {
 constexpr duration patience_min = std::chrono::seconds(1);
 
 bool is_up(const std::unique_ptr<link_state>& l) { return l->up(); }
+bool is_stream_frame(bytes_view frame) { return load_u32(frame.data()) != 0; }
 
 } // namespace
 
@@ -230,10 +231,11 @@ std::vector<link_facts> session::facts() const {
 // ---- What the peer has processed
 
 void session::on_ack(link_state& l, std::uint64_t frames) {
-    const auto before = l.kept.acked();
-    if (!l.kept.on_ack(frames, [this](bytes_view frame) { on_acked(frame); }))
-        return fail(errc::ack_beyond_sent);
-    statistics_.frames_acked += l.kept.acked() - before;
+    const auto processed = [this](bytes_view frame) {
+        if (is_stream_frame(frame)) ++statistics_.frames_acked;
+        on_acked(frame);
+    };
+    if (!l.kept.on_ack(frames, processed)) return fail(errc::ack_beyond_sent);
     l.blocked = false;
 }
 
@@ -265,20 +267,19 @@ void session::on_drop(link_state& by, bytes_view payload) {
     if (drop->number == by.number) return fail(errc::bad_drop);
     if (client() && !links_.was_given(drop->number)) return fail(errc::bad_drop);
     const auto frames = broken(broken_rule::drop_without_count) ? drop->frames + 1 : drop->frames;
+    const auto processed = [this](bytes_view frame) {
+        if (is_stream_frame(frame)) ++statistics_.frames_acked;
+        on_acked(frame);
+    };
     const auto l = links_.find(drop->number);
     if (!l) {
         if (!client()) links_.used.use(drop->number);
         // What has come by it need not go again.
-        return again_.on_processed(drop->number, frames, [this](bytes_view frame) {
-            ++statistics_.frames_acked;
-            on_acked(frame);
-        });
+        return again_.on_processed(drop->number, frames, processed);
     }
     ++statistics_.links_dropped_by_peer;
-    const auto before = l->kept.acked();
-    if (!l->kept.on_ack(std::max(frames, before), [this](bytes_view frame) { on_acked(frame); }))
+    if (!l->kept.on_ack(std::max(frames, l->kept.acked()), processed))
         return fail(errc::ack_beyond_sent);
-    statistics_.frames_acked += l->kept.acked() - before;
     lose(*l, errc::link_given_up, true);
 }
 

@@ -199,6 +199,8 @@ read_slot session::make_slot(stream& s) {
     for (std::size_t at = 0;
          wanted > 0 && slot.count < read_slot::places_max && at + header < room;) {
         const auto size = std::min({wanted, payload_max(), room - at - header});
+        // What is left over is not worth a frame, and small ones go first when a link is lost.
+        if (slot.count > 0 && size < std::min(payload_max(), 2 * turn_.read_min())) break;
         slot.places[slot.count++] = {turn_.here(at + header), size};
         slot.size += size;
         wanted -= size;

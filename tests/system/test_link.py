@@ -177,7 +177,7 @@ def test_a_reload_to_fewer_links_leaves_one_to_each_thread(pair):
     proxy = pair(client={"threads": 2, "sessions": 3}, relay=[])
     proxy.wait_for_link(3)
     proxy.client.reload({**proxy.client.config, "sessions": 1})
-    proxy.client.wait_for_log("there are 2 links to each server")
+    proxy.client.wait_for_log("there are 2 sessions with each server")
     wait_until(lambda: proxy.relay.stats()["live"] == 2, 10, proxy.relay.stats)
     assert proxy.relay.stats()["accepted"] == 3
 
