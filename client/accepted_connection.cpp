@@ -69,23 +69,25 @@ void accepted_connection::read() {
 }
 
 bool accepted_connection::choose_front(std::uint8_t first) {
-    switch (recognise(first)) {
-    case spoken::socks4:
-        front_ = make_socks4_front(services_);
-        break;
-    case spoken::http:
+    const auto accepts = [this](std::uint8_t protocol) {
+        return (services_.accept & protocol) != 0;
+    };
+    const auto what = recognise(first);
+    if (what == spoken::http && accepts(accepted_protocols::http))
         front_ = make_http_front(services_);
-        break;
-    case spoken::tls:
+    else if (what == spoken::socks4 && accepts(accepted_protocols::socks4))
+        front_ = make_socks4_front(services_);
+    else if (what == spoken::tls)
         tell_closed("SOCKS",
                     "A TLS handshake arrived on the proxy's port, which speaks no TLS: use "
                     "http:// or socks5h:// as the proxy's scheme.");
-        return false;
-    case spoken::socks5:
-    case spoken::unknown:
+    else if (accepts(accepted_protocols::socks5))
+        // It knows what else may have come, and says so.
         front_ = make_socks5_front(services_);
-    }
-    return true;
+    else
+        tell_closed("SOCKS", "The application speaks a protocol that is not in \"accept\" of this "
+                             "listener.");
+    return front_ != nullptr;
 }
 
 void accepted_connection::on_input(bytes_view input) {

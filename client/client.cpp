@@ -40,7 +40,7 @@ class program final : public service::program, public trouble_watch::watcher {
                          stalled_);
         service_ = std::make_unique<service>(*this, workers_.threads(),
                                              make_program_configuration(recipe_, std::move(seen)),
-                                             service::words{"SOCKS5", "no new connections"});
+                                             service::words{"applications", "no new connections"});
         auto& first = workers_.first();
         trouble_ = std::make_unique<trouble_watch>(first.context(), first.clock(), *this);
     }
@@ -52,7 +52,9 @@ class program final : public service::program, public trouble_watch::watcher {
 
   private:
     /// Each in its turn: connections of applications differ too much for a better measure.
-    void take(int descriptor) override { workers_[turn_++ % workers_.size()].take(descriptor); }
+    void take(int descriptor, const listen_address& from) override {
+        workers_[turn_++ % workers_.size()].take(descriptor, from);
+    }
 
     void log_statistics() override {
         workers_.on_all([](worker& each) { each.log_statistics(); });

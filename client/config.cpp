@@ -1,10 +1,12 @@
 #include "client/config.hpp"
 
+#include "http/authority.hpp"
 #include "protocol/link/wiped_frees.hpp"
 #include "protocol/program/command_line.hpp"
 #include "protocol/program/config_error.hpp"
 #include "protocol/program/config_file.hpp"
 #include "protocol/program/config_reader.hpp"
+#include "protocol/program/local_sockets.hpp"
 #include "protocol/program/secret.hpp"
 #include "protocol/program/settings_schema.hpp"
 #include "protocol/program/share_link.hpp"
@@ -21,24 +23,33 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr std::uint32_t no_uid = 0xffff'ffff;
+
 void bind_user(config_section& section, socks_user& user) {
     section.field("name", user.name, kinds::text(1, 255),
                   "The user's name. `username` is understood, too.",
                   {.required = true, .alias = "username"});
     std::optional<std::string> password;
     section.secret("password", password,
-                   "The user's password, 1 to 255 bytes. This or `password_file` is required.");
-    if (!section.reading()) return;
+                   "The user's password, 1 to 255 bytes. This, `password_file` or `uid` is "
+                   "required.");
+    std::uint32_t uid = no_uid;
+    section.field("uid", uid, kinds::number(0, no_uid - 1),
+                  "The number of a user of this machine, who needs no password where the client is "
+                  "reached by a unix-domain socket.",
+                  {.default_text = "none"});
+    if (uid != no_uid) user.uid = uid;
+    if (!section.reading() || (!password && user.uid)) return;
     const std::string_view key = section.has("password_file") ? "password_file" : "password";
-    if (!password) section.fail(key, "this key or \"password_file\" is missing");
+    if (!password) section.fail(key, "this key, \"password_file\" or \"uid\" is missing");
     if (password->size() > 255) section.fail(key, "a password has at most 255 bytes");
     user.password = *std::move(password);
 }
 
 void bind_users(config_section& root, std::vector<socks_user>& users) {
     root.sections("users", users, bind_user,
-                  "Who may use the SOCKS port (RFC 1929). Without it nobody has to log in, which "
-                  "is refused beyond loopback.");
+                  "Who may use the port (RFC 1929, or Basic in HTTP). Without it nobody has to log "
+                  "in, which is refused beyond loopback.");
     for (std::size_t i = 0; i < users.size(); ++i) {
         for (std::size_t j = 0; j < i; ++j) {
             if (users[i].name != users[j].name) continue;
@@ -117,14 +128,26 @@ void bind_tls(config_section& root, client_tls_settings& tls) {
 }
 
 void bind_config(config_section& root, config& config) {
-    root.one_or_list("listen", config.listen, kinds::listening_address(),
-                     "Where applications connect. Of the default and of `localhost`, an address "
+    root.one_or_list("listen", config.listen, kinds::listening_address(true),
+                     "Where applications connect, by SOCKS5, SOCKS4 or HTTP. Of the default and of "
+                     "`localhost`, an address "
                      "family that the host lacks is skipped; what is listed by address must work. "
                      "`:1080` is all addresses.");
     root.field("open_listener", config.open_listener, kinds::boolean(),
                "Whether listening beyond loopback is allowed although `users` is empty: everyone "
                "who reaches the port may use it.");
     bind_users(root, config.users);
+    root.section("pac", [&](config_section& section) {
+        section.field("host", config.pac_host, kinds::text(1, 262),
+                      "What `/proxy.pac` names as the proxy, with its port, where that is another "
+                      "address than the one at which it was asked for (a published port of a "
+                      "container).",
+                      {.default_text = "the Host of the request"});
+        if (section.reading() && !config.pac_host.empty() &&
+            !http::parse_authority(config.pac_host, 1))
+            section.fail("host", "expected a host, with or without a port, such as "
+                                 "\"proxy.example.org:1080\"");
+    });
     bind_servers(root, config.servers);
     root.field("sessions", config.sessions, kinds::number(1, 64),
                "Sessions at the same time, to each server in use, each with links of its own. A "
@@ -204,13 +227,21 @@ class checker {
 
     void check_listener() const {
         if (config_.open_listener || !config_.users.empty()) return;
-        for (const auto& [address, skip_if_unavailable] : config_.listen) {
-            if (is_loopback(address.host)) continue;
+        for (const auto& each : config_.listen) {
+            if (!reaches_others(each)) continue;
             fail(
-                "listen: \"" + to_string(address) +
+                "listen: \"" + to_string(each) +
                 "\" can be reached from other machines, and without \"users\" everyone there could "
                 "use this proxy; add users, listen on 127.0.0.1, or set \"open_listener\" to true");
         }
+    }
+
+    static bool reaches_others(const listen_address& one) {
+        if (one.is_unix()) return false;
+        if (one.type == listen_address::kind::ip) return !is_loopback(one.address.host);
+        const auto passed = passed_sockets(one.address.host);
+        return one.address.port < passed.size() &&
+               reaches_beyond_loopback(passed[one.address.port]);
     }
 
     void warn_of_plain_link() const {

@@ -24,10 +24,12 @@ struct key_info;
 
 namespace muxsocks::client {
 
-/// Someone who may use the SOCKS port (RFC 1929). Both have 1 to 255 bytes.
+/// Someone who may use the client's port. Name and password have 1 to 255 bytes; who comes by a
+/// unix-domain socket may be known by the user id instead.
 struct socks_user {
     std::string name;
-    std::string password;
+    std::string password; ///< Empty: none, there is a uid.
+    std::optional<std::uint32_t> uid{};
 
     bool operator==(const socks_user&) const = default;
 };
@@ -58,8 +60,11 @@ struct config {
     std::vector<listen_address> listen{{{"127.0.0.1", 1080}, true}, {{"::1", 1080}, true}};
     /// Whether listening beyond loopback without users was asked for in so many words.
     bool open_listener = false;
-    /// Empty: SOCKS without authentication.
+    /// Empty: nobody has to log in.
     std::vector<socks_user> users;
+    /// Where browsers reach the client, "host" or "host:port", for /proxy.pac. Empty: where the
+    /// request for it came.
+    std::string pac_host;
     /// At least one; `server` in the file is a list of one.
     std::vector<server_entry> servers;
     /// Sessions to hold at the same time, to each server.

@@ -15,6 +15,14 @@
 
 namespace muxsocks::client {
 
+/// What the pages of the port say of the client.
+struct page_facts {
+    /// See config::pac_host.
+    std::string pac_host{};
+    /// One line a link, for people; nothing where only users may see it.
+    std::function<std::vector<std::string>()> links{};
+};
+
 /// What fronts need of their worker, as long as one connection lives.
 struct front_services {
     link_thread& thread;
@@ -24,6 +32,9 @@ struct front_services {
     /// How long a request may take to come, and then to wait for a link.
     std::chrono::milliseconds limit;
     std::chrono::milliseconds wait;
+    /// Of accepted_protocols.
+    std::uint8_t accept = accepted_protocols::all;
+    std::shared_ptr<const page_facts> pages{};
 };
 
 class front {

@@ -3,13 +3,11 @@
 #include "client/front.hpp"
 #include "client/http_answers.hpp"
 #include "client/http_wish.hpp"
+#include "client/own_pages.hpp"
 #include "http/answer.hpp"
 
 namespace muxsocks::client {
 namespace {
-
-constexpr http::fault not_a_server{
-    400, "This is a proxy: requests to it name their target, as in GET http://example.org/."};
 
 bytes_view bytes_of(std::string_view text) {
     return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
@@ -77,7 +75,9 @@ class http_front final : public front {
         case http_wish::kind::own:
             break;
         }
-        return fail(http_answer(not_a_server), not_a_server.text);
+        return fail(services_.pages ? own_page(request, *services_.pages, services_.accept)
+                                    : http_answer(http::fault{400, "This is a proxy."}),
+                    {});
     }
 
     step ask_for_login(const http::request_head& request, bool guessed) {

@@ -323,6 +323,19 @@ void link_pool::close() {
     waiting_.clear();
 }
 
+std::vector<std::string> link_pool::link_states() const {
+    std::vector<std::string> lines;
+    for (const auto& each : slots_) {
+        const auto& driver = each.supervisor->driver();
+        const bool up = driver && driver->current_link() != nullptr;
+        lines.push_back(
+            to_string(each.server.address) +
+            (up ? ": up, " + std::to_string(driver->core().stream_count()) + " connections"
+                : ": down"));
+    }
+    return lines;
+}
+
 void link_pool::log_statistics() const {
     const auto line = [](const link_supervisor& each) {
         if (!each.driver()) return log::info("link to {}: down", to_string(each.server().address));

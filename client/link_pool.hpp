@@ -37,6 +37,8 @@ class link_pool final : public request_sink, public link_supervisor::watcher {
     bool idle() const;
     void close();
     std::size_t stream_count() const;
+    /// One line a link, for people.
+    std::vector<std::string> link_states() const;
     /// One line a link.
     void log_statistics() const;
 

@@ -2,6 +2,7 @@
 
 #include "client/config.hpp"
 #include "client/doctor.hpp"
+#include "client/environment.hpp"
 #include "client/health.hpp"
 #include "protocol/program/command_line.hpp"
 #include "protocol/program/config_error.hpp"
@@ -90,6 +91,18 @@ int doctor(int argc, const char* const* argv) {
     return examine(load_config(line).settings, target);
 }
 
+int env(int argc, const char* const* argv) {
+    const auto line = parse_command_line(program_role::client, argc, argv);
+    if (line.action == command_line::action_type::help) {
+        std::puts("muxsocks-client env [the options of the client that runs]\n"
+                  "Prints the variables by which a shell's programs find the proxy:\n"
+                  "eval \"$(muxsocks-client env)\"");
+        return exit_ok;
+    }
+    std::fputs(environment_of(load_config(line).settings).c_str(), stdout);
+    return exit_ok;
+}
+
 int health(int argc, const char* const* argv) {
     const auto line = parse_command_line(program_role::client, argc, argv);
     if (line.action == command_line::action_type::help) {
@@ -109,6 +122,7 @@ std::optional<int> run_subcommand(int argc, const char* const* argv) {
     const std::string_view word = argv[1];
     if (word == "import") return import(argc - 1, argv + 1);
     if (word == "doctor") return doctor(argc - 1, argv + 1);
+    if (word == "env") return env(argc - 1, argv + 1);
     if (word == "health") return health(argc - 1, argv + 1);
     return {};
 }

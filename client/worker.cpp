@@ -1,6 +1,10 @@
 #include "client/worker.hpp"
 
+#include "protocol/program/local_sockets.hpp"
+
 #include <boost/asio/dispatch.hpp>
+
+#include <algorithm>
 
 namespace muxsocks::client {
 namespace {
@@ -23,26 +27,43 @@ worker::worker(memory_budget& budget, std::shared_ptr<const link_recipe> recipe,
       resolver_(thread_.context(), thread_.clock(), {.search_short_names = true}),
       services_{thread_.context(), thread_.clock(), resolver_, 250ms, false},
       recipe_(std::move(recipe)),
-      users_(make_users(recipe_->settings)),
-      pool_(thread_, services_, recipe_, sessions, files) {}
+      pool_(thread_, services_, recipe_, sessions, files) {
+    use_recipe();
+}
 
 worker::~worker() { stop(); }
 
 void worker::start() { pool_.start(); }
 
-void worker::take(int descriptor) {
-    asio::dispatch(context(), [this, descriptor] {
+void worker::use_recipe() {
+    const auto& settings = recipe_->settings;
+    users_ = make_users(settings);
+    uids_.clear();
+    for (const auto& user : settings.users)
+        if (user.uid) uids_.push_back(*user.uid);
+    auto pages = std::make_shared<page_facts>();
+    pages->pac_host = settings.pac_host;
+    // The pages ask for no password.
+    if (!users_) pages->links = [this] { return pool_.link_states(); };
+    pages_ = std::move(pages);
+}
+
+void worker::take(int descriptor, const listen_address& from) {
+    asio::dispatch(context(), [this, descriptor, accept = from.accept] {
         const auto& timeouts = recipe_->settings.timeouts;
+        const auto uid = uids_.empty() ? std::nullopt : peer_uid(descriptor);
+        const bool known = uid && std::find(uids_.begin(), uids_.end(), *uid) != uids_.end();
         const boost::intrusive_ptr<accepted_connection> connection(new accepted_connection(
             tcp_socket(context().get_executor(), asio::ip::tcp::v4(), descriptor),
-            {thread_, pool_, users_, timeouts.request, timeouts.wait}));
+            {thread_, pool_, known ? nullptr : users_, timeouts.request, timeouts.wait, accept,
+             pages_}));
         connection->begin();
     });
 }
 
 void worker::reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t sessions) {
     recipe_ = std::move(recipe);
-    users_ = make_users(recipe_->settings);
+    use_recipe();
     pool_.reload(recipe_, sessions);
 }
 

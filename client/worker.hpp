@@ -24,7 +24,7 @@ class worker {
     deadlines& clock() { return thread_.clock(); }
 
     /// A connection of an application, accepted in whichever thread. Any thread may call it.
-    void take(int descriptor);
+    void take(int descriptor, const listen_address& from);
 
     // The rest runs in the worker's own thread.
     void start();
@@ -41,12 +41,17 @@ class worker {
     void log_statistics() const { pool_.log_statistics(); }
 
   private:
+    /// The configuration in force has changed.
+    void use_recipe();
+
     link_thread thread_;
     resolver resolver_;
     dial_services services_;
     std::shared_ptr<const link_recipe> recipe_;
     std::shared_ptr<const socks5::credentials> users_; ///< None: nobody has to log in.
     link_pool pool_;
+    std::shared_ptr<const page_facts> pages_;
+    std::vector<std::uint32_t> uids_; ///< Who needs no password at a unix-domain socket.
 };
 
 } // namespace muxsocks::client

@@ -292,9 +292,9 @@ class checker {
                 "true.");
         }
         if (config_.tls.enabled) return;
-        for (const auto& [address, skip_if_unavailable] : config_.listen) {
-            if (is_loopback(address.host)) continue;
-            warnings_.push_back("Links to " + to_string(address) +
+        for (const auto& each : config_.listen) {
+            if (each.is_unix() || is_loopback(each.address.host)) continue;
+            warnings_.push_back("Links to " + to_string(each) +
                                 " are not encrypted, because tls.enabled is false.");
         }
     }

@@ -85,7 +85,7 @@ class program final : public service::program {
     }
 
     /// From here on it counts as a link that has not authenticated.
-    void take(int descriptor) override {
+    void take(int descriptor, const listen_address&) override {
         asio::ip::tcp::endpoint remote;
         auto size = static_cast<::socklen_t>(remote.capacity());
         // It may be gone already.
@@ -93,8 +93,11 @@ class program final : public service::program {
             ::close(descriptor);
             return;
         }
-        remote.resize(size);
-        auto peer = remote.address();
+        remote.resize(std::min(size, static_cast<::socklen_t>(remote.capacity())));
+        // Whoever comes by a unix-domain socket is on this machine.
+        auto peer = remote.data()->sa_family == AF_INET || remote.data()->sa_family == AF_INET6
+                        ? remote.address()
+                        : asio::ip::address(asio::ip::address_v4::loopback());
         if (peer.is_v6() && peer.to_v6().is_v4_mapped())
             peer = asio::ip::make_address_v4(asio::ip::v4_mapped, peer.to_v6());
         auto& server = least_loaded();

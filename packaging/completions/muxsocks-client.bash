@@ -25,7 +25,7 @@ _muxsocks_client() {
     case ${COMP_WORDS[1]} in
     import) words='--link-file --out --listen --open-listener --force --help' ;;
     doctor) words='--config --link-file --target --help' ;;
-    health) words=$run ;;
+    health | env) words=$run ;;
     *) words=$run ;;
     esac
     if [[ $current == -* ]]; then
@@ -33,7 +33,7 @@ _muxsocks_client() {
         return
     fi
     compopt -o filenames
-    ((COMP_CWORD > 1)) && words='' || words='import doctor health'
+    ((COMP_CWORD > 1)) && words='' || words='import doctor health env'
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current"; compgen -f -- "$current")
 }
 

@@ -6,6 +6,7 @@ set -l run "not __fish_seen_subcommand_from import doctor"
 complete -c $program -n "__fish_is_first_token" -a import -d "make client.json from a share link"
 complete -c $program -n "__fish_is_first_token" -a doctor -d "find out what is wrong"
 complete -c $program -n "__fish_is_first_token" -a health -d "ask the client that runs"
+complete -c $program -n "__fish_is_first_token" -a env -d "print variables for a shell"
 
 complete -c $program -s h -l help -d "print help and exit"
 complete -c $program -n "not __fish_seen_subcommand_from import" -s c -l config -r -F -d "configuration file"

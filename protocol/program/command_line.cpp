@@ -12,6 +12,7 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 #include <sstream>
 #include <system_error>
 
@@ -31,32 +32,35 @@ struct role_texts {
     std::string_view what;
     const char* config_variable;
     const char* config_file;
-    std::array<command_text, 3> commands;
+    std::span<const command_text> commands;
     /// How a configuration is made.
     const char* beginning;
 };
 
+constexpr std::array<command_text, 4> client_commands{
+    {{"import", "make client.json from a share link"},
+     {"doctor", "find out what is wrong, and what to do"},
+     {"health", "ask the client that runs whether all is well"},
+     {"env", "print the variables by which a shell's programs find it"}}};
+constexpr std::array<command_text, 3> server_commands{
+    {{"init", "make key, token, server.json and client.json"},
+     {"user", "add, list or remove users"},
+     {"health", "ask the server that runs whether all is well"}}};
+
 const role_texts& texts_of(program_role role) {
     static constexpr role_texts client{
         "muxsocks-client",
-        "A SOCKS5 proxy whose connections share one link to a "
+        "A SOCKS and HTTP proxy whose connections share one link to a "
         "muxsocks-server.",
         "MUXSOCKS_CLIENT_CONFIG",
         "client.json",
-        {{{"import", "make client.json from a share link"},
-          {"doctor", "find out what is wrong, and what to do"},
-          {"health", "ask the client that runs whether all is well"}}},
+        client_commands,
         "make one from a share link with \"muxsocks-client import "
         "LINK-FILE\", or run from it with --link-file LINK-FILE"};
     static constexpr role_texts server{
-        "muxsocks-server",
-        "Connects to targets for the clients of its users.",
-        "MUXSOCKS_SERVER_CONFIG",
-        "server.json",
-        {{{"init", "make key, token, server.json and client.json"},
-          {"user", "add, list or remove users"},
-          {"health", "ask the server that runs whether all is well"}}},
-        "make one with \"muxsocks-server init --host HOST\""};
+        "muxsocks-server",        "Connects to targets for the clients of its users.",
+        "MUXSOCKS_SERVER_CONFIG", "server.json",
+        server_commands,          "make one with \"muxsocks-server init --host HOST\""};
     return role == program_role::client ? client : server;
 }
 

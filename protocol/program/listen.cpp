@@ -1,5 +1,6 @@
 #include "protocol/program/listen.hpp"
 
+#include "protocol/program/local_sockets.hpp"
 #include "protocol/program/log.hpp"
 
 #include <boost/asio/ip/v6_only.hpp>
@@ -52,7 +53,7 @@ boost::system::error_code set_up(tcp_acceptor& acceptor, const tcp::endpoint& at
 
 /// Where this host reaches what listens on the address; none if the system chose its port.
 std::vector<tcp::endpoint> own_endpoints(const listen_address& listening) {
-    if (listening.address.port == 0) return {};
+    if (listening.type != listen_address::kind::ip || listening.address.port == 0) return {};
     const auto at = endpoint_of(listening.address);
     const tcp::endpoint v4(asio::ip::address_v4::loopback(), at.port());
     const tcp::endpoint v6(asio::ip::address_v6::loopback(), at.port());
@@ -61,13 +62,17 @@ std::vector<tcp::endpoint> own_endpoints(const listen_address& listening) {
     return {at.address().is_v4() ? v4 : v6};
 }
 
+void limit_waits(int descriptor, std::chrono::milliseconds limit) {
+    const ::timeval time{limit.count() / 1000, limit.count() % 1000 * 1000};
+    (void)::setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);
+    (void)::setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
+}
+
 /// -1 with errno where it fails.
 int connect_within(const tcp::endpoint& to, std::chrono::milliseconds limit) {
     const int descriptor = ::socket(to.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (descriptor < 0) return -1;
-    const ::timeval time{limit.count() / 1000, limit.count() % 1000 * 1000};
-    (void)::setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);
-    (void)::setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
+    limit_waits(descriptor, limit);
     if (::connect(descriptor, to.data(), static_cast<::socklen_t>(to.size())) == 0)
         return descriptor;
     const int error = errno;
@@ -81,6 +86,12 @@ int connect_within(const tcp::endpoint& to, std::chrono::milliseconds limit) {
 std::optional<tcp_acceptor> open_listener(asio::io_context& context,
                                           const listen_address& address) {
     tcp_acceptor acceptor(context.get_executor());
+    if (address.type != listen_address::kind::ip) {
+        // The protocol is what the acceptor takes it for; nothing but accept() is asked of it.
+        acceptor.assign(tcp::v4(), address.is_unix() ? open_unix_listener(address)
+                                                     : open_passed_listener(address));
+        return acceptor;
+    }
     auto at = endpoint_of(address.address);
     const bool all = address.address.host.empty();
     auto error = set_up(acceptor, at, all);
@@ -101,7 +112,8 @@ std::optional<tcp_acceptor> open_listener(asio::io_context& context,
         fmt::format("cannot listen on {}: {}", to_string(address.address), cure_for(error)));
 }
 
-std::string bound_address(const tcp_acceptor& acceptor) {
+std::string bound_address(const tcp_acceptor& acceptor, const listen_address& address) {
+    if (address.type != listen_address::kind::ip) return to_string(address);
     boost::system::error_code error;
     const auto at = acceptor.local_endpoint(error);
     return to_string(host_port{at.address().to_string(), at.port()});
@@ -111,6 +123,16 @@ int connect_to_own_listener(std::span<const listen_address> listening,
                             std::chrono::milliseconds limit) {
     std::string failures;
     for (const auto& each : listening) {
+        if (each.is_unix()) {
+            const int descriptor = connect_to_unix(each);
+            if (descriptor >= 0) {
+                limit_waits(descriptor, limit);
+                return descriptor;
+            }
+            failures += fmt::format("{}{}: {}", failures.empty() ? "" : "; ", to_string(each),
+                                    std::system_category().message(errno));
+            continue;
+        }
         for (const auto& endpoint : own_endpoints(each)) {
             const int descriptor = connect_within(endpoint, limit);
             if (descriptor >= 0) return descriptor;
@@ -122,8 +144,9 @@ int connect_to_own_listener(std::span<const listen_address> listening,
         }
     }
     if (failures.empty())
-        throw std::runtime_error("\"listen\" leaves the port to the system: only a port that the "
-                                 "configuration names can be asked");
+        throw std::runtime_error(
+            "\"listen\" leaves the port to the system or its service manager: only a port that the "
+            "configuration names can be asked");
     throw std::runtime_error("cannot connect to " + failures);
 }
 

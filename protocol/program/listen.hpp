@@ -20,8 +20,8 @@ namespace muxsocks {
 /// cure.
 std::optional<tcp_acceptor> open_listener(asio::io_context& context, const listen_address& address);
 
-/// "127.0.0.1:1080", as bound.
-std::string bound_address(const tcp_acceptor& acceptor);
+/// "127.0.0.1:1080", as bound; of other sockets their name.
+std::string bound_address(const tcp_acceptor& acceptor, const listen_address& address);
 
 /// A connected, blocking TCP socket to what listens on one of the addresses on this host, in their
 /// order; all addresses are reached by loopback. `limit` is for the connect, and for each later

@@ -1,5 +1,6 @@
 #include "protocol/program/listeners.hpp"
 
+#include "protocol/program/local_sockets.hpp"
 #include "protocol/program/log.hpp"
 
 #include <boost/asio/post.hpp>
@@ -37,7 +38,7 @@ std::string cause_and_cure(int error) {
 } // namespace
 
 listeners::listeners(asio::io_context& context, deadlines& clock, std::string what,
-                     std::function<void(int)> take)
+                     take_function take)
     : context_(context), clock_(clock), what_(std::move(what)), take_(std::move(take)) {}
 
 listeners::~listeners() = default;
@@ -53,7 +54,8 @@ std::unique_ptr<listeners::listener> listeners::bind(const listen_address& addre
     auto acceptor = open_listener(context_, address);
     if (!acceptor) return nullptr;
     boost::system::error_code ignored;
-    const auto bound = acceptor->local_endpoint(ignored);
+    asio::ip::tcp::endpoint bound;
+    if (address.type == listen_address::kind::ip) bound = acceptor->local_endpoint(ignored);
     return std::unique_ptr<listener>(
         new listener{address, std::move(*acceptor), bound, nullptr, 0});
 }
@@ -64,7 +66,7 @@ void listeners::accept() {
 }
 
 void listeners::begin(listener& on) {
-    log::info("listening for {} on {}", what_, bound_address(on.acceptor));
+    log::info("listening for {} on {}", what_, bound_address(on.acceptor, on.address));
     wait(on);
 }
 
@@ -73,7 +75,8 @@ void listeners::wait(listener& on) {
         tcp_acceptor::wait_read, [this, at = &on](const boost::system::error_code& error) {
             // Closed, and perhaps gone.
             if (error == asio::error::operation_aborted) return;
-            const int failed = error ? error.value() : accept_ready(at->acceptor, take_);
+            const auto take = [&](int descriptor) { take_(descriptor, at->address); };
+            const int failed = error ? error.value() : accept_ready(at->acceptor, take);
             if (failed != 0) return on_error(*at, failed);
             at->trouble = 0;
             if (at->acceptor.is_open()) wait(*at);
@@ -95,12 +98,12 @@ void listeners::go_on(listener& on) {
     on.acceptor.close(ignored);
     auto address = on.address;
     // Where the system has chosen the port, that one.
-    address.address.port = on.bound.port();
+    if (address.type == listen_address::kind::ip) address.address.port = on.bound.port();
     try {
         if (auto acceptor = open_listener(context_, address)) {
             on.acceptor = std::move(*acceptor);
             on.trouble = 0;
-            log::warning("the socket on {} was shut down from outside", to_string(address.address));
+            log::warning("the socket on {} was shut down from outside", to_string(address));
             return begin(on);
         }
     } catch (const std::exception& error) {
@@ -115,12 +118,16 @@ void listeners::move_to(std::span<const listen_address> addresses) {
     std::vector<listen_address> added;
     for (const auto& address : addresses) {
         const auto same = std::find_if(old.begin(), old.end(), [&](const auto& each) {
-            return each && each->address.address == address.address;
+            return each && each->address.address == address.address &&
+                   each->address.type == address.type && each->address.mode == address.mode &&
+                   each->address.group == address.group;
         });
-        if (same != old.end())
-            all_.push_back(std::move(*same));
-        else
+        if (same == old.end()) {
             added.push_back(address);
+            continue;
+        }
+        (*same)->address = address;
+        all_.push_back(std::move(*same));
     }
     // Those that go are closed first: a new address may contain an old one.
     close(std::move(old));
@@ -143,6 +150,7 @@ void listeners::close(std::vector<std::unique_ptr<listener>> those) {
         if (!each) continue;
         boost::system::error_code ignored;
         each->acceptor.close(ignored);
+        remove_unix_path(each->address);
         if (each->pause) each->pause->cancel();
     }
     // Handlers of the closed ones name their listener: they run before it goes.

@@ -28,8 +28,8 @@ class listeners {
   public:
     /// `what` stands in the log: "listening for WHAT on 127.0.0.1:1080". `take` owns each
     /// descriptor that it gets.
-    listeners(asio::io_context& context, deadlines& clock, std::string what,
-              std::function<void(int)> take);
+    using take_function = std::function<void(int descriptor, const listen_address& from)>;
+    listeners(asio::io_context& context, deadlines& clock, std::string what, take_function take);
     ~listeners();
     listeners(const listeners&) = delete;
     listeners& operator=(const listeners&) = delete;
@@ -65,7 +65,7 @@ class listeners {
     asio::io_context& context_;
     deadlines& clock_;
     std::string what_;
-    std::function<void(int)> take_;
+    take_function take_;
     std::vector<std::unique_ptr<listener>> all_;
 };
 

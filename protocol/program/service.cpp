@@ -50,8 +50,9 @@ service::service(program& with, std::vector<link_thread*> threads, program_confi
       threads_(std::move(threads)),
       now_(std::move(first)),
       words_(std::move(said)),
-      listeners_(context(), threads_.front()->clock(), words_.listening_for,
-                 [this](int descriptor) { program_.take(descriptor); }),
+      listeners_(
+          context(), threads_.front()->clock(), words_.listening_for,
+          [this](int descriptor, const listen_address& from) { program_.take(descriptor, from); }),
       signals_(context().get_executor()),
       watchdog_(manager_, threads_.front()->clock(), contexts_of(threads_)),
       certificates_(threads_.front()->clock(), [this] { renew_certificates(); }),

@@ -72,7 +72,7 @@ class service {
         /// Reads the files of the configuration in force anew. Throws with a sentence.
         virtual program_configuration renew() = 0;
         /// A connection was accepted; the descriptor is the callee's.
-        virtual void take(int descriptor) = 0;
+        virtual void take(int descriptor, const listen_address& from) = 0;
         virtual void log_statistics() = 0;
         /// SIGUSR2.
         virtual void dial_anew() = 0;

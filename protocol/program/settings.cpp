@@ -16,6 +16,20 @@ std::string to_string(const host_port& value) {
     return host + ":" + std::to_string(value.port);
 }
 
+std::string to_string(const listen_address& value) {
+    switch (value.type) {
+    case listen_address::kind::unix_path:
+        return "unix:" + value.address.host;
+    case listen_address::kind::unix_abstract:
+        return "unix:@" + value.address.host;
+    case listen_address::kind::systemd:
+        return "systemd:" + value.address.host;
+    case listen_address::kind::ip:
+        break;
+    }
+    return to_string(value.address);
+}
+
 std::string_view to_string(log_level level) noexcept {
     return level_names[static_cast<std::size_t>(level)];
 }

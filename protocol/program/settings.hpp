@@ -34,13 +34,38 @@ struct host_port {
 /// "host:port", with brackets around IPv6.
 [[nodiscard]] std::string to_string(const host_port& value);
 
+struct listen_address;
+/// As it stands in the configuration: "127.0.0.1:1080", "unix:/run/socket".
+[[nodiscard]] std::string to_string(const listen_address& value);
+
+/// Protocols that applications may speak to a listener of the client: bits.
+struct accepted_protocols {
+    static constexpr std::uint8_t socks5 = 1;
+    static constexpr std::uint8_t socks4 = 2;
+    static constexpr std::uint8_t http = 4;
+    static constexpr std::uint8_t all = 7;
+};
+
 /// Where a program listens. The host is an IP address or empty (all addresses, IPv4 and IPv6);
 /// port 0 lets the kernel choose one.
 struct listen_address {
-    host_port address;
+    /// What the host is: an address, a path ("unix:/run/socket"), the name of an abstract socket
+    /// ("unix:@name"), or the name of a socket that the service manager has opened
+    /// ("systemd:name").
+    enum class kind : std::uint8_t { ip, unix_path, unix_abstract, systemd };
+
+    host_port address{};
     /// Whether a host without this address family skips it with one info line: so for the defaults
     /// and for "localhost". What the user lists by address must bind.
     bool skip_if_unavailable = false;
+    kind type = kind::ip;
+    /// Of accepted_protocols. The client's only.
+    std::uint8_t accept = accepted_protocols::all;
+    /// Permissions and group of a path; without a group the process's own.
+    std::uint32_t mode = 0600;
+    std::string group{};
+
+    bool is_unix() const { return type == kind::unix_path || type == kind::unix_abstract; }
 
     bool operator==(const listen_address&) const = default;
 };

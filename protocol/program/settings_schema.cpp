@@ -1,5 +1,7 @@
 #include "protocol/program/settings_schema.hpp"
 
+#include "protocol/program/local_sockets.hpp"
+
 #include "protocol/program/command_line.hpp"
 #include "protocol/program/resources.hpp"
 
@@ -166,21 +168,34 @@ void bind_log(config_section& root, log_settings& log) {
 
 void expand_listen_addresses(std::vector<listen_address>& addresses) {
     std::vector<listen_address> result;
-    const auto add = [&result](const host_port& address, bool skip_if_unavailable) {
-        const auto same = [&](const listen_address& one) { return one.address == address; };
+    const auto add = [&result](listen_address one) {
+        const auto same = [&](const listen_address& other) {
+            return other.address == one.address && other.type == one.type;
+        };
         const auto found = std::find_if(result.begin(), result.end(), same);
-        if (found == result.end() || address.port == 0) {
-            result.push_back({address, skip_if_unavailable});
-        } else if (!skip_if_unavailable) {
+        const bool any_port = one.type == listen_address::kind::ip && one.address.port == 0;
+        if (found == result.end() || any_port) {
+            result.push_back(std::move(one));
+        } else if (!one.skip_if_unavailable) {
             found->skip_if_unavailable = false;
         }
     };
-    for (const auto& [address, skip_if_unavailable] : addresses) {
-        if (address.host == "localhost") {
-            add({"127.0.0.1", address.port}, true);
-            add({"::1", address.port}, true);
+    for (auto each : addresses) {
+        if (each.type == listen_address::kind::systemd) {
+            // One name may stand for several sockets; the port counts them.
+            const auto count = std::max<std::size_t>(passed_sockets(each.address.host).size(), 1);
+            for (std::size_t i = 0; i < count; ++i) {
+                each.address.port = static_cast<std::uint16_t>(i);
+                add(each);
+            }
+        } else if (each.type == listen_address::kind::ip && each.address.host == "localhost") {
+            each.skip_if_unavailable = true;
+            for (const auto* loopback : {"127.0.0.1", "::1"}) {
+                each.address.host = loopback;
+                add(each);
+            }
         } else {
-            add(address, skip_if_unavailable);
+            add(std::move(each));
         }
     }
     addresses = std::move(result);

@@ -37,6 +37,95 @@ void hint_at_address(const std::string& text, std::string& hint) {
     }
 }
 
+std::optional<listen_address> read_listen_text(const std::string& text, std::string& hint) {
+    using kind = listen_address::kind;
+    listen_address made;
+    const auto named = [&](kind type, std::size_t prefix) {
+        made.type = type;
+        made.address.host = text.substr(prefix);
+        if (made.address.host.empty()) hint = "the name is missing";
+        return made.address.host.empty() ? std::nullopt : std::optional(made);
+    };
+    if (text.rfind("unix:@", 0) == 0) return named(kind::unix_abstract, 6);
+    if (text.rfind("unix:/", 0) == 0) return named(kind::unix_path, 5);
+    if (text.rfind("systemd:", 0) == 0) return named(kind::systemd, 8);
+    if (text.rfind("unix:", 0) == 0) {
+        hint = "a socket's path begins at the root, as in \"unix:/run/muxsocks.sock\"";
+        return std::nullopt;
+    }
+    const std::optional<host_port> parsed = parse_host_port(text);
+    if (!parsed) {
+        hint_at_address(text, hint);
+        return std::nullopt;
+    }
+    const bool is_ip = parsed->host.empty() || is_ip_address(parsed->host);
+    if (!is_ip && parsed->host != "localhost") {
+        hint = "no name but \"localhost\" can be listened on";
+        return std::nullopt;
+    }
+    made.address = *parsed;
+    return made;
+}
+
+/// Bits of accepted_protocols; 0 if the list is none.
+std::uint8_t read_accepted(const json& value) {
+    std::uint8_t bits = 0;
+    if (!value.is_array()) return 0;
+    for (const auto& each : value) {
+        if (each == "socks5")
+            bits |= accepted_protocols::socks5;
+        else if (each == "socks4")
+            bits |= accepted_protocols::socks4;
+        else if (each == "http")
+            bits |= accepted_protocols::http;
+        else
+            return 0;
+    }
+    return bits;
+}
+
+/// "0660"; more than 0777 if it is none.
+std::uint32_t read_mode(const json& value) {
+    const std::string* const found = text_of(value);
+    std::uint32_t mode = 0;
+    if (found == nullptr || found->empty() || found->size() > 4) return 01000;
+    for (const char digit : *found) {
+        if (digit < '0' || digit > '7') return 01000;
+        mode = mode * 8 + static_cast<std::uint32_t>(digit - '0');
+    }
+    return mode;
+}
+
+std::optional<listen_address> read_listen_object(const json& value, bool applications,
+                                                 std::string& hint) {
+    const auto address = value.find("address");
+    const std::string* const text = address == value.end() ? nullptr : text_of(*address);
+    if (text == nullptr) {
+        hint = "its \"address\" is missing";
+        return std::nullopt;
+    }
+    auto made = read_listen_text(*text, hint);
+    if (!made) return made;
+    for (const auto& [key, given] : value.items()) {
+        if (key == "address") continue;
+        const bool for_path = made->type == listen_address::kind::unix_path;
+        if (key == "accept" && applications) {
+            made->accept = read_accepted(given);
+            if (made->accept == 0)
+                hint = "\"accept\" is a list of \"socks5\", \"socks4\" and \"http\"";
+        } else if (key == "mode" && for_path) {
+            made->mode = read_mode(given);
+            if (made->mode > 0777) hint = "\"mode\" is octal, as in \"0660\"";
+        } else if (key == "group" && for_path && text_of(given) != nullptr) {
+            made->group = *text_of(given);
+        } else {
+            hint = "\"" + key + "\" does not belong there";
+        }
+        if (!hint.empty()) return std::nullopt;
+    }
+    return made;
+}
+
 } // namespace
 
 value_kind<bool> boolean() {
@@ -146,26 +235,18 @@ value_kind<host_port> remote_ip_address(std::uint16_t default_port) {
             [](const host_port& value) { return json_text(to_string(value)); }};
 }
 
-value_kind<listen_address> listening_address() {
-    return {"address",
+value_kind<listen_address> listening_address(bool applications) {
+    return {"address, or object (above)",
             "an IP address with a port, such as \"127.0.0.1:1080\", \"[::1]:1080\" or "
-            "\":1080\" (all addresses)",
-            [](const json& value, std::string& hint) -> std::optional<listen_address> {
+            "\":1080\" (all addresses), or \"unix:/PATH\", \"unix:@NAME\", \"systemd:NAME\", or "
+            "an object with such an \"address\"",
+            [applications](const json& value, std::string& hint) -> std::optional<listen_address> {
+                if (value.is_object()) return read_listen_object(value, applications, hint);
                 const std::string* found = text_of(value);
                 if (found == nullptr) return std::nullopt;
-                const std::optional<host_port> parsed = parse_host_port(*found);
-                if (!parsed) {
-                    hint_at_address(*found, hint);
-                    return std::nullopt;
-                }
-                const bool is_ip = parsed->host.empty() || is_ip_address(parsed->host);
-                if (!is_ip && parsed->host != "localhost") {
-                    hint = "no name but \"localhost\" can be listened on";
-                    return std::nullopt;
-                }
-                return listen_address{*parsed, false};
+                return read_listen_text(*found, hint);
             },
-            [](const listen_address& value) { return json_text(to_string(value.address)); }};
+            [](const listen_address& value) { return json_text(to_string(value)); }};
 }
 
 value_kind<network> ip_network() {

@@ -58,8 +58,10 @@ duration(std::chrono::milliseconds min, std::chrono::milliseconds max, bool zero
 /// "address:port" of an IP address to connect to, `default_port` where none is given.
 [[nodiscard]] value_kind<host_port> remote_ip_address(std::uint16_t default_port);
 
-/// "127.0.0.1:1080", "[::1]:1080", ":1080", "localhost:1080" (the host stays "localhost").
-[[nodiscard]] value_kind<listen_address> listening_address();
+/// "127.0.0.1:1080", "[::1]:1080", ":1080", "localhost:1080" (the host stays "localhost"),
+/// "unix:/PATH", "unix:@NAME", "systemd:NAME"; or an object with such an `address`, `mode` and
+/// `group`, and, for `applications`, `accept`.
+[[nodiscard]] value_kind<listen_address> listening_address(bool applications = false);
 
 [[nodiscard]] value_kind<network> ip_network();
 

@@ -242,12 +242,44 @@ TEST_CASE("a client that others can reach is refused") {
     }
 }
 
+TEST_CASE("what a client listens on besides ports") {
+    const auto settings = with(R"("listen": ["unix:/run/a.sock", "unix:@b", "systemd:c",
+        {"address": "127.0.0.1:1080", "accept": ["http", "socks4"]},
+        {"address": "unix:/run/d.sock", "mode": "0660", "group": "users"}])");
+    REQUIRE(settings.listen.size() == 5);
+    CHECK(settings.listen[0].type == listen_address::kind::unix_path);
+    CHECK(settings.listen[0].address.host == "/run/a.sock");
+    CHECK(settings.listen[0].mode == 0600);
+    CHECK(settings.listen[1].type == listen_address::kind::unix_abstract);
+    CHECK(to_string(settings.listen[1]) == "unix:@b");
+    CHECK(settings.listen[2].type == listen_address::kind::systemd);
+    CHECK(settings.listen[3].accept == (accepted_protocols::http | accepted_protocols::socks4));
+    CHECK(settings.listen[4].mode == 0660);
+    CHECK(settings.listen[4].group == "users");
+
+    const auto refused = [](const std::string& listen) {
+        const auto sentence = refusal_with("\"listen\": " + listen);
+        INFO(sentence);
+        return contains(": expected an IP address with a port").match(sentence);
+    };
+    for (const std::string each :
+         {R"("unix:run/a")", R"("unix:@")", R"("systemd:")", R"({"accept": ["http"]})",
+          R"({"address": "127.0.0.1:1", "accept": []})",
+          R"({"address": "127.0.0.1:1", "accept": ["ftp"]})",
+          R"({"address": "127.0.0.1:1", "mode": "0600"})",
+          R"({"address": "unix:/a", "mode": "0888"})", R"({"address": "unix:/a", "more": 1})"})
+        CHECK(refused(each));
+    CHECK(with(R"("users": [{"name": "a", "uid": 1000}])").users[0].uid == 1000u);
+    CHECK(with(R"("pac": {"host": "a.example:1080"})").pac_host == "a.example:1080");
+    CHECK(refusal_with(R"("pac": {"host": "a b"})") != "accepted");
+}
+
 TEST_CASE("a client's users") {
     SECTION("have a name and a password each") {
         CHECK(refusal_with(R"("users": [{"password": "b"}])") ==
               "users[0].name: this key is missing.");
         CHECK(refusal_with(R"("users": [{"name": "a"}])") ==
-              "users[0].password: this key or \"password_file\" is missing.");
+              "users[0].password: this key, \"password_file\" or \"uid\" is missing.");
     }
     SECTION("have names of their own") {
         CHECK(refusal_with(R"("users": [{"name": "a", "password": "b"},

@@ -79,7 +79,7 @@ TEST_CASE("a lone word on the command line") {
                           "\"start\" is neither a file nor a command (init, user, health); see "
                           "muxsocks-server --help.");
         CHECK_THROWS_WITH(parse_beside(program_role::client, {"start"}, {}),
-                          contains("import, doctor, health"));
+                          contains("import, doctor, health, env"));
     }
     SECTION("must come first if it is a command") {
         for (const std::vector<const char*>& words :

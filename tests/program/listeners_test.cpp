@@ -68,7 +68,7 @@ class listening {
     deadlines clock{context};
     int taken = 0;
     int turns = 0;
-    listeners all{context, clock, "tests", [this](int descriptor) {
+    listeners all{context, clock, "tests", [this](int descriptor, const listen_address&) {
                       ++taken;
                       ::close(descriptor);
                   }};

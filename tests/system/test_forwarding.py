@@ -446,3 +446,66 @@ def test_nothing_is_left_behind(pair, target):
             connection.sendall(get(site).encode()[:20])
     deadline.wait_until(lambda: proxy.client.sockets() <= before, 10, "sockets to be closed")
     deadline.wait_until(lambda: proxy.client.statistics()["streams"] == 0, 10, "streams to be closed")
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+def test_git(pair, website, folder):
+    """A clone by the old protocol, which needs nothing but files."""
+    site = website()
+    work, quiet = folder / "work", {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_TERMINAL_PROMPT": "0"}
+    work.mkdir()
+    (work / "file").write_text("content")
+    for command in ("init -q", "add file", "-c user.name=a -c user.email=a@b commit -q -m first"):
+        assert programs.run(["git", "-C", work, *command.split()], env=quiet).returncode == 0
+    bare = site.folder / "repository.git"
+    for command in (["clone", "-q", "--bare", work, bare], ["-C", bare, "update-server-info"]):
+        assert programs.run(["git", *command], env=quiet).returncode == 0
+    proxy = pair()
+    ended = programs.run(["git", "-c", f"http.proxy=http://{proxy.client.address}", "clone", "-q",
+                          f"http://127.0.0.1:{site.port}/repository.git", folder / "clone"],
+                         env={**quiet, "no_proxy": ""})
+    assert ended.returncode == 0, ended.stderr
+    assert (folder / "clone/file").read_text() == "content"
+
+
+@pytest.mark.skipif(not shutil.which("apt-get"), reason="apt is not installed")
+def test_apt(pair, website, folder):
+    """A list of packages, and one of them; apt pipelines its requests."""
+    site = website()
+    packages = []
+    for number in range(5):
+        digest = random_file(site.folder / f"p{number}.deb", 100_000)
+        packages.append(f"Package: p{number}\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b>\n"
+                        f"Filename: ./p{number}.deb\nSize: 100000\nSHA256: {digest}\nDescription: x\n")
+    (site.folder / "Packages").write_text("\n".join(packages))
+    proxy = pair()
+    for name in ("state/lists/partial", "cache/archives/partial", "etc/apt.conf.d", "etc/preferences.d", "log"):
+        (folder / "apt" / name).mkdir(parents=True)
+    (folder / "apt/status").write_text("")
+    (folder / "apt/sources").write_text(f"deb [trusted=yes] http://127.0.0.1:{site.port}/ ./\n")
+    root = folder / "apt"
+    options = [f"Dir::State={root}/state", f"Dir::State::status={root}/status", f"Dir::Cache={root}/cache",
+               f"Dir::Etc={root}/etc", f"Dir::Etc::sourcelist={root}/sources", "Dir::Etc::sourceparts=-",
+               f"Dir::Log={root}/log", "APT::Architecture=amd64", "APT::Sandbox::User=root",
+               f"Acquire::http::Proxy=http://{proxy.client.address}"]
+    settings = [part for each in options for part in ("-o", each)]
+    for command in (["update"], ["download", *(f"p{number}" for number in range(5))]):
+        ended = programs.run(["apt-get", "-q", *settings, *command], cwd=folder, timeout=60)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+    for number in range(5):
+        assert sha256_of(folder / f"p{number}_1_all.deb") == sha256_of(site.folder / f"p{number}.deb")
+
+
+@pytest.mark.skipif(not shutil.which("npm"), reason="npm is not installed")
+def test_npm(pair, website, folder):
+    site = website()
+    (site.folder / "thing").write_text(
+        '{"name": "thing", "dist-tags": {"latest": "1.2.3"}, "versions": {"1.2.3": {"name": "thing", '
+        '"version": "1.2.3", "dist": {"tarball": "http://127.0.0.1/x.tgz", "shasum": "0"}}}}')
+    proxy = pair()
+    ended = programs.run(["npm", "view", "thing", "version", f"--registry=http://127.0.0.1:{site.port}/",
+                          f"--proxy=http://{proxy.client.address}", f"--cache={folder}/npm",
+                          "--noproxy=", "--fetch-retries=0"], cwd=folder, timeout=60,
+                         env={**os.environ, "HOME": str(folder), "NO_PROXY": "", "no_proxy": ""})
+    assert ended.returncode == 0 and ended.stdout.strip() == "1.2.3", ended.stdout + ended.stderr
+    assert proxy.client.says("answered with 200")

@@ -1,6 +1,7 @@
 """One port, several protocols: SOCKS4 and HTTP's CONNECT beside SOCKS5, told apart by the first byte."""
 
 import base64
+import getpass
 import socket
 import struct
 import time
@@ -211,3 +212,27 @@ def test_what_speaks_tls_is_told_in_the_log(pair):
 def test_http_2_is_not_spoken(pair):
     proxy = pair()
     assert http.status(proxy.socks, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") == 505
+
+
+@pytest.mark.parametrize("kind", ["SOCKS4", "HTTP"])
+def test_pysocks(pair, target, named, kind):
+    import socks as pysocks
+    echo = target(servers.echo)
+    proxy = pair(server=named)
+    with pysocks.socksocket() as connection:
+        connection.set_proxy(getattr(pysocks, kind), *proxy.socks, rdns=True)
+        connection.settimeout(deadline.seconds(10))
+        connection.connect(("www.muxsocks.test", echo.port))
+        connection.sendall(b"x")
+        assert servers.read_exactly(connection, 1) == b"x"
+
+
+@pytest.mark.parametrize("way", ["4", "connect"])
+def test_ssh_through_nc(pair, ssh_server, way):
+    port, options = ssh_server
+    proxy = pair()
+    ended = programs.run(
+        ["ssh", *options, "-p", str(port), "-o",
+         f"ProxyCommand=nc -X {way} -x {proxy.client.address} %h %p",
+         f"{getpass.getuser()}@127.0.0.1", "echo done"])
+    assert (ended.returncode, ended.stdout) == (0, "done\n"), ended.stderr

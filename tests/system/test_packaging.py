@@ -14,7 +14,7 @@ from support import hardening, programs
 from support.deadline import seconds
 
 ROLES = ["client", "server"]
-SUBCOMMANDS = {"client": ["import", "doctor", "health"], "server": ["init", "user", "health"]}
+SUBCOMMANDS = {"client": ["import", "doctor", "health", "env"], "server": ["init", "user", "health"]}
 PACKAGING = programs.ROOT / "packaging"
 
 
