@@ -84,7 +84,9 @@ bool served_session::may_join(const link& next) const {
 std::optional<join_fail_frame> served_session::join(link_ptr next, const join_frame& frame,
                                                     bytes_view behind, std::size_t& used) {
     const driver_ptr keep = driver_;
+    const auto joined = next;
     const auto failure = keep->join(std::move(next), frame, behind, used);
+    if (!failure) joined->set_trusted(true);
     if (!failure && !keep->core().closed())
         log::info("link from {} is back, {} streams go on", name(), keep->core().stream_count());
     return failure;
@@ -182,7 +184,6 @@ void served_session::on_detached(session_driver& from, std::error_code, const st
 
 void served_session::on_attached(session_driver&) {
     expiry_.cancel();
-    from.current_link()->set_trusted(true);
     charge_detached(0);
     account_->take_anyway(user_place::link);
     link_ = held_place(account_, user_place::link);
