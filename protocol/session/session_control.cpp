@@ -55,10 +55,7 @@ void session::on_control(link_state& l, std::uint32_t id, bytes_view payload) {
         const auto frames = decode_u64(payload);
         return frames ? on_ack(l, *frames) : fail(errc::bad_control_frame);
     }
-    if (agreed().keeps) {
-        ++statistics_.frames_received;
-        l.brought.on_frame(frame_header_size + payload.size(), now_);
-    }
+    if (agreed().keeps) l.brought.on_frame(frame_header_size + payload.size(), now_);
     if (type == control_type::drop)
         on_drop(l, payload);
     else
