@@ -95,7 +95,7 @@ void session::handle(link_state& l, const frame_header& header, bytes_view paylo
         (broken(broken_rule::ignored_not_counted) &&
          (statistics_.repeated > ignored_before || !streams_.table.find(header.stream_id))))
         return;
-    ++statistics_.frames_received;
+    if (statistics_.repeated == ignored_before) ++statistics_.frames_received;
     auto& counted = broken(broken_rule::ack_by_other_link) ? **links_.begin() : l;
     counted.brought.on_frame(frame_header_size + payload.size(), now_);
 }
