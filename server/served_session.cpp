@@ -182,7 +182,7 @@ void served_session::on_detached(session_driver& from, std::error_code, const st
                               "limits.user.detached_memory)");
 }
 
-void served_session::on_attached(session_driver& from) {
+void served_session::on_attached(session_driver&) {
     expiry_.cancel();
     charge_detached(0);
     account_->take_anyway(user_place::link);
