@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from support import deadline, http, muxsocks, programs
+from support import deadline, http, muxsocks, programs, servers
 from support.web import random_file
 
 
@@ -121,3 +121,16 @@ def test_chromium_by_the_auto_configuration(pair, website, dns, folder):
         timeout=90, env={**os.environ, "HOME": str(folder)})
     assert '<p id="sum">all of it</p>' in ended.stdout, ended.stderr[-2000:]
     assert {path for _, path, _ in site.requests} >= {"/index.html", "/part.js"}
+
+
+def test_a_form_of_a_page_cannot_smuggle_a_request(pair, target):
+    """What stands in a body is no request, whatever the browser's Host was."""
+    echo = target(servers.echo)
+    proxy = pair()
+    body = f"CONNECT {echo.address} HTTP/1.1\r\n\r\n"
+    for host in (proxy.client.address, "evil.example"):
+        with socket.create_connection(proxy.socks, timeout=deadline.seconds(10)) as connection:
+            connection.sendall(f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Type: text/plain\r\n"
+                               f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+            assert servers.read_all(connection).startswith(b"HTTP/1.1 400 ")
+    assert echo.accepted == 0
