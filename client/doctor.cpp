@@ -1,6 +1,7 @@
 #include "client/doctor.hpp"
 
 #include "client/client.hpp"
+#include "client/kernel_check.hpp"
 #include "client/lasting_failure.hpp"
 #include "client/link_supervisor.hpp"
 #include "client/segment_limit.hpp"
@@ -283,7 +284,16 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
             pass("packets of " + size + " bytes get through to the server");
         else
             warn("packets of " + size + " bytes do not get through to the server, smaller ones do");
+        examine_kernel();
         stop();
+    }
+
+    void examine_kernel() const {
+        const auto lacks = kernel_lacks(read_kernel_facts(), recipe_.settings.link.congestion,
+                                        driver_->core().rtt());
+        for (const auto& each : lacks)
+            std::printf("  warn  kernel   %s\n        what to do: %s\n", each.what.c_str(),
+                        each.cure.c_str());
     }
 
     void warn(const std::string& what) {
@@ -343,6 +353,11 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
         fail_session(from, why, text);
     }
     void on_attached(session_driver&) override {}
+    void on_link_gone(session_driver&, link_number, std::error_code, const std::string&) override {}
+    void on_link_wanted(session_driver&) override {}
+    void on_notice(session_driver&, const stream*, const notice_frame& told) override {
+        std::printf("  --    server   says: %s\n", log::escape(told.text).c_str());
+    }
     void on_joined(session_driver&, link_number) override {}
     void on_join_failed(session_driver&, const join_fail_frame&, link_ptr) override {}
     void on_join_lost(session_driver&, std::error_code, const std::string&) override {}

@@ -161,6 +161,18 @@ link_policy::orders link_policy::on_link_lost(const progress_facts& at_last, ins
     return {};
 }
 
+link_policy::orders link_policy::on_other_link(const progress_facts& at_first, instant now) {
+    orders out;
+    if (link_ == link_state::doubted) {
+        out.abandon = dialling() && dial_ != dial_state::resuming;
+        if (out.abandon || dial_ == dial_state::waiting) dial_ = dial_state::idle;
+    }
+    link_ = link_state::up;
+    stall_ = link_watch::stall::none;
+    watch_.begin(at_first, false, now);
+    return out;
+}
+
 link_policy::orders link_policy::suspect(const char* why, instant now) {
     const bool under_way = dialling();
     if (link_ == link_state::none) {

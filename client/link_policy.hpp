@@ -107,6 +107,8 @@ class link_policy {
 
     /// `at_last`: its path as it was seen last, and what the session knows now.
     orders on_link_lost(const progress_facts& at_last, instant now);
+    /// The link is gone, and the session goes on by another one that stands beside it.
+    orders on_other_link(const progress_facts& at_first, instant now);
     /// The session is over, with its link.
     void on_session_over() {
         link_ = link_state::none;

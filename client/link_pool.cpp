@@ -1,5 +1,6 @@
 #include "client/link_pool.hpp"
 
+#include "protocol/link/path_text.hpp"
 #include "protocol/program/log.hpp"
 #include "protocol/program/relay_settings.hpp"
 
@@ -348,6 +349,11 @@ void link_pool::log_statistics() const {
                   counted.streams_opened, counted.bytes_sent, counted.bytes_received,
                   std::chrono::duration<double, std::milli>(core.rtt()).count(),
                   counted.links > 0 ? counted.links - 1 : 0, core.memory_held());
+        each.driver()->for_each_link([&](link_number number, const link& on) {
+            log::info("link {} to {} takes {}{}: {}", number, to_string(each.server().address),
+                      role_text(each.driver()->roles(), number), on.has_bbr() ? " by BBR" : "",
+                      path_text(on.path()));
+        });
     };
     for (const auto& each : slots_)
         line(*each.supervisor);

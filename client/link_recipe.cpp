@@ -6,8 +6,8 @@
 namespace muxsocks::client {
 namespace {
 
-/// One, and one that takes its place.
-constexpr std::uint8_t links_max = 2;
+/// Beyond what keepalive waits for, before the kernel gives a connection up by itself.
+constexpr std::chrono::seconds user_timeout_margin{10};
 
 } // namespace
 
@@ -32,6 +32,31 @@ std::shared_ptr<const link_recipe> make_recipe(config settings) {
     return made;
 }
 
+connect_options make_connect_options(const std::shared_ptr<const link_recipe>& recipe,
+                                     std::uint32_t segment_bytes) {
+    const auto& settings = recipe->settings;
+    connect_options options;
+    options.timeout = settings.timeouts.connect;
+    link_options sockets;
+    sockets.congestion = settings.link.congestion;
+    sockets.user_timeout =
+        settings.keepalive.interval + settings.keepalive.timeout + user_timeout_margin;
+    sockets.segment_max = segment_bytes;
+    options.before_connect = [sockets, recipe](int descriptor) {
+        set_link_options(descriptor, sockets);
+        if (recipe->before_connect) recipe->before_connect(descriptor);
+    };
+    return options;
+}
+
+std::optional<tls_engine> make_engine(const link_recipe& recipe, const server_entry& server) {
+    if (!recipe.tls) return {};
+    auto name = server.server_name;
+    if (name.empty()) name = recipe.settings.tls.server_name;
+    if (name.empty()) name = server.address.host;
+    return tls_engine(*recipe.tls, name);
+}
+
 session_settings make_session_settings(const config& settings, link_thread& thread, bool may_be_v1,
                                        bool behind_join) {
     session_settings made;
@@ -42,7 +67,8 @@ session_settings make_session_settings(const config& settings, link_thread& thre
     made.stream_window_max = settings.memory.stream_window;
     made.session_memory = settings.memory.session;
     made.keepalive = {settings.keepalive.interval, settings.keepalive.timeout};
-    made.max_links = links_max;
+    // And one that takes the place of another.
+    made.max_links = static_cast<std::uint8_t>(settings.link.max + 1);
     made.resume = settings.resume.enabled;
     made.channel_binding = settings.tls.enabled && settings.tls.channel_binding;
     made.allow_v1 = may_be_v1 && !behind_join;

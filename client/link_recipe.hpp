@@ -5,6 +5,8 @@
 /// makes a new one.
 
 #include "client/config.hpp"
+#include "protocol/link/happy_eyeballs.hpp"
+#include "protocol/link/link.hpp"
 #include "protocol/link/link_thread.hpp"
 #include "protocol/link/tls_context.hpp"
 #include "protocol/session/session.hpp"
@@ -24,6 +26,13 @@ struct link_recipe {
 
 /// Reads the TLS files; throws config_error with a sentence.
 std::shared_ptr<const link_recipe> make_recipe(config settings);
+
+/// For a link's connection, with segments of at most so many bytes; 0: as the system has them.
+connect_options make_connect_options(const std::shared_ptr<const link_recipe>& recipe,
+                                     std::uint32_t segment_bytes);
+
+/// TLS with that server, whatever address it is dialled at; none for plain links.
+std::optional<tls_engine> make_engine(const link_recipe& recipe, const server_entry& server);
 
 /// `may_be_v1`: a version 1 server is accepted. `behind_join`: the link has carried a JOIN that
 /// failed.

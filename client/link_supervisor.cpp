@@ -37,6 +37,7 @@ link_supervisor::link_supervisor(link_thread& thread, const dial_services& servi
       server_(server),
       watcher_(to),
       name_(to_string(server.address)),
+      extra_(thread, services, *this),
       policy_(std::random_device{}()),
       clock_(thread.clock(), [this] {
           check();
@@ -96,20 +97,20 @@ void link_supervisor::say_news() {
 
 progress_facts link_supervisor::facts() const {
     progress_facts seen;
-    const auto on = driver_->current_link();
+    const auto on = driver_->find_link(watched_);
     seen.path = on ? on->path() : policy_.path();
     const auto& core = driver_->core();
     const auto& moved = core.statistics();
     seen.frames_acked = moved.frames_acked;
     seen.frames_received = moved.frames_received + moved.bytes_received;
-    seen.owes = core.owes_answer();
+    seen.owes = core.owes_answer(watched_);
     seen.streams = load() > 0;
     return seen;
 }
 
 std::optional<path_facts> link_supervisor::dialled_path() const {
     if (connecting_) return connecting_->path();
-    if (driver_ && driver_->joining()) return driver_->joining_link()->path();
+    if (driver_ && driver_->joining() && !extra_.joining()) return driver_->joining_link()->path();
     return {};
 }
 
@@ -129,24 +130,15 @@ void link_supervisor::start() {
 void link_supervisor::dial() {
     if (finished()) return policy_.stop_dialling();
     if (route_.empty()) route_ = describe_present_route();
-    const auto& settings = recipe_->settings;
-    policy_.set_handshake_limit(settings.timeouts.handshake);
-    connect_options options;
-    options.timeout = settings.timeouts.connect;
-    link_options sockets;
-    sockets.congestion = settings.link.congestion;
-    sockets.user_timeout = settings.keepalive.interval + settings.keepalive.timeout + 10s;
-    sockets.segment_max = policy_.segment_bytes();
-    options.before_connect = [sockets, recipe = recipe_](int descriptor) {
-        set_link_options(descriptor, sockets);
-        if (recipe->before_connect) recipe->before_connect(descriptor);
-    };
-    dialing_ =
-        connect_to_host(services_, server_.address.host, server_.address.port, std::move(options),
-                        [this](std::error_code error, tcp_socket socket) {
-                            dialing_.reset();
-                            on_connected(error, std::move(socket));
-                        });
+    policy_.set_handshake_limit(recipe_->settings.timeouts.handshake);
+    dial_begun_ = now();
+    const auto at = address_to_dial();
+    dialing_ = connect_to_host(services_, at.host, at.port,
+                               make_connect_options(recipe_, policy_.segment_bytes()),
+                               [this](std::error_code error, tcp_socket socket) {
+                                   dialing_.reset();
+                                   on_connected(error, std::move(socket));
+                               });
 }
 
 void link_supervisor::on_connected(std::error_code error, tcp_socket socket) {
@@ -155,14 +147,8 @@ void link_supervisor::on_connected(std::error_code error, tcp_socket socket) {
     boost::system::error_code gone;
     peer_ = socket.remote_endpoint(gone).address();
     route_ = describe_present_route();
-    std::optional<tls_engine> engine;
-    if (recipe_->tls) {
-        auto name = server_.server_name;
-        if (name.empty()) name = recipe_->settings.tls.server_name;
-        if (name.empty()) name = server_.address.host;
-        engine.emplace(*recipe_->tls, name);
-    }
-    connecting_ = new link(thread_, std::move(socket), std::move(engine));
+    set_congestion(socket.native_handle(), recipe_->settings.link.congestion);
+    connecting_ = new link(thread_, std::move(socket), make_engine(*recipe_, server_));
     carry_out({});
     const auto started = connecting_;
     started->start(*this);
@@ -178,6 +164,7 @@ void link_supervisor::on_link_up(link& from) {
     if (!orders.abandon) connecting_.reset();
     carry_out(orders);
     if (orders.abandon) return;
+    abandon_extra();
     if (join)
         driver_->join_on(up);
     else
@@ -204,6 +191,8 @@ void link_supervisor::on_link_down(link& from, std::error_code error, const std:
 }
 
 void link_supervisor::begin_session(link_ptr on, bool behind_join) {
+    watched_ = 0;
+    avoid_join_at_ = false;
     const bool alpn = on->engine() && !on->engine()->alpn().empty();
     const bool may_be_v1 = recipe_->settings.allow_v1 && !alpn && !spoke_v2_;
     driver_ = new session_driver(
@@ -213,6 +202,7 @@ void link_supervisor::begin_session(link_ptr on, bool behind_join) {
 
 void link_supervisor::on_dial_failed(std::error_code why, const std::string& text) {
     const bool lasting = is_lasting(why);
+    avoid_join_at_ = at_join_address();
     say_failure(text, lasting);
     carry_out(policy_.on_dial_failed(
         lasting ? link_policy::failure::lasting : link_policy::failure::passing, nullptr, now()));
@@ -271,7 +261,7 @@ bool link_supervisor::slept_too_long() const {
 void link_supervisor::abandon_dial() {
     if (dialing_) std::exchange(dialing_, nullptr)->cancel();
     if (connecting_) std::exchange(connecting_, nullptr)->abort();
-    if (driver_) driver_->stop_joining();
+    if (driver_ && !extra_.joining()) driver_->stop_joining();
 }
 
 void link_supervisor::retire() { retired_ = true; }
@@ -279,6 +269,7 @@ void link_supervisor::retire() { retired_ = true; }
 void link_supervisor::close(close_code code, std::error_code why, std::string_view text) {
     retired_ = true;
     abandon_dial();
+    abandon_extra();
     policy_.stop_dialling();
     clock_.cancel();
     if (const auto driver = driver_) driver->close(code, why, text);
@@ -310,6 +301,7 @@ std::chrono::milliseconds link_supervisor::session_limit() const {
 
 void link_supervisor::on_up() {
     last_failure_.clear();
+    avoid_join_at_ = false;
     const bool resumable = driver_->core().resumable();
     policy_.set_resumable(resumable);
     policy_.set_session_limit(resumable ? duration(session_limit()) : duration::max());
@@ -349,10 +341,16 @@ void link_supervisor::on_detached(session_driver& from, std::error_code, const s
                    text);
     else
         log::warning("link to {} lost: {}; {} streams wait to be resumed", name_, text, load());
+    abandon_extra();
     carry_out(policy_.on_link_lost(facts(), now()));
 }
 
-void link_supervisor::on_joined(session_driver& from, link_number joined) {
+void link_supervisor::on_joined(session_driver&, link_number joined) {
+    if (extra_.joining()) {
+        end_extra(link_demand::dial_end::joined);
+        return log::info("another link to {} is up, {} in all", name_, links());
+    }
+    const auto replaced = std::exchange(watched_, joined);
     on_up();
     const auto fruitless = policy_.fruitless();
     if (fruitless < fruitless_news)
@@ -363,12 +361,34 @@ void link_supervisor::on_joined(session_driver& from, link_number joined) {
                      name_);
     else
         log::debug("link to {} is back, {} streams wait to go on", name_, load());
-    // It takes the place of the one that was in doubt.
-    from.give_up_others(joined, errc::link_replaced);
+    give_up_stale(replaced);
+}
+
+/// The new link takes the place of the one that was in doubt, and of those that have been as
+/// silent.
+void link_supervisor::give_up_stale(link_number replaced) {
+    std::vector<link_number> stale;
+    driver_->for_each_link([&](link_number number, const link&) {
+        const bool silent = driver_->core().last_heard(number) < dial_begun_;
+        if (number == replaced || (silent && number != watched_)) stale.push_back(number);
+    });
+    const driver_ptr keep = driver_;
+    for (const auto number : stale)
+        keep->give_up(number, errc::link_replaced);
 }
 
 void link_supervisor::on_join_failed(session_driver& from, const join_fail_frame& failure,
                                      link_ptr with) {
+    const bool unknown = failure.code == join_failure::unknown_session;
+    if (extra_.joining()) {
+        log::debug("another link to {} cannot join the session (code {})", name_,
+                   static_cast<unsigned>(failure.code));
+        return end_extra(unknown ? link_demand::dial_end::elsewhere
+                                 : link_demand::dial_end::failed);
+    }
+    // Where the server said where to join, others say nothing about the session.
+    if (unknown && !driver_->core().agreed().join_at.empty() && !at_join_address())
+        return on_dial_failed({}, "another server answered than the one that has the session");
     const bool for_good = failure.code == join_failure::unknown_session && slept_too_long();
     if (from.current_link() && !for_good) {
         // Another server may have answered than the one that has the session. Had that one given
@@ -388,10 +408,15 @@ void link_supervisor::on_join_failed(session_driver& from, const join_fail_frame
 }
 
 void link_supervisor::on_join_lost(session_driver&, std::error_code why, const std::string& text) {
+    if (extra_.joining()) {
+        log::debug("another link to {} did not join: {}", name_, text);
+        return end_extra(link_demand::dial_end::failed);
+    }
     on_dial_failed(why, text);
 }
 
 void link_supervisor::give_up_session(std::error_code why, const std::string& text) {
+    abandon_extra();
     const auto old = std::exchange(driver_, nullptr);
     if (policy_.dial() == link_policy::dial_state::resuming) policy_.stop_dialling();
     if (policy_.dial() != link_policy::dial_state::beginning) policy_.on_session_over();
@@ -402,6 +427,7 @@ void link_supervisor::give_up_session(std::error_code why, const std::string& te
 void link_supervisor::on_closed(session_driver& from, std::error_code why,
                                 const std::string& text) {
     if (driver_.get() != &from) return;
+    abandon_extra();
     const driver_ptr keep = std::exchange(driver_, nullptr);
     policy_.on_session_over();
     if (retired_) {

@@ -2,8 +2,11 @@
 
 /// \file
 /// Keeps one session to one server on a link: carries out what link_policy orders, with sockets,
-/// timers and the log, and tells it what becomes of that. The states are in link_policy.hpp.
+/// timers and the log, and tells it what becomes of that. The states are in link_policy.hpp. Beside
+/// the link that the policy watches it opens others where the session says that they help
+/// (extra_link.hpp); if the watched one ends, one of them takes its part.
 
+#include "client/extra_link.hpp"
 #include "client/link_policy.hpp"
 #include "client/link_recipe.hpp"
 #include "protocol/link/happy_eyeballs.hpp"
@@ -11,7 +14,9 @@
 
 namespace muxsocks::client {
 
-class link_supervisor final : private session_driver::delegate, private link::owner {
+class link_supervisor final : private session_driver::delegate,
+                              private link::owner,
+                              private extra_link::watcher {
   public:
     class watcher {
       public:
@@ -79,6 +84,10 @@ class link_supervisor final : private session_driver::delegate, private link::ow
     void on_goaway(session_driver& from) override;
     void on_detached(session_driver& from, std::error_code why, const std::string& text) override;
     void on_attached(session_driver&) override {}
+    void on_notice(session_driver&, const stream* about, const notice_frame& told) override;
+    void on_link_gone(session_driver& from, link_number gone, std::error_code why,
+                      const std::string& text) override;
+    void on_link_wanted(session_driver& from) override;
     void on_joined(session_driver& from, link_number joined) override;
     void on_join_failed(session_driver& from, const join_fail_frame& failure,
                         link_ptr with) override;
@@ -91,6 +100,10 @@ class link_supervisor final : private session_driver::delegate, private link::ow
     void on_link_writable(link&) override {}
     void on_link_down(link& from, std::error_code error, const std::string& text) override;
 
+    // extra_link::watcher
+    void on_extra_secured(link_ptr up) override;
+    void on_extra_failed(const std::string& text, bool joining) override;
+
     void carry_out(const link_policy::orders& given);
     void dial();
     void say_doubt(const char* why) const;
@@ -99,6 +112,15 @@ class link_supervisor final : private session_driver::delegate, private link::ow
     /// Whether the server has certainly given the session up, though the link stands.
     bool slept_too_long() const;
     void abandon_dial();
+    void abandon_extra();
+    void end_extra(link_demand::dial_end how);
+    void dial_extra();
+    void give_up_stale(link_number replaced);
+    std::size_t links() const;
+    /// Where a link is dialled that is to join: where the server says, and by turns, when that
+    /// fails, at its own address.
+    host_port address_to_dial() const;
+    bool at_join_address() const;
     void on_connected(std::error_code error, tcp_socket socket);
     void time_out_step();
     /// `behind_join`: the link has carried a JOIN that failed.
@@ -121,6 +143,10 @@ class link_supervisor final : private session_driver::delegate, private link::ow
     driver_ptr driver_;
     std::shared_ptr<happy_eyeballs> dialing_;
     link_ptr connecting_;
+    link_number watched_ = 0; ///< The link that the policy knows.
+    extra_link extra_;
+    bool avoid_join_at_ = false; ///< Whether the last dial there failed.
+    std::chrono::steady_clock::time_point dial_begun_{};
     asio::ip::address peer_; ///< Of the last link that was dialled; unspecified before.
     std::string route_;      ///< To the peer; before there is one, the network (client/network).
     link_policy policy_;

@@ -33,7 +33,6 @@ bool has_room(const link_facts& link) {
 
 void link_choice::update(facts links, const stream_facts& streams, instant now) {
     path_.update(links, now);
-    look_for_doubt(links, now);
     find_usable(links);
     choose_bulk(streams, now);
     choose_small(streams, now);
@@ -43,56 +42,13 @@ void link_choice::update(facts links, const stream_facts& streams, instant now) 
     usable_.clear(); // they point into the caller's facts
 }
 
-// ---- Doubt.
-
-void link_choice::look_for_doubt(facts links, instant now) {
-    std::erase_if(doubts_, [&](const doubt& one) {
-        return std::none_of(links.begin(), links.end(),
-                            [&](const link_facts& link) { return link.number == one.number; });
-    });
-    for (const auto& link : links) {
-        auto& about = doubt_of(link.number);
-        const bool heard =
-            !link.unanswered_since || (about.asked && link.last_heard > *about.asked);
-        if (heard) {
-            about.asked.reset();
-            about.avoided = false;
-        } else if (!about.asked && !link.joining &&
-                   now - *link.unanswered_since >= std::max(doubt_min, doubt_rtts * link.rtt)) {
-            about.asked = now;
-            ask_ = true;
-        }
-    }
-    for (auto& about : doubts_) {
-        if (!about.asked) continue;
-        about.avoided =
-            about.avoided || std::any_of(links.begin(), links.end(), [&](const link_facts& other) {
-                return other.number != about.number && !other.joining &&
-                       other.last_heard > *about.asked;
-            });
-    }
-}
-
-link_choice::doubt& link_choice::doubt_of(link_number number) {
-    const auto found = std::find_if(doubts_.begin(), doubts_.end(),
-                                    [&](const doubt& one) { return one.number == number; });
-    if (found != doubts_.end()) return *found;
-    doubts_.push_back({number, {}, false});
-    return doubts_.back();
-}
-
-bool link_choice::avoided(link_number number) const {
-    return std::any_of(doubts_.begin(), doubts_.end(),
-                       [&](const doubt& one) { return one.number == number && one.avoided; });
-}
-
 /// Links that take something new. Where all are avoided, as when the last one that answered is
 /// lost, they are better than none.
 void link_choice::find_usable(facts links) {
     usable_.clear();
     for (const bool even_avoided : {false, true}) {
         for (const auto& link : links)
-            if (!link.joining && !link.leaving && (even_avoided || !avoided(link.number)))
+            if (!link.joining && !link.leaving && (even_avoided || !link.avoided))
                 usable_.push_back(&link);
         if (!usable_.empty()) return;
     }
@@ -138,7 +94,7 @@ void link_choice::choose_small(const stream_facts& streams, instant now) {
     if (small == nullptr) small = quickest(roles_.small, link_roles::none, false, streams);
     roles_.small = small ? small->number : link_roles::none;
     const auto* twice =
-        path_.retransmits(now) ? quickest(roles_.twice, roles_.small, true, streams) : nullptr;
+        path_.loses(now) ? quickest(roles_.twice, roles_.small, true, streams) : nullptr;
     roles_.twice = twice ? twice->number : link_roles::none;
     twice_floor_ = small && twice && has_room(*small) && has_room(*twice);
 }
@@ -199,18 +155,10 @@ void link_choice::look_at_crowd(const stream_facts& streams, instant now) {
     }
 }
 
-bool link_choice::send_twice(std::size_t bytes, instant now) {
-    if (roles_.twice == link_roles::none || bytes > twice_max) return false;
-    const auto rate = std::max(path_.bytes_per_second() / twice_part,
-                               twice_floor_ ? twice_least : std::uint64_t{0});
-    const auto passed = std::chrono::duration<double>(now - twice_filled_).count();
-    twice_filled_ = now;
-    // What was not used within a second is not saved up, but for two frames.
-    const auto most = rate > 0 ? std::max<double>(static_cast<double>(rate), 2 * twice_max) : 0;
-    twice_budget_ = std::min(most, twice_budget_ + passed * static_cast<double>(rate));
-    if (twice_budget_ < static_cast<double>(bytes)) return false;
-    twice_budget_ -= static_cast<double>(bytes);
-    return true;
+std::uint64_t link_choice::twice_bytes_per_second() const {
+    if (roles_.twice == link_roles::none) return 0;
+    return std::max(path_.bytes_per_second() / twice_part,
+                    twice_floor_ ? twice_least : std::uint64_t{0});
 }
 
 // ---- How many.
@@ -241,16 +189,6 @@ void link_choice::look_at_demand(facts links, const stream_facts& streams, insta
 void link_choice::find_deadline(facts links, instant now) {
     deadline_ = demand_.deadline(static_cast<unsigned>(usable_.size()),
                                  static_cast<unsigned>(links.size()), now);
-    const auto also = [&](instant when) {
-        deadline_ = deadline_ ? std::min(*deadline_, when) : when;
-    };
-    for (const auto& link : links) {
-        const bool asked = std::any_of(doubts_.begin(), doubts_.end(), [&](const doubt& one) {
-            return one.number == link.number && one.asked;
-        });
-        if (link.unanswered_since && !asked && !link.joining)
-            also(*link.unanswered_since + std::max(doubt_min, doubt_rtts * link.rtt));
-    }
 }
 
 } // namespace muxsocks

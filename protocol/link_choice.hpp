@@ -9,35 +9,27 @@
 /// lost, or a queue, holds up all that goes by the same link. Bulk goes by one link: with BBR it
 /// fills the path, and a second one only makes a queue. Only where loss keeps another congestion
 /// control below what the path carries is it spread. What is small may go by two links at once, so
-/// that it hardly sees the path's loss.
-///
-/// A link that owes a sign of life is doubted:
-///
-///     trusted --(unanswered for max(1 s, 4 round trips))--> asked --(others answer)--> avoided
-///        ^------------------------(a byte comes)--------------'--------------------------'
+/// that it hardly sees the path's loss. Whether a link lives is not its business: the session says
+/// which ones are avoided.
 
 #include "protocol/bulk_meter.hpp"
 #include "protocol/link_demand.hpp"
 #include "protocol/path_watch.hpp"
 
+#include <optional>
 #include <span>
-#include <utility>
 #include <vector>
 
 namespace muxsocks {
 
 class link_choice {
   public:
-    /// A frame that is longer goes by one link.
-    static constexpr std::size_t twice_max = 1024;
     /// The share of what the path carries that may go twice; and what may in any case, in a second,
     /// where the links have room: an idle session does not know what its path carries.
     static constexpr std::uint64_t twice_part = 20;
     static constexpr std::uint64_t twice_least = 4096;
     /// How often to look while bytes move; deadline() is for when they do not.
     static constexpr duration interval = std::chrono::milliseconds(250);
-    static constexpr duration doubt_min = std::chrono::seconds(1);
-    static constexpr int doubt_rtts = 4;
     /// The least that bulk_bytes() goes down to.
     static constexpr std::uint32_t bulk_bytes_min = 64 * 1024;
 
@@ -47,15 +39,11 @@ class link_choice {
     void update(std::span<const link_facts> links, const stream_facts& streams, instant now);
 
     const link_roles& roles() const { return roles_; }
-    /// Whether nothing new goes by the link: others have answered, and it has not. What it holds is
-    /// to be laid on others, once: small frames first, bulk on the link for bulk.
-    bool avoided(link_number number) const;
-    /// Whether PINGs are due, on every link; says so once for each doubt.
-    bool take_ask() { return std::exchange(ask_, false); }
     /// What bulk_meter::update() is to take for much.
     std::uint32_t bulk_bytes() const { return bulk_bytes_; }
-    /// Whether a small frame of so many bytes goes by roles().twice as well, and takes it as sent.
-    bool send_twice(std::size_t bytes, instant now);
+    /// How many bytes of small frames may go by roles().twice as well, in a second
+    /// (copy_budget.hpp).
+    std::uint64_t twice_bytes_per_second() const;
 
     // ---- A client's links.
 
@@ -73,16 +61,8 @@ class link_choice {
     std::optional<instant> deadline() const { return deadline_; }
 
   private:
-    /// What is remembered of a link from one look to the next.
-    struct doubt {
-        link_number number = 0;
-        std::optional<instant> asked;
-        bool avoided = false;
-    };
     using facts = std::span<const link_facts>;
 
-    void look_for_doubt(facts links, instant now);
-    doubt& doubt_of(link_number number);
     void find_usable(facts links);
     void choose_bulk(const stream_facts& streams, instant now);
     void choose_small(const stream_facts& streams, instant now);
@@ -98,17 +78,13 @@ class link_choice {
     path_watch path_;
     link_demand demand_;
     link_roles roles_;
-    std::vector<doubt> doubts_;
     std::vector<const link_facts*> usable_; ///< Only within update().
 
     std::uint32_t bulk_bytes_ = bulk_meter::usual_bytes;
     instant bulk_bytes_changed_{};
-    instant crowd_seen_{}; ///< When the links without bulk last carried more than little.
-    double twice_budget_ = 0;
-    instant twice_filled_{};
+    instant crowd_seen_{};     ///< When the links without bulk last carried more than little.
     bool twice_floor_ = false; ///< Whether twice_least holds: both links have room.
 
-    bool ask_ = false;
     bool dial_due_ = false;
     std::optional<link_number> to_close_;
     std::optional<instant> deadline_;

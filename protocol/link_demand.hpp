@@ -13,6 +13,7 @@
 #include "protocol/link_facts.hpp"
 
 #include <array>
+#include <optional>
 
 namespace muxsocks {
 

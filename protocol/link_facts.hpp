@@ -7,7 +7,6 @@
 #include "protocol/flow_control.hpp"
 
 #include <array>
-#include <optional>
 
 namespace muxsocks {
 
@@ -17,6 +16,7 @@ struct link_facts {
     link_number number = 0;
     bool joining = false; ///< Whether it waits for the answer to JOIN: it takes nothing yet.
     bool leaving = false; ///< Whether it is being given up or replaced: it takes nothing more.
+    bool avoided = false; ///< Whether it owes a sign of life, and others have given theirs.
     bool bbr = false;     ///< Whether its congestion control holds loss for no sign of a full path.
 
     duration rtt{}; ///< Smoothed; zero while there is none.
@@ -28,10 +28,6 @@ struct link_facts {
     std::uint64_t out_of_order = 0; ///< Segments that came so, likewise.
     std::uint64_t sent_bytes_per_second = 0;     ///< Lately, for example in the last second.
     std::uint64_t received_bytes_per_second = 0; ///< Likewise.
-
-    instant last_heard{};
-    /// When something but ACK and PONG first went out that no byte has come back for.
-    std::optional<instant> unanswered_since;
 };
 
 /// The session's open streams (bulk_meter.hpp tells which are bulk).

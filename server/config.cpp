@@ -196,6 +196,12 @@ void bind_config(config_section& root, config& config) {
     });
     bind_dns(root, config.dns);
     bind_limits(root, config.limits);
+    host_port join_at;
+    root.field("join_at", join_at, kinds::remote_address(),
+               "Where clients reach this very server, past a load balancer in front of it: they "
+               "dial it for further links of a session, and when a link was lost.",
+               {.default_text = "none"});
+    if (root.has("join_at")) config.join_at = to_string(join_at);
     root.section("proxy_protocol", [&](config_section& section) {
         section.list("from", config.proxy_protocol.from, kinds::ip_network(),
                      "Load balancers that tell the client's address by PROXY protocol version 2. "

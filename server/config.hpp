@@ -116,6 +116,8 @@ struct config {
     dns_settings dns;
     limit_settings limits;
     proxy_protocol_settings proxy_protocol;
+    /// "host:port" past a balancer; empty: clients dial where they have dialled.
+    std::string join_at;
     /// Version 1 peers are accepted from these networks only. They cannot authenticate.
     std::vector<network> allow_v1;
     /// One more than clients use: one that replaces another.

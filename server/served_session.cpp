@@ -15,8 +15,6 @@ namespace {
 /// relay. What the kernel holds for a stream's socket is not counted.
 constexpr std::size_t session_bytes = 16 * 1024;
 constexpr std::size_t stream_bytes = 1024;
-/// Three, and one that takes another's place.
-constexpr std::uint8_t links_max = 4;
 
 } // namespace
 
@@ -55,7 +53,8 @@ session_settings served_session::make_settings(may_begin_as as) {
     made.flood.incomplete_burst = settings.limits.incomplete_opens_burst;
     made.flood.resets_per_second = settings.limits.resets_per_second;
     made.flood.resets_burst = settings.limits.resets_burst;
-    made.max_links = links_max;
+    made.max_links = static_cast<std::uint8_t>(settings.link.max);
+    made.join_at = settings.join_at;
     made.resume = settings.resume.enabled;
     made.resume_timeout_ms = static_cast<std::uint32_t>(settings.resume.timeout.count());
     made.channel_binding = settings.tls.enabled && settings.tls.channel_binding;
@@ -84,11 +83,16 @@ bool served_session::may_join(const link& next) const {
 std::optional<join_fail_frame> served_session::join(link_ptr next, const join_frame& frame,
                                                     bytes_view behind, std::size_t& used) {
     const driver_ptr keep = driver_;
+    const bool alone = !keep->core().attached();
     const auto joined = next;
     const auto failure = keep->join(std::move(next), frame, behind, used);
-    if (!failure) joined->set_trusted(true);
-    if (!failure && !keep->core().closed())
+    if (failure) return failure;
+    joined->set_trusted(true);
+    if (keep->core().closed()) return failure;
+    if (alone)
         log::info("link from {} is back, {} streams go on", name(), keep->core().stream_count());
+    else
+        log::info("another link from {} is up, {} in all", name(), keep->core().link_count());
     return failure;
 }
 
@@ -180,6 +184,12 @@ void served_session::on_detached(session_driver& from, std::error_code, const st
     for (const auto& victim : gone)
         worker::evict(victim, "given up for newer sessions (resume.sessions, limits.user.sessions, "
                               "limits.user.detached_memory)");
+}
+
+void served_session::on_link_gone(session_driver& from, link_number, std::error_code,
+                                  const std::string& text) {
+    log::debug("a link from {} has ended: {}; {} others carry the session", name(), text,
+               from.core().link_count());
 }
 
 void served_session::on_attached(session_driver&) {

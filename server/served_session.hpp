@@ -42,6 +42,10 @@ class served_session final : private session_driver::delegate {
     void on_goaway(session_driver&) override {}
     void on_detached(session_driver& from, std::error_code why, const std::string& text) override;
     void on_attached(session_driver& from) override;
+    void on_link_gone(session_driver& from, link_number, std::error_code,
+                      const std::string& text) override;
+    void on_link_wanted(session_driver&) override {}
+    void on_notice(session_driver&, const stream*, const notice_frame&) override {}
     void on_joined(session_driver&, link_number) override {}
     void on_join_failed(session_driver&, const join_fail_frame&, link_ptr) override {}
     void on_join_lost(session_driver&, std::error_code, const std::string&) override {}

@@ -161,10 +161,12 @@ void target_connection::on_dialled(dial_result result) {
     const auto self = kept_;
     dialling_ = false;
     if (result.error) {
-        if (result.error == dial_errc::denied)
+        if (result.error == dial_errc::denied) {
             tell_refusal(result);
-        else
+            driver_->core().notify(stream_, {notice_code::policy, 0, result.error.message()});
+        } else {
             tell_failure(result.error);
+        }
         return refuse(socks5::reply_code_from(result.error), result.error.message());
     }
     auto& s = *std::exchange(stream_, nullptr);

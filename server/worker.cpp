@@ -1,5 +1,6 @@
 #include "server/worker.hpp"
 
+#include "protocol/link/path_text.hpp"
 #include "protocol/program/log.hpp"
 #include "protocol/program/relay_settings.hpp"
 #include "server/incoming_link.hpp"
@@ -211,6 +212,11 @@ process_statistics worker::log_statistics() const {
                   counted.bytes_received, counted.bytes_sent,
                   std::chrono::duration<double, std::milli>(core.rtt()).count(),
                   counted.links > 0 ? counted.links - 1 : 0, core.memory_held());
+        session->driver().for_each_link([&](link_number number, const link& on) {
+            log::info("link {} of {} takes {}{}: {}", number, session->name(),
+                      role_text(session->driver().roles(), number), on.has_bbr() ? " by BBR" : "",
+                      path_text(on.path()));
+        });
     }
     return {sessions_.size(), incoming_.size()};
 }

@@ -81,6 +81,8 @@ class link : public ref_counted<link> {
     void on_idle() { queue_.on_idle(); }
     /// What TCP knows of the path; a system call.
     path_facts path() const { return is_open() ? queue_.facts() : path_facts(); }
+    bool has_bbr() const { return is_open() && queue_.has_bbr(); }
+    std::size_t bound_bytes() const { return queue_.bound_bytes(); }
     /// While it is not known whose the link is: it reads little at a time, and nothing while much
     /// of what its TLS answers waits for the socket. A link is trusted until it is said otherwise.
     void set_trusted(bool on);

@@ -22,9 +22,11 @@ session_driver::session_driver(link_thread& thread, session_settings settings, d
     : thread_(thread),
       delegate_(&to),
       binds_(settings.channel_binding),
+      links_max_(settings.side == role::client ? settings.max_links - 1U : 0),
       session_(with_wake(std::move(settings)), now()),
       deadline_(thread.clock(), [this] { on_deadline(); }),
-      last_words_(thread.clock(), [this] { on_session_closed(session_.error()); }) {
+      last_words_(thread.clock(), [this] { on_session_closed(session_.error()); }),
+      look_(thread.clock(), [this] { steer(); }) {
     thread_.enlist(*this);
 }
 
@@ -37,137 +39,6 @@ session_driver::~session_driver() {
 session_settings session_driver::with_wake(session_settings settings) {
     settings.wake = [this] { wake(); };
     return settings;
-}
-
-// ---- Links
-
-session_driver::driven* session_driver::find(const link& one) {
-    for (auto& each : links_)
-        if (each.on.get() == &one) return &each;
-    return nullptr;
-}
-
-session_driver::driven* session_driver::find(link_number number) {
-    for (auto& each : links_)
-        if (each.number == number) return &each;
-    return nullptr;
-}
-
-link_ptr session_driver::take_out(link_number number) {
-    if (joining_ == number) joining_ = none;
-    const auto found = find(number);
-    if (!found) return {};
-    auto taken = std::move(found->on);
-    links_.erase(links_.begin() + (found - links_.data()));
-    return taken;
-}
-
-link* session_driver::joining_link() const {
-    for (const auto& each : links_)
-        if (each.number == joining_) return each.on.get();
-    return nullptr;
-}
-
-link* session_driver::current_link() const {
-    for (auto each = links_.rbegin(); each != links_.rend(); ++each)
-        if (each->number != joining_) return each->on.get();
-    return nullptr;
-}
-
-std::size_t session_driver::start(link_ptr first, bytes_view received) {
-    const driver_ptr self(this);
-    first->set_owner(*this);
-    const auto exporter = exporter_of(*first);
-    links_.push_back({0, std::move(first)});
-    session_.on_link(exporter, now());
-    settle();
-    if (received.empty()) return 0;
-    const auto used = session_.on_bytes(0, received, now());
-    settle();
-    return used;
-}
-
-std::vector<std::uint8_t> session_driver::exporter_of(const link& on) const {
-    return binds_ ? on.exporter() : std::vector<std::uint8_t>();
-}
-
-std::size_t session_driver::on_link_bytes(link& from, bytes_view bytes) {
-    const driver_ptr self(this);
-    const auto found = find(from);
-    if (!found) return bytes.size();
-    const auto used = session_.on_bytes(found->number, bytes, now());
-    settle();
-    return used;
-}
-
-void session_driver::on_link_writable(link& from) {
-    const driver_ptr self(this);
-    const auto found = find(from);
-    if (!found || last_words_.is_set()) return;
-    turn(found->number, from, now());
-    settle();
-}
-
-void session_driver::on_link_down(link& from, std::error_code error, const std::string& text) {
-    const driver_ptr self(this);
-    const auto found = find(from);
-    if (!found) return;
-    const auto number = found->number;
-    const bool joining = number == joining_;
-    take_out(number);
-    if (!joining) down_text_ = text;
-    session_.on_link_lost(number, error, now());
-    settle();
-    if (joining && delegate_) delegate_->on_join_lost(*this, error, text);
-}
-
-link_number session_driver::join_on(link_ptr next) {
-    stop_joining();
-    const auto number = session_.join(exporter_of(*next), now());
-    next->set_owner(*this);
-    links_.push_back({number, std::move(next)});
-    joining_ = number;
-    settle();
-    return number;
-}
-
-void session_driver::stop_joining() {
-    const auto number = joining_;
-    if (const auto stopped = take_out(number)) {
-        stopped->abort();
-        session_.on_link_lost(number, errc::link_lost, now());
-    }
-}
-
-void session_driver::give_up(link_number number, std::error_code why) {
-    const driver_ptr self(this);
-    const auto gone = take_out(number);
-    if (!gone) return;
-    gone->abort();
-    session_.on_link_lost(number, why, now());
-    settle();
-}
-
-void session_driver::give_up_others(link_number stays, std::error_code why) {
-    std::vector<link_number> others;
-    for (const auto& each : links_)
-        if (each.number != stays) others.push_back(each.number);
-    for (const auto number : others)
-        give_up(number, why);
-}
-
-std::optional<join_fail_frame> session_driver::join(link_ptr next, const join_frame& frame,
-                                                    bytes_view behind, std::size_t& used) {
-    const driver_ptr self(this);
-    used = 0;
-    const auto failure = session_.on_join(frame, exporter_of(*next), now());
-    if (failure) return failure;
-    next->set_owner(*this);
-    links_.push_back({frame.number, std::move(next)});
-    // Before the batch ends: which links the client has given up stands directly behind JOIN.
-    used = session_.on_bytes(frame.number, behind, now());
-    settle();
-    return {};
 }
 
 bool session_driver::all_delivered() const {
@@ -248,7 +119,7 @@ void session_driver::lay_turn(link_number number, link& on, instant at) {
         session_.on_read(*slot, result.bytes, result.outcome);
         if (result.outcome == read_outcome::drained && result.bytes <= small_message_bytes &&
             session_.stream_count() > 1)
-            on.on_small_message();
+            on_small_message();
         if (result.failed) {
             failed = &s;
             break;
@@ -259,6 +130,12 @@ void session_driver::lay_turn(link_number number, link& on, instant at) {
     const auto bytes = session_.end_turn(keep);
     if (!bytes.empty()) on.send(bytes);
     if (failed && !failed->released) owner_of(*failed)->on_read_failed();
+}
+
+/// All links share the path, and with it the queue that a small message would wait in.
+void session_driver::on_small_message() {
+    for (const auto& each : links_)
+        each.on->on_small_message();
 }
 
 void session_driver::settle() {
@@ -281,6 +158,7 @@ void session_driver::settle() {
     if (wanted && !last_words_.is_set()) wake();
     tell_held(session_.memory_held());
     update_deadline();
+    if (steering_ && !look_soon_ && worth_a_look()) steer_soon();
 }
 
 void session_driver::tell_held(std::size_t held) {
@@ -309,17 +187,22 @@ void session_driver::on_event(const event& what) {
             session_.release(*what.subject);
         break;
     case event::kind::established:
+        if (session_.agreed().max_links > 1 && links_max_ != 1)
+            steering_ = std::make_unique<link_steering>(
+                std::min<unsigned>(session_.agreed().max_links, links_max_));
         if (delegate_) delegate_->on_established(*this);
         break;
     case event::kind::goaway:
         if (delegate_) delegate_->on_goaway(*this);
         break;
     case event::kind::notice:
-        session_.take_notice();
+        if (const auto told = session_.take_notice(); delegate_)
+            delegate_->on_notice(*this, what.subject, told);
         break;
     case event::kind::link_up:
         if (joining_ == what.link) joining_ = none;
         if (delegate_) delegate_->on_joined(*this, what.link);
+        if (steering_) steer();
         break;
     case event::kind::join_failed:
     case event::kind::link_down:
@@ -362,6 +245,7 @@ void session_driver::on_link_over(const event& what) {
         if (delegate_) delegate_->on_join_lost(*this, what.error, what.error.message());
     } else {
         down_text_ = what.error.message();
+        tell_gone(what.link, what.error, down_text_);
     }
 }
 

@@ -6,6 +6,7 @@
 /// and lives until the last stream owner has let go.
 
 #include "protocol/link/link.hpp"
+#include "protocol/link/link_steering.hpp"
 #include "protocol/link/stream_owner.hpp"
 
 namespace muxsocks {
@@ -20,11 +21,20 @@ class session_driver final : public ref_counted<session_driver>,
         /// The peer opened the stream: give it a stream_owner as its context, or refuse it.
         virtual void on_opened(session_driver& from, stream& opened) = 0;
         virtual void on_goaway(session_driver& from) = 0;
+        /// Client: the server tells why, about the stream (its context is the owner) or, without
+        /// one, the session. As it came.
+        virtual void on_notice(session_driver& from, const stream* about,
+                               const notice_frame& told) = 0;
         /// No link is left.
         virtual void on_detached(session_driver& from, std::error_code why,
                                  const std::string& text) = 0;
         /// There is a link again.
         virtual void on_attached(session_driver& from) = 0;
+        /// A link has ended, and the session goes on by others.
+        virtual void on_link_gone(session_driver& from, link_number gone, std::error_code why,
+                                  const std::string& text) = 0;
+        /// Client: another link would help. Answer with on_dial() and, once, on_dial_ended().
+        virtual void on_link_wanted(session_driver& from) = 0;
         /// Client: the link that join_on() got belongs to the session.
         virtual void on_joined(session_driver& from, link_number joined) = 0;
         /// The server does not let the link join: the session is to be given up, unless it has
@@ -70,8 +80,21 @@ class session_driver final : public ref_counted<session_driver>,
     void stop_joining();
     /// Ends the link in good order: the session goes on by others.
     void give_up(link_number number, std::error_code why);
-    /// All but this one.
-    void give_up_others(link_number stays, std::error_code why);
+    /// The link of that number; null if it is not the session's any more.
+    const link* find_link(link_number number) const;
+    /// Calls `function(number, const link&)` for each that belongs to the session.
+    template <typename Function>
+    void for_each_link(Function function) const {
+        for (const auto& each : links_)
+            if (each.number != joining_) function(each.number, *each.on);
+    }
+    /// What becomes of a dial that on_link_wanted() asked for.
+    void on_dial() {
+        if (steering_) steering_->choice().on_dial(now());
+    }
+    void on_dial_ended(link_demand::dial_end how);
+    /// Who takes what; nothing while the session is to have one link.
+    const link_roles* roles() const { return steering_ ? &steering_->choice().roles() : nullptr; }
     /// Server: a verified JOIN, with what came behind it, of which `used` was taken. A failure
     /// leaves all as it is.
     std::optional<join_fail_frame> join(link_ptr next, const join_frame& frame, bytes_view behind,
@@ -133,6 +156,14 @@ class session_driver final : public ref_counted<session_driver>,
     void update_deadline();
     void tell_held(std::size_t held);
     void on_deadline();
+    void on_small_message();
+    void tell_gone(link_number number, std::error_code why, std::string text);
+    bool worth_a_look() const;
+    std::uint64_t moved() const {
+        return session_.statistics().bytes_sent + session_.statistics().bytes_received;
+    }
+    void steer_soon();
+    void steer();
     /// Tells the session what the link's TCP knows of the peer.
     void look_at_path(driven& one, instant now);
     static instant now() { return std::chrono::steady_clock::now(); }
@@ -140,11 +171,17 @@ class session_driver final : public ref_counted<session_driver>,
     link_thread& thread_;
     delegate* delegate_;
     bool binds_; ///< Whether proofs are bound to the TLS channel.
+    /// Client: how many links it opens; one more replaces another. Server: 0.
+    unsigned links_max_;
     session session_;
     std::vector<driven> links_;
     link_number joining_ = none; ///< Client: the link that waits for the answer to JOIN.
     deadline deadline_;
     deadline last_words_;
+    std::unique_ptr<link_steering> steering_; ///< Once the session may have several links.
+    deadline look_;                           ///< Of the steering.
+    bool look_soon_ = false;                  ///< Whether that is set for what moves now.
+    std::uint64_t moved_at_look_ = 0;
     std::string down_text_;
     static constexpr unsigned last_words_held_max = 256;
     unsigned last_words_held_ = 0;

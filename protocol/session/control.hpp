@@ -131,6 +131,14 @@ struct close_frame {
     std::string text;         ///< For people.
 };
 
+/// docs/PROTOCOL.md lists them.
+namespace notice_code {
+inline constexpr std::uint16_t other = 0;
+inline constexpr std::uint16_t quota = 1;
+inline constexpr std::uint16_t maintenance = 2;
+inline constexpr std::uint16_t policy = 3;
+} // namespace notice_code
+
 struct notice_frame {
     static constexpr std::size_t text_max = 255;
     std::uint16_t code = 0;

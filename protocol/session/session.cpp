@@ -145,10 +145,9 @@ instant session::last_heard(link_number link) const {
     return l ? l->alive.last_heard() : instant{};
 }
 
-bool session::owes_answer() const {
-    return std::any_of(links_.begin(), links_.end(), [](const auto& l) {
-        return l->up() && (!l->kept.empty() || l->alive.awaits_pong());
-    });
+bool session::owes_answer(link_number link) const {
+    const auto l = links_.find(link);
+    return l && l->up() && (!l->kept.empty() || l->alive.awaits_pong());
 }
 
 void session::on_path(link_number link, instant received, instant arrived) {

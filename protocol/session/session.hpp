@@ -15,7 +15,9 @@
 ///     had handshake, session_proofs how it began                turn          what goes out now
 ///     version_one               the base protocol           attached_clock  time with a link
 
+#include "protocol/copy_budget.hpp"
 #include "protocol/session/attached_clock.hpp"
+#include "protocol/session/bulk_watch.hpp"
 #include "protocol/session/handshake.hpp"
 #include "protocol/session/link_set.hpp"
 #include "protocol/session/received_batch.hpp"
@@ -96,11 +98,13 @@ class session {
     /// The link is gone without CLOSE, or given up here. Without another one the session detaches
     /// if it can be resumed, or closes. Not while a turn is laid.
     void on_link_lost(link_number link, std::error_code why, instant now);
-    /// Which link takes what, from now on.
+    /// Which link takes what, and how many bytes a second of small frames the second one for them.
     void set_roles(const link_roles& roles);
+    void set_twice(std::uint64_t bytes_per_second) { copies_.set_rate(bytes_per_second); }
+    /// Finds out which streams are bulk (bulk_watch.hpp); a few times a second while bytes move.
+    stream_facts look_at_streams(std::uint32_t bulk_bytes, instant now);
     std::vector<link_facts> facts() const;
-    /// Whether nothing new goes by the link: others have given a sign of life since, and it has
-    /// not.
+    /// Whether nothing new goes by the link: others give signs of life, and it does not.
     bool avoids(link_number link) const;
     /// What the server said to the JOIN that failed last.
     const join_fail_frame& join_answer() const { return join_answer_; }
@@ -228,8 +232,8 @@ class session {
     instant last_heard() const;
     /// The same of one link.
     instant last_heard(link_number link) const;
-    /// Whether the peer has yet to answer frames of ours, or a PING, on a link that is up.
-    bool owes_answer() const;
+    /// Whether the peer has yet to answer frames of ours, or a PING, on the link, which is up.
+    bool owes_answer(link_number link) const;
     std::size_t memory_held() const { return account_.charged(); }
     /// Its memory is `to`'s, from here on.
     void charge_to(std::shared_ptr<memory_budget> to) { account_.move_to(std::move(to)); }
@@ -365,6 +369,8 @@ class session {
     flood_guard flood_;
     session_statistics statistics_;
     link_set links_;
+    copy_budget copies_;
+    bulk_watch bulk_;
     attached_clock attached_;
     stream_set streams_;
     stream_ids ids_;

@@ -213,6 +213,17 @@ void session::set_roles(const link_roles& roles) {
     if (links_.set_roles(roles)) on_links_changed();
 }
 
+stream_facts session::look_at_streams(std::uint32_t bulk_bytes, instant now) {
+    std::vector<stream*> changed;
+    const auto facts = bulk_.look(streams_.table, now, bulk_bytes, changed);
+    for (const auto s : changed) {
+        if (s->queued != stream::queue::fresh && s->queued != stream::queue::bulk_round) continue;
+        unschedule(*s);
+        schedule(*s);
+    }
+    return facts;
+}
+
 std::vector<link_facts> session::facts() const {
     std::vector<link_facts> all;
     for (const auto& l : links_) {
@@ -221,8 +232,7 @@ std::vector<link_facts> session::facts() const {
         one.joining = !l->up();
         one.rtt = l->alive.rtt();
         one.sent_bytes_per_second = l->rate.rate();
-        one.last_heard = l->alive.last_heard();
-        one.unanswered_since = l->unanswered_since;
+        one.avoided = l->avoided;
         all.push_back(one);
     }
     return all;

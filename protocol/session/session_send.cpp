@@ -9,10 +9,6 @@ namespace muxsocks {
 namespace {
 
 constexpr duration blocked_retry = std::chrono::milliseconds(50);
-/// A stream that has sent as much within such a span of time is bulk, until it sends less than half
-/// of that in one.
-constexpr std::uint64_t bulk_bytes = 1024 * 1024;
-constexpr duration bulk_span = std::chrono::seconds(2);
 
 } // namespace
 
@@ -139,14 +135,6 @@ void session::on_sent(stream& s, std::size_t bytes) {
     turn_.link()->ready.on_sent(s, bytes);
     turn_.link()->rate.on_moved(bytes);
     statistics_.bytes_sent += bytes;
-    const auto span = static_cast<std::uint32_t>(now_.time_since_epoch() / bulk_span);
-    if (span != s.metered_span) {
-        if (span != s.metered_span + 1 || s.metered_bytes < bulk_bytes / 2) s.bulk = false;
-        s.metered_span = span;
-        s.metered_bytes = 0;
-    }
-    s.metered_bytes += bytes;
-    if (s.metered_bytes >= bulk_bytes) s.bulk = true;
 }
 
 void session::on_fin_sent(stream& s) {

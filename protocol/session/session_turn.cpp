@@ -12,8 +12,6 @@ constexpr std::size_t credits_a_turn = 256; ///< 4 KiB of CREDIT.
 constexpr std::size_t credit_frame_size = frame_header_size + 9;
 constexpr std::size_t rst_frame_size = frame_header_size + 4;
 constexpr duration resets_pause = std::chrono::milliseconds(35);
-/// Frames of up to as many bytes may go by two links.
-constexpr std::size_t twice_max = 1024;
 constexpr std::size_t copies_max = 64 * 1024; ///< Waiting; above it they go by one link only.
 
 } // namespace
@@ -175,9 +173,11 @@ void session::count_frame(stream* s, const std::uint8_t* frame, std::size_t size
     if (s) ++s->unacked;
     if (settings_.overlapping && s) lay_overlap(*s, frame);
     const auto second = links_.twice();
-    if (!second || size > twice_max || &l != links_.small() || second->copies.size() > copies_max)
+    if (!second || size > copy_budget::frame_max || &l != links_.small() ||
+        second->copies.size() > copies_max)
         return;
     const auto whole = frame_at(frame);
+    if (!copies_.take(whole.size(), now_)) return;
     second->copies.insert(second->copies.end(), whole.begin(), whole.end());
 }
 

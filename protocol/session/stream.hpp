@@ -42,8 +42,8 @@ struct stream {
     std::uint32_t unacked = 0;         ///< Its frames that are kept; copies count.
     link_number first_link = no_link;  ///< Until its request is acknowledged.
     link_number credit_link = no_link; ///< Where its CREDIT went last.
-    std::uint32_t metered_span = 0;    ///< The two seconds in which `metered_bytes` were sent.
-    std::uint64_t metered_bytes = 0;
+    std::uint64_t moved_at_look = 0;   ///< Bytes either way when bulk_watch last looked.
+    bool metered = false;              ///< Whether bulk_watch has a meter for it.
 
     // Receiving.
     byte_queue unread; ///< Older than the views of the current batch.

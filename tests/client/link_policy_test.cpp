@@ -452,3 +452,23 @@ TEST_CASE("a server that stood still is not taken for a path with a hole") {
         CHECK(line.policy.segment_bytes() == 0);
     }
 }
+
+TEST_CASE("a link that ends while others of the session stand") {
+    auto policy = up_policy();
+    auto other = idle_link();
+    other.path.acked_bytes = 7;
+
+    SECTION("leaves its part to one of them, and nothing is dialled") {
+        const auto orders = policy.on_other_link(other, start + 1s);
+        CHECK_FALSE((orders.dial || orders.abandon));
+        CHECK(policy.link() == link_state::up);
+        CHECK(policy.dial() == dial_state::idle);
+        CHECK_FALSE(watch(policy, other, start + 2s, 1min).first.dial);
+    }
+    SECTION("ends the dial that was begun because it stood still") {
+        REQUIRE(policy.suspect("a reason from outside", start + 1s).dial);
+        CHECK(policy.on_other_link(other, start + 2s).abandon);
+        CHECK(policy.link() == link_state::up);
+        CHECK(policy.dial() == dial_state::idle);
+    }
+}

@@ -68,6 +68,13 @@ def test_nothing_runs_as_root_or_can_write(stack):
         assert write.returncode != 0 and "Read-only" in write.stderr, write
 
 
+def test_a_link_may_have_under_way_what_long_lines_need(stack):
+    for container in (stack.server, stack.client):
+        for name in ("tcp_wmem", "tcp_rmem"):
+            numbers = docker("exec", container, "cat", f"/proc/sys/net/ipv4/{name}").split()
+            assert int(numbers[2]) == 32 << 20, (container, name, numbers)
+
+
 def test_secrets_are_their_owners_alone(stack):
     listing = docker("exec", stack.server, "stat", "-c", "%u %a %n", "/etc/muxsocks/server-key.pem",
                      "/etc/muxsocks/client.json", "/etc/muxsocks/server-cert.pem").splitlines()

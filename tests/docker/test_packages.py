@@ -119,6 +119,15 @@ def test_the_programs_are_hardened(debian, tmp_path):
         assert list(hardening.faults(tmp_path / f"muxsocks-{role}", control_flow=False)) == []
 
 
+def test_what_long_lines_ask_of_the_kernel_is_there(debian):
+    for role in ("client", "server"):
+        listed = debian(f"dpkg -L muxsocks-{role}").split("\n")
+        assert f"/usr/lib/modules-load.d/muxsocks-{role}.conf" in listed
+        settings = debian(f"cat /usr/lib/sysctl.d/20-muxsocks-{role}.conf")
+        for name in ("tcp_wmem", "tcp_rmem"):
+            assert re.search(rf"^net\.ipv4\.{name} = 4096 \d+ 33554432$", settings, re.MULTILINE)
+
+
 def test_ca_certificates_are_recommended(debian):
     for role in ("client", "server"):
         assert "ca-certificates" in debian(f"dpkg-query -W -f '${{Recommends}}' muxsocks-{role}")

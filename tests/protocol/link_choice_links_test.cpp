@@ -11,85 +11,31 @@ constexpr auto none = link_roles::none;
 
 } // namespace
 
-TEST_CASE("a link that owes an answer") {
+TEST_CASE("a link that is avoided") {
     scripted_links s(3);
     s.bulk_beside_others();
     REQUIRE(s.roles().bulk[0] == 0);
-    s.send(0);
+    s.avoid(0);
+    CHECK(s.roles().bulk[0] != 0);
+    CHECK(s.roles().small != 0);
+    CHECK(s.roles().bulk[0] != s.roles().small);
 
-    SECTION("is asked after a second where its round trip is short, and others with it") {
-        s[0].rtt = 10ms;
-        s.look(749ms);
-        CHECK_FALSE(s.choice.take_ask());
-        CHECK(s.choice.deadline() == *s[0].unanswered_since + 1s);
-        s.look(251ms);
-        CHECK(s.choice.take_ask());
-    }
-    SECTION("is asked after four round trips where that is longer") {
-        s[0].rtt = 600ms;
-        s.look(2399ms);
-        CHECK_FALSE(s.choice.take_ask());
-        s.look(1ms);
-        CHECK(s.choice.take_ask());
-    }
-    SECTION("is not asked when it owes nothing, however silent") {
-        s.hear(0);
-        s.run(1h);
-        CHECK_FALSE(s.choice.take_ask());
-    }
-    SECTION("is asked once") {
-        s.run(2s);
-        CHECK(s.choice.take_ask());
-        s.run(10s);
-        CHECK_FALSE(s.choice.take_ask());
-    }
-    SECTION("is avoided when another one has answered meanwhile") {
-        s.run(2s);
-        CHECK_FALSE(s.choice.avoided(0));
-        s.hear(1);
+    SECTION("takes nothing until it is trusted again, and bulk stays where it went") {
+        const auto bulk = s.roles().bulk[0];
+        s[0].avoided = false;
         s.look();
-        CHECK(s.choice.avoided(0));
-        CHECK(s.roles().bulk[0] != 0);
-        CHECK(s.roles().small != 0);
-        CHECK(s.roles().bulk[0] != s.roles().small);
-
-        SECTION("until a byte comes on it, and bulk stays where it went") {
-            const auto bulk = s.roles().bulk[0];
-            s.hear(0);
-            s.look();
-            CHECK_FALSE(s.choice.avoided(0));
-            CHECK(s.roles().bulk[0] == bulk);
-        }
-        SECTION("until a byte comes on it, even if it owes for more") {
-            s[0].last_heard = s.now;
-            s.look();
-            CHECK_FALSE(s.choice.avoided(0));
-            s.look(1s);
-            CHECK(s.choice.take_ask());
-        }
-        SECTION("until a byte comes on it, though the one that answered is lost") {
-            s.remove(1);
-            s.look();
-            CHECK(s.choice.avoided(0));
-            CHECK(s.roles() == link_roles{2, none, {2, none, none}});
-        }
-        SECTION("rather than nothing, not when it is the only one left") {
-            s.remove(1);
-            s.remove(2);
-            s.look();
-            CHECK(s.roles().small == 0);
-        }
+        CHECK(s.roles().bulk[0] == bulk);
     }
-    SECTION("is not avoided for an answer that came before it was asked") {
-        s.look(500ms);
-        s.hear(1);
-        s.run(3s);
-        CHECK_FALSE(s.choice.avoided(0));
+    SECTION("takes nothing though another one is lost") {
+        s.remove(1);
+        s.look();
+        CHECK(s.roles() == link_roles{2, none, {2, none, none}});
     }
-    SECTION("is not asked while it joins, which has a time of its own") {
-        s[0].joining = true;
-        s.run(1min);
-        CHECK_FALSE(s.choice.take_ask());
+    SECTION("is better than nothing when it is the only one left") {
+        s.remove(1);
+        s.remove(2);
+        s.look();
+        CHECK(s.roles().small == 0);
     }
 }
 
@@ -135,11 +81,7 @@ TEST_CASE("another link is dialled") {
         s.add(1);
         s.bulk_beside_others();
         CHECK_FALSE(s.choice.dial_due());
-        s.send(0);
-        s.run(2s);
-        s.hear(1);
-        s.look();
-        REQUIRE(s.choice.avoided(0));
+        s.avoid(0);
         CHECK(s.choice.dial_due());
     }
     SECTION("but not in place of two, so that there is never more than one above the maximum") {
@@ -147,13 +89,8 @@ TEST_CASE("another link is dialled") {
             s.add(number);
         s.bulk_beside_others();
         s.lose(0);
-        s.send(0);
-        s.send(1);
-        s.run(2s);
-        s.hear(2);
-        s.look();
-        REQUIRE(s.choice.avoided(0));
-        REQUIRE(s.choice.avoided(1));
+        s.avoid(0);
+        s.avoid(1);
         CHECK_FALSE(s.choice.dial_due());
         s.remove(0);
         s.look();

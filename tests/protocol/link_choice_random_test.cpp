@@ -36,7 +36,7 @@ class random_session {
         calm_ = true;
         streams_ = {};
         for (auto& link : links_)
-            hear(link);
+            link.avoided = false;
         for (int i = 0; i < 1000; ++i)
             if (step() != nullptr) return false;
         return links_.size() == 1;
@@ -54,12 +54,7 @@ class random_session {
         link.number = next_++;
         link.bbr = chance(50);
         link.rtt_min = link.rtt = duration(pick(1, 300)) * 1'000'000;
-        link.last_heard = now_;
         links_.push_back(link);
-    }
-    void hear(link_facts& link) {
-        link.last_heard = now_;
-        link.unanswered_since.reset();
     }
     void happen() {
         if (dialling_ && chance(calm_ ? 100 : 40)) end_dial();
@@ -69,8 +64,7 @@ class random_session {
         if (links_.empty()) add(); // somebody else dials the only link
         if (!calm_ && chance(20)) streams_ = {pick(0, 3), pick(0, 3), pick(0, 30)};
         for (auto& link : links_) {
-            if (calm_ || chance(60)) hear(link);
-            if (chance(40) && !link.unanswered_since && !calm_) link.unanswered_since = now_;
+            link.avoided = !calm_ && chance(link.avoided ? 40 : 5);
             link.retransmits += chance(5) ? 1 : 0;
             link.out_of_order += chance(5) ? 1 : 0;
             link.rtt = link.rtt_min + duration(pick(0, 300)) * 1'000'000;
@@ -97,7 +91,6 @@ class random_session {
         }
         for (auto& link : links_)
             if (choice_.to_close() == link.number) link.leaving = true;
-        choice_.take_ask();
         most_links_ = std::max(most_links_, static_cast<unsigned>(links_.size()));
     }
 
@@ -114,7 +107,7 @@ class random_session {
         std::vector<link_number> used{small};
         if (twice != none) used.push_back(twice);
         const auto trusted = std::count_if(links_.begin(), links_.end(), [&](const link_facts& l) {
-            return !l.leaving && !choice_.avoided(l.number);
+            return !l.leaving && !l.avoided;
         });
         const bool any = std::any_of(links_.begin(), links_.end(),
                                      [](const link_facts& l) { return !l.leaving; });
@@ -128,7 +121,7 @@ class random_session {
         if (bulk[0] == none || small == none) return "somebody has no link though there is one";
         for (const auto number : used) {
             if (taking(number) == nullptr) return "a role has gone to a link that takes nothing";
-            if (trusted > 0 && choice_.avoided(number)) return "an avoided link has a role";
+            if (trusted > 0 && taking(number)->avoided) return "an avoided link has a role";
         }
         const auto is_bulk = [&](link_number number) {
             return std::find(bulk.begin(), bulk.end(), number) != bulk.end();

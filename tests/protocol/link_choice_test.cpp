@@ -1,3 +1,4 @@
+#include "protocol/copy_budget.hpp"
 #include "tests/catch.hpp"
 #include "tests/protocol/scripted_links.hpp"
 
@@ -23,7 +24,7 @@ TEST_CASE("a session with one link") {
         s.bulk_beside_others();
         s.lose(0);
         CHECK(s.roles() == link_roles{0, none, {0, none, none}});
-        CHECK_FALSE(s.choice.send_twice(10, s.now));
+        CHECK(s.choice.twice_bytes_per_second() == 0);
     }
     SECTION("has nothing to send by while that one joins or leaves") {
         s[0].joining = true;
@@ -34,13 +35,8 @@ TEST_CASE("a session with one link") {
         s.look();
         CHECK(s.roles() == link_roles{});
     }
-    SECTION("asks it whether it lives, and has no other to go by") {
-        s.send(0);
-        s.run(2s);
-        CHECK(s.choice.take_ask());
-        CHECK_FALSE(s.choice.take_ask());
-        s.run(20s);
-        CHECK_FALSE(s.choice.avoided(0));
+    SECTION("has no other to go by though it is avoided") {
+        s.avoid(0);
         CHECK(s.roles().small == 0);
     }
     SECTION("that is idle wakes for nothing") { CHECK_FALSE(s.choice.deadline()); }
@@ -183,15 +179,15 @@ TEST_CASE("a small frame goes twice") {
 
     SECTION("not where nothing is lost") {
         CHECK(s.roles().twice == none);
-        CHECK_FALSE(s.choice.send_twice(100, s.now));
+        CHECK(s.choice.twice_bytes_per_second() == 0);
     }
     SECTION("for a minute after a loss, by two links without bulk") {
         s.lose(0);
         const auto roles = s.roles();
         CHECK(std::set<link_number>{roles.small, roles.twice} == std::set<link_number>{1, 2});
-        CHECK(s.choice.send_twice(100, s.now));
+        CHECK(s.choice.twice_bytes_per_second() > 0);
         s.run(61s);
-        CHECK_FALSE(s.choice.send_twice(100, s.now));
+        CHECK(s.choice.twice_bytes_per_second() == 0);
     }
     SECTION("not by the link for bulk") {
         s.remove(2);
@@ -205,38 +201,49 @@ TEST_CASE("a small frame goes twice") {
         s.lose(0);
         CHECK(s.roles().twice != none);
     }
-    SECTION("up to 1 KiB") {
-        s.lose(0);
-        CHECK(s.choice.send_twice(1024, s.now));
-        CHECK_FALSE(s.choice.send_twice(1025, s.now));
-    }
     SECTION("up to a twentieth of what the path carries") {
         s.lose(0);
-        s.choice.send_twice(1, s.now);
-        std::uint64_t bytes = 0;
-        for (int i = 0; i < 10'000; ++i, s.now += 1ms)
-            for (int frame = 0; frame < 4; ++frame)
-                if (s.choice.send_twice(1000, s.now)) bytes += 1000;
-        CHECK(bytes >= 1'000'000);
-        CHECK(bytes <= 1'101'000); // ten seconds, and what one second saved up
+        CHECK(s.choice.twice_bytes_per_second() == 100'000);
     }
     SECTION("in any case a little, while the links have room") {
         s.run(2min); // the path has carried nothing lately
         s[0].sent_bytes_per_second = 0;
         s.run(2min);
         s.lose(1);
-        std::uint64_t bytes = 0;
-        for (int i = 0; i < 200; ++i, s.now += 50ms)
-            if (s.choice.send_twice(100, s.now)) bytes += 100;
-        CHECK(bytes == 20'000);
+        CHECK(s.choice.twice_bytes_per_second() == link_choice::twice_least);
         SECTION("and not on a line that is too slow for it") {
             s[s.roles().small].rtt = 2s;
             s.look();
-            bytes = 0;
-            for (int i = 0; i < 200; ++i, s.now += 50ms)
-                if (s.choice.send_twice(100, s.now)) bytes += 100;
-            CHECK(bytes == 0);
+            CHECK(s.choice.twice_bytes_per_second() == 0);
         }
+    }
+}
+
+TEST_CASE("what may go twice") {
+    copy_budget budget;
+    instant now{1h};
+
+    SECTION("is nothing without a rate") { CHECK_FALSE(budget.take(1, now)); }
+    SECTION("are frames of up to 1 KiB and their headers") {
+        budget.set_rate(100'000);
+        CHECK(budget.take(copy_budget::frame_max, now));
+        CHECK_FALSE(budget.take(copy_budget::frame_max + 1, now));
+    }
+    SECTION("is what the rate says, and what one second saved up") {
+        budget.set_rate(100'000);
+        CHECK(budget.take(1, now));
+        std::uint64_t bytes = 0;
+        for (int i = 0; i < 10'000; ++i, now += 1ms)
+            for (int frame = 0; frame < 4; ++frame)
+                if (budget.take(1000, now)) bytes += 1000;
+        CHECK(bytes >= 1'000'000);
+        CHECK(bytes <= 1'101'000);
+    }
+    SECTION("is at least two frames at a time, however low the rate") {
+        budget.set_rate(1);
+        CHECK(budget.take(1024, now));
+        CHECK(budget.take(1024, now));
+        CHECK_FALSE(budget.take(1024, now));
     }
 }
 

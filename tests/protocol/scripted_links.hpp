@@ -13,7 +13,7 @@ namespace muxsocks::tests {
 
 using namespace std::chrono_literals;
 
-/// A session's links, looked at four times a second. They answer unless a test says otherwise.
+/// A session's links, looked at four times a second. None is avoided unless a test says so.
 struct scripted_links {
     link_choice choice;
     std::vector<link_facts> links;
@@ -30,7 +30,6 @@ struct scripted_links {
         link.number = number;
         link.bbr = true;
         link.rtt = link.rtt_min = rtt;
-        link.last_heard = now;
         links.push_back(link);
         return links.back();
     }
@@ -57,13 +56,9 @@ struct scripted_links {
         streams = {1, 0, 3};
         look();
     }
-    void send(link_number number) {
-        auto& link = (*this)[number];
-        if (!link.unanswered_since) link.unanswered_since = now;
-    }
-    void hear(link_number number) {
-        (*this)[number].last_heard = now;
-        (*this)[number].unanswered_since.reset();
+    void avoid(link_number number) {
+        (*this)[number].avoided = true;
+        look();
     }
     const link_roles& roles() const { return choice.roles(); }
 };

@@ -131,7 +131,7 @@ TEST_CASE("a server that is told everything") {
                    "unauthenticated_per_address": 10, "exempt": ["10.0.0.1"],
                    "user": {"sessions": 1, "links": 20, "streams": 3, "dials": 4, "lookups": 5,
                             "files": 6, "memory": "1MiB", "detached_memory": "2MiB"}},
-        "proxy_protocol": {"from": ["10.0.0.2"]},
+        "proxy_protocol": {"from": ["10.0.0.2"]}, "join_at": "[2001:db8::1]:444",
         "allow_v1": ["10.0.0.0/8"],
         "link": {"max": 2, "congestion": "reno"},
         "resume": {"enabled": false, "timeout": "1s", "sessions": 2},
@@ -177,6 +177,7 @@ TEST_CASE("a server that is told everything") {
                                             networks({"10.0.0.1"}),
                                             {1, 20, 3, 4, 5, 6, 1U << 20, 2U << 20}});
     CHECK(settings.proxy_protocol.from == networks({"10.0.0.2"}));
+    CHECK(settings.join_at == "[2001:db8::1]:444");
     CHECK(settings.allow_v1 == networks({"10.0.0.0/8"}));
     CHECK(settings.link == link_settings{2, "reno"});
     CHECK(settings.resume == resume_settings{false, 1s, 2, {}});

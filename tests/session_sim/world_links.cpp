@@ -95,6 +95,7 @@ void world::draw_roles(side& one) {
     for (auto& bulk : roles.bulk)
         if (random_.chance(1, 2)) bulk = any();
     one.end.core.set_roles(roles);
+    one.end.core.set_twice(1'000'000);
     // Bulk is what the dice say: the streams are too short for the meter.
     one.end.core.for_each_stream([this](stream& s) {
         if (random_.chance(1, 4)) s.bulk = !s.bulk;

@@ -4,7 +4,8 @@ from .base import Peer, Running
 from .direct import Direct
 from .haproxy import HaproxyPair
 from .microsocks import Microsocks
-from .muxsocks import Muxsocks, MuxsocksBbr, MuxsocksPlain, MuxsocksTwo, MuxsocksV1
+from .muxsocks import (Muxsocks, MuxsocksBbr, MuxsocksCubic, MuxsocksOne, MuxsocksPlain, MuxsocksTwo,
+                       MuxsocksV1)
 from .shadowsocks import Shadowsocks
 from .socat import SocatPair
 from .ssh import Ssh
@@ -14,6 +15,6 @@ from .v2ray import V2ray
 # In the order of the tables; the first one is what all others are related to.
 ALL: list[Peer] = [Muxsocks(), MuxsocksPlain(), MuxsocksV1(), Direct(), SocatPair(), HaproxyPair(),
                    Ssh(), Trojan(), V2ray(), Shadowsocks(), Microsocks(), MuxsocksTwo(),
-                   MuxsocksBbr()]
+                   MuxsocksBbr(), MuxsocksCubic(), MuxsocksOne()]
 
 __all__ = ["ALL", "Peer", "Running"]

@@ -58,29 +58,47 @@ class Muxsocks(Peer):
 
 
 class MuxsocksTwo(Muxsocks):
-    """What a second thread gives: with one link it has nothing to do."""
+    """What a second thread gives: with one session it has nothing to do."""
     name = "muxsocks-2"
-    title = "muxsocks, 2 threads, 2 links"
+    title = "muxsocks, 2 threads, 2 sessions"
     only_if_named = True
 
     def server_config(self, scene: Scene) -> dict:
         return {**super().server_config(scene), "threads": 2}
 
     def client_config(self, scene: Scene) -> dict:
-        return {**super().client_config(scene), "threads": 2, "links": 2}
+        return {**super().client_config(scene), "threads": 2, "sessions": 2}
 
 
-class MuxsocksBbr(Muxsocks):
-    """For long lines, as docs/OPERATIONS.md advises."""
-    name = "muxsocks-bbr"
-    title = "muxsocks with BBR"
+class MuxsocksWithLink(Muxsocks):
+    """With the same `link` at both ends."""
+    link: dict = {}
     only_if_named = True
 
     def server_config(self, scene: Scene) -> dict:
-        return {**super().server_config(scene), "link": {"congestion": "bbr"}}
+        return {**super().server_config(scene), "link": self.link}
 
     def client_config(self, scene: Scene) -> dict:
-        return {**super().client_config(scene), "link": {"congestion": "bbr"}}
+        return {**super().client_config(scene), "link": self.link}
+
+
+class MuxsocksBbr(MuxsocksWithLink):
+    """For long lines it is the default where the kernel has it."""
+    name = "muxsocks-bbr"
+    title = "muxsocks with BBR"
+    link = {"congestion": "bbr"}
+
+
+class MuxsocksCubic(MuxsocksWithLink):
+    name = "muxsocks-cubic"
+    title = "muxsocks with cubic"
+    link = {"congestion": "cubic"}
+
+
+class MuxsocksOne(MuxsocksWithLink):
+    name = "muxsocks-one"
+    title = "muxsocks, one link"
+    link = {"max": 1}
 
 
 class MuxsocksPlain(Muxsocks):

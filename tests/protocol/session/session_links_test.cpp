@@ -282,6 +282,7 @@ TEST_CASE("small frames go by two links where the policy says so") {
     client.establish();
     const auto second = client.join();
     client.core.set_roles({0, second, {0, link_roles::none, link_roles::none}});
+    client.core.set_twice(1000);
     client.open("key");
     CHECK(client.sent(0) == lines{"DATA 1 @0 SYN key"});
     CHECK(client.sent(second) == lines{"DATA 1 @0 SYN key"});
