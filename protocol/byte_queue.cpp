@@ -24,6 +24,14 @@ std::size_t byte_queue::peek(std::span<bytes_view> views) const {
     return used;
 }
 
+std::vector<std::uint8_t> byte_queue::copy() const {
+    std::vector<std::uint8_t> all;
+    all.reserve(size_);
+    for (auto b = first_.get(); b; b = b->next.get())
+        all.insert(all.end(), b->bytes.get() + b->begin, b->bytes.get() + b->end);
+    return all;
+}
+
 void byte_queue::consume(std::size_t bytes) {
     assert(bytes <= size_);
     size_ -= bytes;

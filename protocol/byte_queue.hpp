@@ -7,6 +7,7 @@
 #include "protocol/byte_order.hpp"
 
 #include <memory>
+#include <vector>
 
 namespace muxsocks {
 
@@ -27,6 +28,8 @@ class byte_queue {
     /// Fills `views` with the oldest bytes, in order; returns how many entries are used. Valid
     /// until the next consume or clear.
     std::size_t peek(std::span<bytes_view> views) const;
+    /// All of it.
+    std::vector<std::uint8_t> copy() const;
     /// Drops the oldest bytes; `bytes` is at most size().
     void consume(std::size_t bytes);
     void clear();

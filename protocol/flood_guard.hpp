@@ -7,6 +7,8 @@
 #include "protocol/error.hpp"
 #include "protocol/flow_control.hpp"
 
+#include <array>
+
 namespace muxsocks {
 
 class token_bucket {
@@ -27,6 +29,15 @@ class token_bucket {
         return tokens_ >= 1;
     }
     void give(double tokens) { tokens_ = std::min(burst_, tokens_ + tokens); }
+    /// How many are left; and as it was elsewhere.
+    std::uint32_t level(instant now) {
+        (void)has(now);
+        return static_cast<std::uint32_t>(tokens_);
+    }
+    void set_level(std::uint32_t tokens, instant now) {
+        tokens_ = std::min(burst_, static_cast<double>(tokens));
+        refilled_ = now;
+    }
 
   private:
     static double seconds(duration d) { return std::chrono::duration<double>(d).count(); }
@@ -72,6 +83,10 @@ class flood_guard {
     token_bucket credits;
     token_bucket pings;
     token_bucket extensions;
+
+    std::array<token_bucket*, 7> all() {
+        return {&opens, &incomplete, &resets, &empty, &credits, &pings, &extensions};
+    }
 };
 
 } // namespace muxsocks

@@ -52,6 +52,12 @@ class receive_window {
     std::uint64_t announced() const { return announced_; }
     std::uint64_t window() const { return window_; }
     std::uint64_t unread() const { return received_ - consumed_; }
+    /// As it was elsewhere.
+    void restore(std::uint64_t received, std::uint64_t consumed, std::uint64_t announced) {
+        received_ = received;
+        consumed_ = consumed;
+        announced_ = announced;
+    }
 
     /// Whether `bytes` more are within the announced limit.
     bool accepts(std::uint64_t bytes) const { return received_ + bytes <= announced_; }

@@ -6,6 +6,7 @@
 
 #include "protocol/flow_control.hpp"
 
+#include <algorithm>
 #include <deque>
 #include <optional>
 
@@ -39,6 +40,12 @@ class attached_clock {
         return id;
     }
     void clear() { due_.clear(); }
+    /// The time that each one has left, in their order; and such a one again, in the same order.
+    template <typename Function>
+    void for_each(instant now, Function function) const {
+        for (const auto& [due, id] : due_)
+            function(id, std::max(duration{}, due - passed(now)));
+    }
 
   private:
     duration passed_{};

@@ -44,6 +44,11 @@ class handshake {
     bool on_extension(std::size_t size) { return !leading_.take(size); }
     /// The peer speaks version 1: there is nothing to agree on.
     void skip();
+    /// It was all settled elsewhere.
+    void restore(const agreement& settled) {
+        agreed_ = settled;
+        at_ = step::done;
+    }
 
     step at() const { return at_; }
     bool done() const { return at_ == step::done; }

@@ -113,6 +113,11 @@ class kept_frames {
     template <typename Function>
     void copy_once(Function function);
 
+    /// Each frame that is not acknowledged and has not gone again by another link:
+    /// `function(bytes_view frame, std::uint64_t number)`.
+    template <typename Function>
+    void for_each(Function function) const;
+
     bool has_room(std::size_t needed = 0) const;
     bool has_rst_room() const { return has_room() || rst_laid_ < limits_.rst_extra; }
     /// Whether a stretch may be carried.
@@ -195,6 +200,18 @@ void kept_frames::give_up(Function function, Copied copied) {
         });
     }
     clear();
+}
+
+template <typename Function>
+void kept_frames::for_each(Function function) const {
+    auto number = acked_;
+    for (const auto& each : runs_) {
+        if (!each.copied)
+            walk(each.what, [&, at = number](bytes_view frame, std::size_t) mutable {
+                function(frame, ++at);
+            });
+        number += each.what.frames;
+    }
 }
 
 template <typename Function>

@@ -33,6 +33,11 @@ class used_numbers {
         }
     }
     link_number highest() const { return highest_; }
+    std::uint64_t below() const { return bits_; }
+    void restore(link_number highest, std::uint64_t below) {
+        highest_ = highest;
+        bits_ = below;
+    }
 
   private:
     link_number highest_ = 0; ///< HELLO's own is used from the begin.
@@ -60,6 +65,8 @@ class link_set {
     /// Client: the number of the next link.
     link_number take_number() { return next_number_++; }
     bool was_given(link_number number) const { return number < next_number_; }
+    link_number next_number() const { return next_number_; }
+    void restore_next_number(link_number next) { next_number_ = next; }
     used_numbers used; ///< Server.
 
     // ---- Who takes what.
@@ -100,6 +107,7 @@ class link_set {
     const drop_frame& next_drop() const { return drops_.front(); }
     void on_drop_laid() { drops_.pop_front(); }
     void forget_drops() { drops_.clear(); }
+    const std::deque<drop_frame>& drops() const { return drops_; }
 
   private:
     link_state* usable(link_number number) const;

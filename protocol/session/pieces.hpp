@@ -31,6 +31,13 @@ class pieces {
     /// Whether there was one; it may be empty then.
     bool take(std::uint64_t offset, bytes& out);
     void clear();
+    /// In order of their offsets: `function(std::uint64_t offset, const bytes&)`.
+    template <typename Function>
+    void for_each(Function function) const {
+        if (!held_) return;
+        for (const auto& [offset, piece] : *held_)
+            function(offset, piece);
+    }
 
   private:
     using map = std::map<std::uint64_t, bytes>;

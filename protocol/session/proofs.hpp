@@ -41,6 +41,13 @@ class session_proofs {
     /// Authenticated: the session has its name and its secret.
     void establish(const session_id& id);
 
+    /// For the session's state, which another process takes over.
+    const digest& secret() const { return secret_; }
+    void restore(const session_id& id, const digest& secret) {
+        id_ = id;
+        secret_ = secret;
+    }
+
     // ---- JOIN.
 
     const session_id& id() const { return id_; }

@@ -44,6 +44,13 @@ class resend_queue {
     stretch take_bulk(std::size_t size_max);
     void forget(const stretch& taken) { memory_.forget(taken.chunk); }
     void clear();
+    /// Whole frames, one or several at a time: `function(bytes_view frames, const origin& first)`.
+    template <typename Function>
+    void for_each(Function function) const {
+        for (const auto list : {&small_, &bulk_})
+            for (const auto& each : *list)
+                function(each.what.bytes(), each.first);
+    }
 
   private:
     struct entry {

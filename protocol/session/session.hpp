@@ -22,6 +22,7 @@
 #include "protocol/session/link_set.hpp"
 #include "protocol/session/received_batch.hpp"
 #include "protocol/session/resend_queue.hpp"
+#include "protocol/session/statistics.hpp"
 #include "protocol/session/stream_ids.hpp"
 #include "protocol/session/stream_memory.hpp"
 #include "protocol/session/stream_set.hpp"
@@ -30,6 +31,9 @@
 #include "protocol/session/waiting.hpp"
 
 namespace muxsocks {
+
+struct session_state;
+struct stream_state;
 
 /// Where the bytes of one read of a stream's socket go: straight behind the room for the headers.
 struct read_slot {
@@ -44,32 +48,6 @@ enum class read_outcome : std::uint8_t {
     more,    ///< The socket may have more now.
     drained, ///< Nothing more for now: the owner waits and calls on_readable() again.
     end,     ///< End of file, after the bytes of this read.
-};
-
-struct session_statistics {
-    std::uint64_t streams_opened = 0;
-    std::uint64_t bytes_sent = 0;     ///< Of streams, each once.
-    std::uint64_t bytes_received = 0; ///< Of streams, each once.
-    std::uint64_t half_closes = 0;    ///< FIN received while our direction was open.
-    std::uint64_t resets_sent = 0;
-    std::uint64_t resets_received = 0;
-    std::uint64_t windows_dry = 0; ///< Times a stream stopped for want of credit.
-    std::uint64_t windows_grown = 0;
-    std::uint64_t shed = 0;
-    std::uint64_t refused = 0;
-    std::uint64_t kept_full = 0;  ///< Times a link stopped because it keeps all that it may.
-    std::uint64_t sent_again = 0; ///< Frames that a lost or doubted link had.
-    std::uint64_t sent_twice = 0; ///< Small frames that went by two links at once.
-    std::uint64_t repeated = 0;   ///< Received bytes that were known.
-    std::uint64_t pieces = 0;     ///< Frames that came beyond a gap.
-    std::uint64_t ids_missing = 0;
-    std::uint64_t links = 0; ///< That were up.
-    std::uint64_t links_lost = 0;
-    std::uint64_t links_doubted = 0;
-    std::uint64_t links_dropped_by_peer = 0;
-    std::uint64_t detached = 0;        ///< Times without a link.
-    std::uint64_t frames_acked = 0;    ///< Kept frames that the peer has processed.
-    std::uint64_t frames_received = 0; ///< Kept frames of the peer's, repeated ones included.
 };
 
 class session {
@@ -202,6 +180,17 @@ class session {
     /// peer has all that was sent.
     bool may_end() const;
 
+    // ---- A hand-over to another process (state.hpp).
+
+    /// Whether save() may be called: between two turns, once all events are taken.
+    bool may_be_saved() const;
+    /// All that outlives the links. It changes nothing: whoever cannot hand it over goes on.
+    /// `add_owner(stream&, stream_state&)` says what the stream's owner needs.
+    session_state save(instant now, const std::function<void(stream&, stream_state&)>& add_owner);
+    /// What a session that was made with settings_for() goes on from: nothing has happened to it
+    /// yet. Returns the streams in their order; those that are owned are their owners' from now on.
+    std::vector<stream*> restore(const session_state& from, instant now);
+
     // ---- Getters.
 
     bool established() const { return state_ != state::closed && handshake_.done(); }
@@ -310,11 +299,18 @@ class session {
     // session_control.cpp
     void on_ping(link_state& l, bytes_view payload);
     void on_control(link_state& l, std::uint32_t id, bytes_view payload);
+    void size_credit_flood();
     void on_handshake(link_state& l, control_type type, bytes_view payload);
     void on_extension(std::uint32_t id, bytes_view payload);
     void on_credit(std::uint32_t id, bytes_view payload);
     void on_goaway(bytes_view payload);
     void on_peer_close(bytes_view payload);
+
+    // session_state.cpp
+    void save_kept(session_state& to) const;
+    std::unordered_map<std::uint32_t, std::uint32_t> restore_kept(const session_state& from);
+    stream& restore(const stream_state& from);
+    void resume(stream& s);
 
     // session_send.cpp
     bool may_open() const;

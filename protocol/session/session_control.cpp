@@ -74,13 +74,17 @@ void session::on_handshake(link_state& l, control_type type, bytes_view payload)
     if (!outcome.answer.empty()) queue_control(l, 0, outcome.answer);
     if (before == handshake::step::hello) {
         l.kept.keep(agreed().keeps);
-        const auto most =
-            2.0 * std::max(agreed().peer_max_streams, client() ? 0 : settings_.max_streams);
-        flood_.credits = token_bucket(settings_.flood.credits_per_second,
-                                      std::max(settings_.flood.credits_burst, most));
+        size_credit_flood();
     }
     if (handshake_.done()) emit(event::kind::established);
     on_links_changed();
+}
+
+void session::size_credit_flood() {
+    const auto most =
+        2.0 * std::max(agreed().peer_max_streams, client() ? 0 : settings_.max_streams);
+    flood_.credits = token_bucket(settings_.flood.credits_per_second,
+                                  std::max(settings_.flood.credits_burst, most));
 }
 
 void session::on_extension(std::uint32_t id, bytes_view payload) {

@@ -9,6 +9,7 @@
 
 #include <map>
 #include <unordered_map>
+#include <utility>
 
 namespace muxsocks {
 
@@ -51,6 +52,20 @@ class stream_ids {
     bool on_frame_acked(std::uint32_t id);
     void on_frame_copied(std::uint32_t id);
     std::size_t closing() const { return closing_.size(); }
+
+    // ---- As they were elsewhere.
+
+    std::uint32_t next() const { return next_; }
+    const std::map<std::uint32_t, std::uint32_t>& missing_runs() const { return missing_; }
+    void restore(std::uint32_t next, std::uint32_t highest,
+                 const std::vector<std::pair<std::uint32_t, std::uint32_t>>& missing) {
+        next_ = next;
+        highest_ = highest;
+        for (const auto& [first, last] : missing) {
+            missing_.emplace(first, last);
+            missing_count_ += (last - first) / 2 + 1;
+        }
+    }
 
     void clear() {
         missing_.clear();

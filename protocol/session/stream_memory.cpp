@@ -45,6 +45,14 @@ bool stream_memory::grow(stream& s, instant now, duration rtt) {
     return true;
 }
 
+void stream_memory::restore(stream& s, instant now) {
+    const bool promised = s.recv.announced() > s.recv.consumed() + initial_window_;
+    if (s.closed || (s.recv.window() <= initial_window_ && !promised)) return;
+    if (grown_.empty()) sweep_at_ = now + stalled_after;
+    s.grown = true;
+    grown_.push_back(&s);
+}
+
 void stream_memory::on_deadline(instant now) {
     if (grown_.empty() || now < sweep_at_) return;
     sweep_at_ = now + std::chrono::seconds(1);

@@ -33,6 +33,8 @@ class stream_memory {
         return grown_.empty() ? std::nullopt : std::optional(sweep_at_);
     }
     void on_deadline(instant now);
+    /// The stream comes from elsewhere: what it was promised is remembered. To be charged next.
+    void restore(stream& s, instant now);
     /// Before streams are deleted.
     template <typename Predicate>
     void forget(Predicate gone) {

@@ -10,6 +10,7 @@
 #include "tests/sim/pipe.hpp"
 #include "tests/sim/random.hpp"
 
+#include <memory>
 #include <stdexcept>
 
 namespace muxsocks::session_sim {
@@ -37,6 +38,9 @@ class stream_user {
     virtual void on_event(const event& what) = 0;
     /// Fills the places of the slot in order, as a read of the stream's socket would.
     virtual read_result read(const read_slot& slot) = 0;
+    /// What the owner of the stream needs where its session goes on, and there.
+    virtual std::vector<std::uint8_t> owner_of(stream& s) = 0;
+    virtual void adopt(stream& s, bytes_view owner) = 0;
 };
 
 /// One link as one side has it.
@@ -57,9 +61,12 @@ struct link_end {
 class endpoint {
   public:
     endpoint(session_settings settings, stream_user& user, instant now)
-        : core(std::move(settings), now), user_(user) {}
+        : settings_(std::move(settings)),
+          core_(std::make_unique<session>(settings_, now)),
+          user_(user) {}
 
-    session core;
+    session& core() { return *core_; }
+    const session& core() const { return *core_; }
     std::size_t output_max = 256 * 1024; ///< No more turns while as much waits for a pipe.
     std::deque<link_end> links;
     /// Called with each link that the session gives up, or that it was refused.
@@ -71,6 +78,9 @@ class endpoint {
     /// The link is gone for the session, too.
     void lose(link_number number, instant now);
     void forget(link_number number);
+    /// The session goes on as another object, made of the bytes of this one's state; its links are
+    /// lost. If that fails it goes on as it is.
+    void hand_over(bool fails, instant now);
 
     // Each returns whether anything happened.
 
@@ -86,6 +96,8 @@ class endpoint {
     void dispatch();
     void lay_turn(link_end& on, instant now);
 
+    session_settings settings_;
+    std::unique_ptr<session> core_;
     stream_user& user_;
 };
 

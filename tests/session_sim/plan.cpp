@@ -116,6 +116,9 @@ void plan::draw_links(random_source& random, bool with_cuts) {
     if (!with_cuts) return;
     cuts = static_cast<unsigned>(random.between(0, 40));
     cut_one_in = random.one_of<std::uint64_t>({20, 60, 200});
+    if (random.chance(1, 2)) return;
+    hand_overs = static_cast<unsigned>(random.between(1, 20));
+    hand_over_one_in = random.one_of<std::uint64_t>({20, 100, 400});
 }
 
 std::uint8_t content(std::uint32_t stream_number, bool to_server, std::uint64_t offset) {

@@ -53,14 +53,16 @@ struct plan {
     duration delay{0};
     std::size_t step_bytes = 1; ///< Read or written at once, at most.
     std::size_t output_max = 1;
-    unsigned cuts = 0;              ///< At most.
-    std::uint64_t cut_one_in = 1;   ///< Steps.
-    bool swallows = false;          ///< Whether links may go silent.
-    unsigned links = 1;             ///< The client tries to have as many.
-    std::uint64_t roles_one_in = 1; ///< Steps: which link takes what is drawn anew.
-    bool twice = false;             ///< Whether small frames may go by two links.
-    duration dial_pause{0};         ///< Of a client without a link, at most.
-    duration server_patience{0};    ///< How long the server keeps a session without a link.
+    unsigned cuts = 0;                  ///< At most.
+    std::uint64_t cut_one_in = 1;       ///< Steps.
+    bool swallows = false;              ///< Whether links may go silent.
+    unsigned links = 1;                 ///< The client tries to have as many.
+    std::uint64_t roles_one_in = 1;     ///< Steps: which link takes what is drawn anew.
+    bool twice = false;                 ///< Whether small frames may go by two links.
+    duration dial_pause{0};             ///< Of a client without a link, at most.
+    duration server_patience{0};        ///< How long the server keeps a session without a link.
+    unsigned hand_overs = 0;            ///< At most.
+    std::uint64_t hand_over_one_in = 1; ///< Steps.
     bool go_away = false;
     bool close = false;
     bool retire = false; ///< Whether a client ends its session in good order, and begins another.

@@ -84,6 +84,24 @@ stream_user::read_result player::read(const read_slot& slot) {
     return result;
 }
 
+// ---- The session goes on elsewhere
+
+std::vector<std::uint8_t> player::owner_of(stream& s) {
+    const auto at = std::find_if(parts.begin(), parts.end(), [&](auto& p) { return p.s == &s; });
+    std::vector<std::uint8_t> name(4);
+    store_u32(name.data(), static_cast<std::uint32_t>(at - parts.begin()));
+    return name;
+}
+
+void player::adopt(stream& s, bytes_view owner) {
+    auto& p = parts[load_u32(owner.data())];
+    s.context = &p;
+    p.s = &s;
+    // Its socket is looked at anew.
+    p.listening = !p.broken_socket;
+    if (p.broken_socket) core->on_readable(s);
+}
+
 // ---- What is received
 
 bool player::stalled(part& p) const {

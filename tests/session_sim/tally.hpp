@@ -27,6 +27,8 @@ struct tally {
     std::uint64_t swallowed = 0;
     std::uint64_t elsewhere = 0;
     std::uint64_t replaced = 0;
+    std::uint64_t hand_overs = 0;
+    std::uint64_t hand_overs_failed = 0;
     std::uint64_t roles = 0;
     std::uint64_t kept_waits = 0;
     session_statistics of;
@@ -72,6 +74,8 @@ struct tally {
                                &tally::swallowed,
                                &tally::elsewhere,
                                &tally::replaced,
+                               &tally::hand_overs,
+                               &tally::hand_overs_failed,
                                &tally::roles,
                                &tally::kept_waits})
             sum.*one += this->*one;
@@ -125,6 +129,8 @@ inline constexpr tally_row tally_rows[] = {
     {"links doubted", [](const tally& t) { return t.of.links_doubted; }, true},
     {"times without a link", [](const tally& t) { return t.of.detached; }, true},
     {"JOINs that another server refused", [](const tally& t) { return t.elsewhere; }, true},
+    {"sessions that went on as another object", [](const tally& t) { return t.hand_overs; }, true},
+    {"hand-overs that failed", [](const tally& t) { return t.hand_overs_failed; }, true},
     {"frames sent again", [](const tally& t) { return t.of.sent_again; }, true},
 };
 

@@ -23,6 +23,7 @@ world::world(std::uint64_t seed, bool with_cuts, broken_rule broken)
     : plan_(seed, with_cuts, broken),
       random_(seed * 2 + (with_cuts ? 1 : 0) + 0x5eed),
       cuts_left_(plan_.cuts),
+      hand_overs_left_(plan_.hand_overs),
       client_pool_(plan_.chunk_size),
       server_pool_(plan_.chunk_size) {
     seed_test_random(seed);
@@ -130,6 +131,12 @@ bool world::streams_over() const {
 
 void world::mishap() {
     if (cuts_left_ > 0 && random_.chance(1, plan_.cut_one_in)) cut_something();
+    if (hand_overs_left_ > 0 && random_.chance(1, plan_.hand_over_one_in)) {
+        if (random_.chance(1, 2) && !servers_.empty())
+            hand_over(servers_[random_.below(servers_.size())]);
+        else
+            hand_over(clients_[random_.below(clients_.size())]);
+    }
     for (auto& c : clients_)
         if (random_.chance(1, plan_.roles_one_in)) draw_roles(c);
     for (auto& each : servers_)
@@ -141,8 +148,8 @@ void world::mishap() {
     }
     if (plan_.go_away && !gone_away_ && random_.chance(1, 300)) {
         const auto s = servers_.empty() ? nullptr : &servers_[random_.below(servers_.size())];
-        if (s && s->end.core.established()) {
-            s->end.core.go_away(close_code::shutting_down, milliseconds(0), "stopping");
+        if (s && s->end.core().established()) {
+            s->end.core().go_away(close_code::shutting_down, milliseconds(0), "stopping");
             s->gone_away = true;
             gone_away_ = true;
             ++tally_.go_aways;
@@ -151,9 +158,9 @@ void world::mishap() {
     if (plan_.close && random_.chance(1, 1'000)) {
         plan_.close = false;
         if (random_.chance(1, 2) && !servers_.empty())
-            servers_.back().end.core.close(close_code::normal, errc::closed_locally, "enough");
+            servers_.back().end.core().close(close_code::normal, errc::closed_locally, "enough");
         else
-            clients_.back().end.core.close(close_code::normal, errc::closed_locally, "enough");
+            clients_.back().end.core().close(close_code::normal, errc::closed_locally, "enough");
     }
 }
 
@@ -168,13 +175,13 @@ void world::jump() {
         if (!l->accepted) add(l->accepted_until);
     }
     for (const auto& c : clients_) {
-        add(c.end.core.deadline());
+        add(c.end.core().deadline());
         add(c.user.next_instant());
         add(c.dial_at);
         add(c.linger_until);
     }
     for (const auto& s : servers_) {
-        add(s.end.core.deadline());
+        add(s.end.core().deadline());
         add(s.user.next_instant());
         add(s.linger_until);
         if (s.alone_since) add(*s.alone_since + plan_.server_patience);
@@ -190,13 +197,13 @@ void world::jump() {
 
 bool world::quiet() const {
     const auto done = [](const auto& one) {
-        const auto& core = one.end.core;
+        const auto& core = one.end.core();
         if (core.closed()) return one.end.links.empty();
         return core.attached() && core.may_end() && core.kept_held() == 0 &&
                core.memory_held() == 0;
     };
     for (const auto& s : servers_)
-        if (s.peer->end.core.closed() && !s.end.core.closed()) return false;
+        if (s.peer->end.core().closed() && !s.end.core().closed()) return false;
     return streams_over() && std::all_of(clients_.begin(), clients_.end(), done) &&
            std::all_of(servers_.begin(), servers_.end(), done);
 }
@@ -205,13 +212,13 @@ void world::check_ends() const {
     for (const auto& c : clients_) {
         check_closed(c);
         require(!c.user.number_used, "a client has used the number of a link twice");
-        const bool both = c.peer && !c.end.core.closed() && !c.peer->end.core.closed();
+        const bool both = c.peer && !c.end.core().closed() && !c.peer->end.core().closed();
         require(!both || !c.peer->gone_away || c.user.told_to_go, "GOAWAY was lost");
-        require(!c.said_close || !c.peer || c.peer->end.core.error() == errc::closed_by_peer ||
-                    c.peer->end.core.error() == errc::closed_locally,
+        require(!c.said_close || !c.peer || c.peer->end.core().error() == errc::closed_by_peer ||
+                    c.peer->end.core().error() == errc::closed_locally,
                 "CLOSE was lost");
         require(!c.said_close || !c.peer || !c.peer->left_alone, "CLOSE was not said everywhere");
-        require(c.end.core.memory_held() == 0, "a client's session holds memory at the end");
+        require(c.end.core().memory_held() == 0, "a client's session holds memory at the end");
         for (const auto& p : c.user.parts)
             check_pair(c, p);
     }
@@ -219,7 +226,7 @@ void world::check_ends() const {
         check_closed(s);
         for (const auto& p : s.user.parts)
             require(p.what || p.reset, "a stream without a request was not reset");
-        require(s.end.core.memory_held() == 0, "a server's session holds memory at the end");
+        require(s.end.core().memory_held() == 0, "a server's session holds memory at the end");
     }
     require(!budget_ || budget_->used() == 0, "the process's memory is held at the end");
 }
@@ -254,7 +261,7 @@ void world::check_reset(const part& p, const part* peer, const side& of) const {
         return require(peer && (peer->aborted || (peer->refused && tally_.swallowed > 0)),
                        "cancelled by nobody");
     if (p.reset == errc::stream_shed) {
-        const auto sheds = [](const auto& one) { return one.end.core.statistics().shed > 0; };
+        const auto sheds = [](const auto& one) { return one.end.core().statistics().shed > 0; };
         return require(std::any_of(clients_.begin(), clients_.end(), sheds) ||
                            std::any_of(servers_.begin(), servers_.end(), sheds),
                        "shed by nobody");
@@ -275,22 +282,22 @@ void world::check_closed(const side& of) const {
                       why == errc::link_given_up || why == errc::link_replaced ||
                       why == errc::frame_timeout || why == errc::handshake_timeout;
     if (lost && !user.established) return;
-    if (lost && !of.end.core.agreed().resumable) return;
+    if (lost && !of.end.core().agreed().resumable) return;
     throw violation("a session was closed: " + why.message());
 }
 
 void world::count() {
     tally_.sessions += clients_.size();
     for (const auto& c : clients_) {
-        tally_.add(c.end.core.statistics());
+        tally_.add(c.end.core().statistics());
         tally_.limits_reached += c.user.limits_reached;
-        if (c.user.established && !c.end.core.agreed().resumable) ++tally_.unresumable;
+        if (c.user.established && !c.end.core().agreed().resumable) ++tally_.unresumable;
         if (c.orderly) ++tally_.orderly;
         for (const auto& p : c.user.parts)
             if (p.clean()) ++tally_.completed;
     }
     for (const auto& s : servers_) {
-        tally_.add(s.end.core.statistics());
+        tally_.add(s.end.core().statistics());
         if (s.expired) ++tally_.expired;
         for (const auto& p : s.user.parts)
             if (p.dies) ++tally_.last_words;

@@ -44,7 +44,7 @@ class world {
         virtual ~side() = default;
         side(const session_settings& settings, std::uint64_t seed, instant now)
             : user(settings.side, seed), end(settings, user, now) {
-            user.core = &end.core;
+            user.core = &end.core();
         }
         player user;
         endpoint end;
@@ -103,6 +103,7 @@ class world {
     void draw_roles(side& one);
     void cut_something();
     void break_off(link& l);
+    void hand_over(side& one);
     void forget_links();
     void close_pipes(const link_end& end);
     client_side* active_client();
@@ -115,6 +116,7 @@ class world {
     bool calm_ = false; ///< Whether mishaps are over.
     bool gone_away_ = false;
     unsigned cuts_left_;
+    unsigned hand_overs_left_;
 
     std::unique_ptr<memory_budget> budget_;
     chunk_pool client_pool_;

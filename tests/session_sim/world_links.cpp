@@ -41,7 +41,7 @@ bool world::mind(side& one) {
                     numbers.end());
     for (const auto number : numbers) {
         anything |= one.end.send(number, random_.below(plan_.step_bytes), now_);
-        if (one.end.core.waits_for_acks(number)) ++tally_.kept_waits;
+        if (one.end.core().waits_for_acks(number)) ++tally_.kept_waits;
         anything |= one.end.receive(number, random_.below(plan_.step_bytes), now_);
         const auto end = one.end.find(number);
         if (!end) continue;
@@ -62,7 +62,7 @@ bool world::mind_closed(side& one, client_side* client) {
     bool anything = false;
     for (std::size_t i = 0; i < one.end.links.size();) {
         const auto& end = one.end.links[i];
-        const bool flushed = !one.end.core.wants_turn(end.number) && end.laid.empty();
+        const bool flushed = !one.end.core().wants_turn(end.number) && end.laid.empty();
         if (!flushed && now_ < one.linger_until) {
             ++i;
             continue;
@@ -94,10 +94,10 @@ void world::draw_roles(side& one) {
     if (plan_.twice && random_.chance(2, 3)) roles.twice = any();
     for (auto& bulk : roles.bulk)
         if (random_.chance(1, 2)) bulk = any();
-    one.end.core.set_roles(roles);
-    one.end.core.set_twice(1'000'000);
+    one.end.core().set_roles(roles);
+    one.end.core().set_twice(1'000'000);
     // Bulk is what the dice say: the streams are too short for the meter.
-    one.end.core.for_each_stream([this](stream& s) {
+    one.end.core().for_each_stream([this](stream& s) {
         if (random_.chance(1, 4)) s.bulk = !s.bulk;
     });
     ++tally_.roles;
@@ -112,7 +112,7 @@ void world::start_client() {
     c.end.on_link_over = [this, &c](link_end& end, const event& what) {
         const auto l = link_of(end);
         if (what.type == event::kind::join_failed && l && !l->elsewhere) {
-            const auto code = c.end.core.join_answer().code;
+            const auto code = c.end.core().join_answer().code;
             if (code == join_failure::unknown_session) c.knows_end = true;
         }
         close_pipes(end);
@@ -120,7 +120,7 @@ void world::start_client() {
     };
     auto& l = dial(c);
     c.end.add(0, l.up, l.down);
-    c.end.core.on_link(l.exporter, now_);
+    c.end.core().on_link(l.exporter, now_);
 }
 
 world::link& world::dial(client_side& from) {
@@ -148,14 +148,14 @@ world::link& world::dial(client_side& from) {
 
 void world::join(client_side& c) {
     auto& l = dial(c);
-    l.elsewhere = !calm_ && c.end.core.attached() && random_.chance(1, 12);
-    l.number = c.end.core.join(l.exporter, now_);
+    l.elsewhere = !calm_ && c.end.core().attached() && random_.chance(1, 12);
+    l.number = c.end.core().join(l.exporter, now_);
     c.end.add(l.number, l.up, l.down);
     c.end.settle();
 }
 
 bool world::mind_client(client_side& c) {
-    auto& core = c.end.core;
+    auto& core = c.end.core();
     const bool was_attached = core.attached();
     bool anything = mind(c);
     if (core.closed()) return mind_closed(c, &c) || anything;
@@ -163,7 +163,7 @@ bool world::mind_client(client_side& c) {
         c.dial_at = now_ + milliseconds(random_.below(
                                static_cast<std::uint64_t>(plan_.dial_pause / milliseconds(1))));
     if (c.knows_end && !core.attached()) {
-        require(!c.peer || c.peer->end.core.closed(),
+        require(!c.peer || c.peer->end.core().closed(),
                 "the server does not know a session that it has");
         core.close(close_code::normal, errc::resume_refused, "");
         c.end.settle();
@@ -188,7 +188,7 @@ bool world::mind_client(client_side& c) {
 
 world::client_side* world::active_client() {
     for (auto& c : clients_)
-        if (c.end.core.accepts_opens() && !c.user.told_to_go && !c.retired) return &c;
+        if (c.end.core().accepts_opens() && !c.user.told_to_go && !c.retired) return &c;
     return nullptr;
 }
 
@@ -233,7 +233,7 @@ void world::accept_hello(link& l) {
         if (const auto over = link_of(end)) over->whole = false;
     };
     s.end.add(0, l.down, l.up, std::move(l.first));
-    s.end.core.on_link(l.exporter, now_);
+    s.end.core().on_link(l.exporter, now_);
 }
 
 void world::accept_join(link& l) {
@@ -246,8 +246,8 @@ void world::accept_join(link& l) {
         return refuse_join(l, join_failure::unknown_session);
     }
     for (auto& s : servers_) {
-        if (s.end.core.id() != frame->id) continue;
-        const auto failure = s.end.core.on_join(*frame, l.exporter, now_);
+        if (s.end.core().id() != frame->id) continue;
+        const auto failure = s.end.core().on_join(*frame, l.exporter, now_);
         if (failure) return refuse_join(l, failure->code);
         const std::vector<std::uint8_t> rest(l.first.begin() + static_cast<std::ptrdiff_t>(size),
                                              l.first.end());
@@ -268,7 +268,7 @@ void world::refuse_join(link& l, join_failure why) {
 }
 
 bool world::mind_server(server_side& s) {
-    auto& core = s.end.core;
+    auto& core = s.end.core();
     bool anything = mind(s);
     if (core.closed()) {
         s.alone_since.reset();
@@ -279,7 +279,7 @@ bool world::mind_server(server_side& s) {
         return anything;
     }
     if (!s.alone_since) s.alone_since = now_;
-    const bool forsaken = s.peer->end.core.closed() && s.end.links.empty();
+    const bool forsaken = s.peer->end.core().closed() && s.end.links.empty();
     if (!forsaken && now_ < *s.alone_since + plan_.server_patience) return anything;
     s.left_alone = forsaken;
     s.expired = !forsaken;
@@ -334,6 +334,23 @@ void world::cut_something() {
     default:
         break_off(l);
     }
+}
+
+void world::hand_over(side& one) {
+    one.end.settle();
+    if (!one.end.core().may_be_saved()) return;
+    --hand_overs_left_;
+    if (random_.chance(1, 6)) {
+        ++tally_.hand_overs_failed;
+        return one.end.hand_over(true, now_);
+    }
+    ++tally_.hand_overs;
+    for (const auto& end : one.end.links) {
+        if (const auto l = link_of(end)) l->whole = false;
+        close_pipes(end);
+    }
+    one.end.hand_over(false, now_);
+    one.user.core = &one.end.core();
 }
 
 void world::forget_links() {
