@@ -1,7 +1,7 @@
 #include "client/link_pool.hpp"
 
-#include "protocol/link/path_text.hpp"
 #include "protocol/program/log.hpp"
+#include "protocol/program/path_text.hpp"
 #include "protocol/program/relay_settings.hpp"
 
 #include <boost/asio/post.hpp>

@@ -1,7 +1,7 @@
 #include "server/worker.hpp"
 
-#include "protocol/link/path_text.hpp"
 #include "protocol/program/log.hpp"
+#include "protocol/program/path_text.hpp"
 #include "protocol/program/relay_settings.hpp"
 #include "server/incoming_link.hpp"
 #include "server/served_session.hpp"

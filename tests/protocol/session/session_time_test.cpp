@@ -116,10 +116,10 @@ TEST_CASE("PING is answered") {
 TEST_CASE("a PING can be asked for, and the link is dead 10 seconds later if nothing comes") {
     lone s(role::client);
     s.establish();
-    CHECK_FALSE(s.core.owes_answer());
+    CHECK_FALSE(s.core.owes_answer(0));
     s.core.probe();
     CHECK(s.output() == ping(1));
-    CHECK(s.core.owes_answer());
+    CHECK(s.core.owes_answer(0));
     s.pass(10s);
     CHECK(s.told() == lines{dead, "detached"});
 }
@@ -185,12 +185,12 @@ TEST_CASE("what is sent is kept until it is acknowledged") {
     s.send(o, "more");
     s.sent();
     CHECK(s.core.kept_held() > 0);
-    CHECK(s.core.owes_answer());
+    CHECK(s.core.owes_answer(0));
     s.feed(0, ack(1));
     CHECK(s.core.kept_held() > 0);
     s.feed(0, ack(2));
     CHECK(s.core.kept_held() == 0);
-    CHECK_FALSE(s.core.owes_answer());
+    CHECK_FALSE(s.core.owes_answer(0));
     CHECK(s.core.statistics().frames_acked == 2);
     SECTION("and an older acknowledgement changes nothing") {
         s.feed(0, ack(1));

@@ -1,6 +1,6 @@
-#include "protocol/link/path_text.hpp"
+#include "protocol/program/path_text.hpp"
 
-#include <fmt/core.h>
+#include "protocol/program/log.hpp"
 
 #include <algorithm>
 
