@@ -53,7 +53,7 @@ void endpoint::hand_over(bool fails, instant now) {
     core_ = std::make_unique<session>(settings_for(settings_, *taken), now);
     const auto streams = core_->restore(*taken, now);
     for (std::size_t i = 0; i < streams.size(); ++i)
-        if (taken->streams[i].owned) user_.adopt(*streams[i], taken->streams[i].owner);
+        if (taken->streams[i].owned) user_.adopt(*core_, *streams[i], taken->streams[i].owner);
 }
 
 bool endpoint::receive(link_number number, std::size_t bytes_max, instant now) {

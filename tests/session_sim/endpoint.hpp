@@ -40,7 +40,7 @@ class stream_user {
     virtual read_result read(const read_slot& slot) = 0;
     /// What the owner of the stream needs where its session goes on, and there.
     virtual std::vector<std::uint8_t> owner_of(stream& s) = 0;
-    virtual void adopt(stream& s, bytes_view owner) = 0;
+    virtual void adopt(session& at, stream& s, bytes_view owner) = 0;
 };
 
 /// One link as one side has it.

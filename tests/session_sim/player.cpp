@@ -93,7 +93,8 @@ std::vector<std::uint8_t> player::owner_of(stream& s) {
     return name;
 }
 
-void player::adopt(stream& s, bytes_view owner) {
+void player::adopt(session& at, stream& s, bytes_view owner) {
+    core = &at;
     auto& p = parts[load_u32(owner.data())];
     s.context = &p;
     p.s = &s;

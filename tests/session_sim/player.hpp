@@ -53,7 +53,7 @@ class player final : public stream_user {
     void on_event(const event& what) override;
     read_result read(const read_slot& slot) override;
     std::vector<std::uint8_t> owner_of(stream& s) override;
-    void adopt(stream& s, bytes_view owner) override;
+    void adopt(session& at, stream& s, bytes_view owner) override;
 
     /// Client: begins the stream.
     void open(const stream_plan& what, instant now);

@@ -257,9 +257,8 @@ void world::check_reset(const part& p, const part* peer, const side& of) const {
         return;
     }
     if (p.reset == errc::stream_cancelled)
-        // A refusal may time out where its link is silent and nobody knows.
-        return require(peer && (peer->aborted || (peer->refused && tally_.swallowed > 0)),
-                       "cancelled by nobody");
+        // A refusal may time out where the refused side is slow to end, or its link is silent.
+        return require(peer && (peer->aborted || peer->refused), "cancelled by nobody");
     if (p.reset == errc::stream_shed) {
         const auto sheds = [](const auto& one) { return one.end.core().statistics().shed > 0; };
         return require(std::any_of(clients_.begin(), clients_.end(), sheds) ||

@@ -40,7 +40,8 @@ class Herd(programs.Program):
 
 @pytest.mark.slow
 def test_a_herd_comes_back(new_pair, folder):
-    proxy = new_pair(server={"limits": {"unauthenticated": 4096}, "log": {"level": "info"}})
+    proxy = new_pair(server={"limits": {"unauthenticated": 4096, "user": {"sessions": CLIENTS}},
+                             "log": {"level": "info"}})
     proxy.start_server()
     settings = {**proxy.client_settings, "log": {"level": "warning"}}
     herd = Herd(folder / "herd", settings)
