@@ -36,12 +36,12 @@ bool user_memory::relieve(std::size_t bytes) {
     const auto state = all_.now();
     if (used() + bytes <= limit() && state.deserves(used(), bytes)) return all_.relieve(bytes);
     // Others shall not pay for who holds most. Until the user's own sessions have given what they
-    // can do without, the bounds may be passed as the process's may.
+    // can do without, the bounds may be passed as the process's may, where nobody else is there.
     const auto within = [bytes](std::size_t held, std::size_t most) {
         return held + bytes <= most + most / 8 + overshoot;
     };
     return all_.relief_ && all_.relief_(of_) && within(used(), limit()) &&
-           within(state.used, state.limit);
+           (state.alone() ? within(state.used, state.limit) : state.used + bytes <= state.limit);
 }
 
 // ---- Places

@@ -372,7 +372,7 @@ def test_who_hoards_the_servers_memory_pays_for_it(pair, new_pair, target):
 
     hoard = Hoard(first.server,
                   lambda: socks.connect(first.socks, "127.0.0.1", idle.port), fill,
-                  most=6.5 * MEBIBYTE)  # A user may take seven eighths.
+                  most=6.8 * MEBIBYTE)  # A user may take seven eighths.
     assert idle.ends == []
 
     def upload(_):
