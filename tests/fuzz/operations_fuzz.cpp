@@ -87,9 +87,10 @@ class game {
         case 13:
             return join();
         case 14:
-            return both_.client.core.probe();
+            return both_.client.core().probe();
         default:
-            if (in_.byte() < 8) both_.server.core.go_away(close_code::shutting_down, 1s, "enough");
+            if (in_.byte() < 8)
+                both_.server.core().go_away(close_code::shutting_down, 1s, "enough");
         }
     }
 
@@ -103,7 +104,7 @@ class game {
     static bool alive(const end* e) { return e && e->c->s && !e->c->reset && !e->abandoned; }
 
     void open() {
-        if (clients_.size() == streams_max || !both_.client.core.accepts_opens()) return;
+        if (clients_.size() == streams_max || !both_.client.core().accepts_opens()) return;
         auto& e = clients_.emplace_back();
         // Its first bytes name it at the server.
         e.given = std::string(1, static_cast<char>('a' + clients_.size() - 1));
@@ -151,8 +152,8 @@ class game {
         if (!both_.lines.empty()) both_.cut(which % both_.lines.size());
     }
     void join() {
-        const auto& client = both_.client.core;
-        const auto& server = both_.server.core;
+        const auto& client = both_.client.core();
+        const auto& server = both_.server.core();
         if (client.closed() || server.closed() || !client.agreed().keeps) return;
         if (both_.lines.size() >= client.agreed().max_links) return;
         const bool done = both_.join();
@@ -163,7 +164,7 @@ class game {
         return is_client(e) ? both_.client_user : both_.server_user;
     }
     session& session_of(const end& e) {
-        return is_client(e) ? both_.client.core : both_.server.core;
+        return is_client(e) ? both_.client.core() : both_.server.core();
     }
     bool is_client(const end& e) const {
         return std::any_of(clients_.begin(), clients_.end(),
@@ -195,8 +196,8 @@ class game {
 
     void look() {
         match();
-        check_end(both_.client.core);
-        check_end(both_.server.core);
+        check_end(both_.client.core());
+        check_end(both_.server.core());
         for (auto& server : servers_) {
             const auto client = peer_of(server);
             if (!client) {
@@ -227,17 +228,18 @@ class game {
             for (auto& c : user->streams)
                 if (c.s) user->release(c);
         both_.run_for(1min);
-        require(over() || both_.client.core.stream_count() + both_.server.core.stream_count() == 0,
+        require(over() ||
+                    both_.client.core().stream_count() + both_.server.core().stream_count() == 0,
                 "a stream never ends");
-        both_.client.core.close(close_code::normal, errc::closed_locally, "over");
+        both_.client.core().close(close_code::normal, errc::closed_locally, "over");
         both_.run_for(1min);
-        if (!both_.server.core.closed())
-            both_.server.core.close(close_code::normal, errc::closed_locally, "over");
+        if (!both_.server.core().closed())
+            both_.server.core().close(close_code::normal, errc::closed_locally, "over");
         both_.server.settle();
-        require(both_.client.core.memory_held() == 0 && both_.server.core.memory_held() == 0,
+        require(both_.client.core().memory_held() == 0 && both_.server.core().memory_held() == 0,
                 "memory is held at the end");
     }
-    bool over() { return both_.client.core.closed() || both_.server.core.closed(); }
+    bool over() { return both_.client.core().closed() || both_.server.core().closed(); }
     bool finished() {
         match();
         for (auto& server : servers_) {
@@ -247,8 +249,8 @@ class game {
         }
         // Every stream that still has a chance has come to be known.
         return std::none_of(both_.lines.begin(), both_.lines.end(), [&](const auto& each) {
-            return both_.client.core.wants_turn(each->number) ||
-                   both_.server.core.wants_turn(each->number);
+            return both_.client.core().wants_turn(each->number) ||
+                   both_.server.core().wants_turn(each->number);
         });
     }
     static bool arrived(const end& from, const end& to) {
@@ -267,7 +269,7 @@ class game {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     input in(data, std::min<std::size_t>(size, 600));
-    seed_test_random(1);
+    sim::seed_test_random(1);
     game(in).play();
     return 0;
 }

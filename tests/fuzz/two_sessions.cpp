@@ -113,8 +113,8 @@ session_settings two_sessions::default_settings() {
 two_sessions::two_sessions(const session_settings& for_both)
     : client(with(for_both, role::client, client_pool), client_user, now),
       server(with(for_both, role::server, server_pool), server_user, now) {
-    client_user.core = &client.core;
-    server_user.core = &server.core;
+    client_user.core = &client.core();
+    server_user.core = &server.core();
 }
 
 two_sessions::line& two_sessions::add_line(link_number number) {
@@ -128,9 +128,9 @@ two_sessions::line& two_sessions::add_line(link_number number) {
 void two_sessions::establish() {
     auto& first = add_line(0);
     server.add(0, first.down, first.up);
-    client.core.on_link(exporter, now);
-    server.core.on_link(exporter, now);
-    const auto both = [this] { return client.core.established() && server.core.established(); };
+    client.core().on_link(exporter, now);
+    server.core().on_link(exporter, now);
+    const auto both = [this] { return client.core().established() && server.core().established(); };
     require(run_until(both), "the handshake came to no end");
 }
 
@@ -142,7 +142,7 @@ void two_sessions::cut(std::size_t which) {
 }
 
 bool two_sessions::join() {
-    auto& added = add_line(client.core.join(exporter, now));
+    auto& added = add_line(client.core().join(exporter, now));
     client.send(added.number, everything, now);
     std::vector<std::uint8_t> came;
     added.up.read(came, everything, now);
@@ -150,7 +150,7 @@ bool two_sessions::join() {
         came.size() >= frame_header_size && came.size() >= frame_at(came.data()).size();
     const auto asked =
         whole ? decode_join(frame_at(came.data()).subspan(frame_header_size)) : std::nullopt;
-    if (!asked || server.core.on_join(*asked, exporter, now)) return false;
+    if (!asked || server.core().on_join(*asked, exporter, now)) return false;
     came.erase(came.begin(),
                came.begin() + static_cast<std::ptrdiff_t>(frame_at(came.data()).size()));
     server.add(added.number, added.down, added.up, came);
@@ -189,8 +189,8 @@ bool two_sessions::step(instant end) {
     const auto add = [&next](std::optional<instant> at) {
         if (at && (!next || *at < *next)) next = at;
     };
-    add(client.core.deadline());
-    add(server.core.deadline());
+    add(client.core().deadline());
+    add(server.core().deadline());
     for (const auto& each : lines) {
         add(each->down.next_arrival());
         add(each->up.next_arrival());

@@ -39,8 +39,8 @@ class stream_user {
     /// Fills the places of the slot in order, as a read of the stream's socket would.
     virtual read_result read(const read_slot& slot) = 0;
     /// What the owner of the stream needs where its session goes on, and there.
-    virtual std::vector<std::uint8_t> owner_of(stream& s) = 0;
-    virtual void adopt(session& at, stream& s, bytes_view owner) = 0;
+    virtual std::vector<std::uint8_t> owner_of(stream&) { return {}; }
+    virtual void adopt(session&, stream&, bytes_view) {}
 };
 
 /// One link as one side has it.
