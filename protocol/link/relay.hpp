@@ -38,6 +38,7 @@ class relay : public ref_counted<relay>, public stream_owner {
     void on_read_failed() override;
     void on_parked() override;
     void on_timeouts_changed() override;
+    void describe(shown_stream& to) const override;
 
   protected:
     /// The first received bytes are about to be written. Returns whether they may be; if not, the
@@ -66,6 +67,7 @@ class relay : public ref_counted<relay>, public stream_owner {
     stream* stream_ = nullptr;
     std::uint64_t bytes_up_ = 0; ///< From the socket into the stream.
     std::uint64_t bytes_down_ = 0;
+    std::chrono::steady_clock::time_point began_;
 
   private:
     /// What is left to be said while the other end of the stream, or of the socket, is a reset.

@@ -134,6 +134,7 @@ class session_driver final : public ref_counted<session_driver>,
 
     std::size_t most_stalled() const override { return session_.most_stalled(now()); }
     void shed_most_stalled() override;
+    const session_statistics& counted() const override { return session_.statistics(); }
 
     driven* find(const link& one);
     driven* find(link_number number);
@@ -185,6 +186,7 @@ class session_driver final : public ref_counted<session_driver>,
     std::string down_text_;
     static constexpr unsigned last_words_held_max = 256;
     unsigned last_words_held_ = 0;
+    instant detached_at_{};
     std::size_t held_seen_ = 0; ///< What the session held when the thread was last told.
     bool turn_posted_ = false;
     bool dispatching_ = false;

@@ -44,9 +44,10 @@ void keep_threads(program_role role, std::uint32_t running, std::uint32_t& loade
     loaded = running;
 }
 
-service::service(program& with, std::vector<link_thread*> threads, program_configuration first,
-                 words said)
+service::service(program& with, program_role role, std::vector<link_thread*> threads,
+                 program_configuration first, words said)
     : program_(with),
+      role_(role),
       threads_(std::move(threads)),
       now_(std::move(first)),
       words_(std::move(said)),
@@ -56,8 +57,10 @@ service::service(program& with, std::vector<link_thread*> threads, program_confi
       signals_(context().get_executor()),
       watchdog_(manager_, threads_.front()->clock(), contexts_of(threads_)),
       certificates_(threads_.front()->clock(), [this] { renew_certificates(); }),
+      status_(context(), threads_.front()->clock(), *this),
       drain_check_(threads_.front()->clock(), [this] { check_drained(); }) {
     listeners_.open(now_.listen);
+    status_.open(now_.status);
     for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2})
         signals_.add(signal);
 }
@@ -96,12 +99,32 @@ void service::on_signal(int signal) {
     case SIGHUP:
         return reload();
     case SIGUSR1:
-        return program_.log_statistics();
+        return program_.show({}, [this](const snapshot& now) { program_.log_statistics(now); });
     case SIGUSR2:
         return program_.dial_anew();
     default:
         return draining_ ? stop() : drain();
     }
+}
+
+// ---- The status
+
+void service::show(const snapshot_request& request, std::function<void(snapshot)> then) {
+    program_.show(request, std::move(then));
+}
+
+process_facts service::facts() const {
+    return {role_,
+            started_,
+            loaded_,
+            last_load_good_,
+            now_.certificate,
+            now_.tls ? now_.tls->certificate_not_after() : std::nullopt};
+}
+
+void service::kick(const std::string& user, std::function<void(std::size_t)> then) {
+    log::info("the sessions of {} are ended, as it was asked for", log::escape(user));
+    program_.kick(user, std::move(then));
 }
 
 // ---- The stop
@@ -126,6 +149,7 @@ void service::stop() {
     if (std::exchange(stopped_, true)) return;
     drain_check_.cancel();
     listeners_.close();
+    status_.close();
     program_.close();
     for (const auto each : threads_)
         asio::post(each->context(), [each] {
@@ -147,11 +171,15 @@ void service::reload() {
             log::warning("{}", warning);
         use(std::move(next));
         listeners_.move_to(now_.listen);
+        status_.move_to(now_.status);
+        loaded_ = std::chrono::system_clock::now();
+        last_load_good_ = true;
         log::info("configuration reloaded");
         manager_.ready("serving");
     } catch (const std::exception& error) {
         const auto refusal =
             std::string("reload refused, the old configuration stays: ") + error.what();
+        last_load_good_ = false;
         log::error("{}", refusal);
         manager_.ready(refusal);
     }

@@ -13,6 +13,10 @@ namespace {
 struct holder : memory_holder {
     explicit holder(link_thread& where, std::size_t bytes) : stalled(bytes) { where.enlist(*this); }
     std::size_t most_stalled() const override { return stalled; }
+    const session_statistics& counted() const override {
+        static const session_statistics none;
+        return none;
+    }
     void shed_most_stalled() override {
         ++shed;
         stalled = 0;
