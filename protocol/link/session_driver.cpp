@@ -2,6 +2,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include <algorithm>
 #include <utility>
 
 namespace muxsocks {
@@ -11,6 +12,10 @@ namespace {
 constexpr std::size_t batch_bytes_alone = 512 * 1024;
 /// A message of up to this size, with nothing behind it, is someone's who waits for an answer.
 constexpr std::size_t small_message_bytes = 4096;
+/// Frames that are taken, and sockets that are read, between two looks at the clock; a system call
+/// for each.
+constexpr std::size_t frames_at_once = 32;
+constexpr std::size_t reads_at_once = 8;
 /// The least silence of a peer for which TCP is asked what it knows.
 constexpr std::chrono::milliseconds path_silence{50};
 
@@ -82,7 +87,7 @@ std::size_t session_driver::start(link_ptr first, bytes_view received) {
     session_.on_link(exporter, now());
     settle();
     if (received.empty()) return 0;
-    const auto used = session_.on_bytes(0, received, now());
+    const auto used = take(0, received);
     settle();
     return used;
 }
@@ -95,16 +100,20 @@ std::size_t session_driver::on_link_bytes(link& from, bytes_view bytes) {
     const driver_ptr self(this);
     const auto found = find(from);
     if (!found) return bytes.size();
-    const auto used = session_.on_bytes(found->number, bytes, now());
+    const auto used = take(found->number, bytes);
     settle();
     return used;
+}
+
+std::size_t session_driver::take(link_number number, bytes_view bytes) {
+    return session_.on_bytes(number, bytes, now(), frames_at_once);
 }
 
 void session_driver::on_link_writable(link& from) {
     const driver_ptr self(this);
     const auto found = find(from);
     if (!found || last_words_.is_set()) return;
-    turn(found->number, from, now());
+    turn(found->number, from, begin_reads());
     settle();
 }
 
@@ -165,7 +174,7 @@ std::optional<join_fail_frame> session_driver::join(link_ptr next, const join_fr
     next->set_owner(*this);
     links_.push_back({frame.number, std::move(next)});
     // Before the batch ends: which links the client has given up stands directly behind JOIN.
-    used = session_.on_bytes(frame.number, behind, now());
+    used = take(frame.number, behind);
     settle();
     return {};
 }
@@ -193,7 +202,7 @@ void session_driver::consume(stream& s, std::size_t bytes) {
     session_.consume(s, bytes, now());
     if (session_.reading_paused()) return;
     for (const auto& each : links_)
-        if (!each.on->reading()) each.on->set_reading(true);
+        if (!each.on->reading() && !session_.frames_left(each.number)) each.on->set_reading(true);
 }
 
 void session_driver::shed_most_stalled() {
@@ -217,7 +226,7 @@ void session_driver::wake() {
 void session_driver::turn() {
     const driver_ptr self(this);
     if (!last_words_.is_set()) {
-        const auto at = now();
+        const auto at = begin_reads();
         // A turn may end links; one that is passed over for that has its turn by settle().
         for (std::size_t i = 0; i < links_.size(); ++i)
             turn(links_[i].number, *links_[i].on, at);
@@ -229,7 +238,7 @@ void session_driver::turn(link_number number, link& on, instant at) {
     if (on.output_stuck()) return;
     const link_ptr self(&on);
     // What does not fit into a batch waits for the next round of the event loop.
-    while (session_.wants_turn(number) && find(number) &&
+    while (session_.wants_turn(number) && find(number) && may_read() &&
            on.output_size() <
                (session_.may_batch_more(number) ? batch_bytes_alone : on.batch_bytes()))
         lay_turn(number, on, at);
@@ -241,7 +250,10 @@ void session_driver::turn(link_number number, link& on, instant at) {
 void session_driver::lay_turn(link_number number, link& on, instant at) {
     session_.begin_turn(number, at, on.batch_bytes());
     stream* failed = nullptr;
-    while (const auto slot = session_.next_read()) {
+    while (may_read()) {
+        const auto slot = session_.next_read();
+        if (!slot) break;
+        ++reads_;
         auto& s = *slot->subject;
         const auto served_by = owner_of(s);
         const auto result = served_by->read_for_turn(*slot);
@@ -273,14 +285,52 @@ void session_driver::settle() {
     dispatching_ = false;
     bool wanted = false;
     for (const auto& each : links_) {
-        if (each.on->reading() == session_.reading_paused())
-            each.on->set_reading(!session_.reading_paused());
+        const bool left = session_.frames_left(each.number);
+        const bool reads = !session_.reading_paused() && !left;
+        if (each.on->reading() != reads) each.on->set_reading(reads);
+        if (left) take_frames_left();
         wanted |= !each.on->output_stuck() && session_.wants_turn(each.number);
     }
     if (session_.attached()) down_text_.clear();
     if (wanted && !last_words_.is_set()) wake();
     tell_held(session_.memory_held());
     update_deadline();
+}
+
+instant session_driver::begin_reads() {
+    const auto at = now();
+    reads_ = 0;
+    reads_until_ = at + thread_.share_of_round();
+    return at;
+}
+
+bool session_driver::may_read() const {
+    return reads_ == 0 || reads_ % reads_at_once != 0 || now() < reads_until_;
+}
+
+void session_driver::take_frames_left() {
+    if (std::exchange(frames_posted_, true)) return;
+    thread_.on_wait();
+    asio::post(thread_.context(), [self = driver_ptr(this)] {
+        self->thread_.on_waited();
+        const auto until = now() + self->thread_.share_of_round();
+        do {
+            std::vector<link_ptr> waiting;
+            for (const auto& each : self->links_)
+                if (self->session_.frames_left(each.number)) waiting.push_back(each.on);
+            for (const auto& each : waiting)
+                if (self->find(*each)) each->deliver_again();
+        } while (self->any_frames_left() && now() < until);
+        self->frames_posted_ = false;
+        for (const auto& each : self->links_)
+            each.on->on_frames_left(self->session_.frames_left(each.number));
+        if (self->any_frames_left()) self->take_frames_left();
+    });
+}
+
+bool session_driver::any_frames_left() const {
+    return std::ranges::any_of(
+        links_, [this](const driven& each) { return session_.frames_left(each.number); });
 }
 
 void session_driver::tell_held(std::size_t held) {

@@ -124,6 +124,13 @@ class session_driver final : public ref_counted<session_driver>,
     void turn();
     void turn(link_number number, link& on, instant at);
     void lay_turn(link_number number, link& on, instant at);
+    std::size_t take(link_number number, bytes_view bytes);
+    /// What links have left of their frames, from the next round of the event loop on.
+    void take_frames_left();
+    bool any_frames_left() const;
+    instant begin_reads();
+    /// Whether sockets may be read in this turn, or others are to have theirs.
+    bool may_read() const;
     /// After anything happened: events, end of batch, a turn if one is wanted, the deadline.
     void settle();
     void dispatch();
@@ -149,7 +156,10 @@ class session_driver final : public ref_counted<session_driver>,
     static constexpr unsigned last_words_held_max = 256;
     unsigned last_words_held_ = 0;
     std::size_t held_seen_ = 0; ///< What the session held when the thread was last told.
+    std::size_t reads_ = 0;     ///< In this turn.
+    instant reads_until_{};
     bool turn_posted_ = false;
+    bool frames_posted_ = false;
     bool dispatching_ = false;
 };
 
