@@ -101,6 +101,7 @@ std::size_t session_driver::on_link_bytes(link& from, bytes_view bytes) {
     const auto found = find(from);
     if (!found) return bytes.size();
     const auto used = take(found->number, bytes);
+    if (!session_.frames_left(found->number)) from.on_frames_left(false);
     settle();
     return used;
 }
@@ -113,7 +114,7 @@ void session_driver::on_link_writable(link& from) {
     const driver_ptr self(this);
     const auto found = find(from);
     if (!found || last_words_.is_set()) return;
-    turn(found->number, from, begin_reads());
+    turn(found->number, from);
     settle();
 }
 
@@ -226,17 +227,17 @@ void session_driver::wake() {
 void session_driver::turn() {
     const driver_ptr self(this);
     if (!last_words_.is_set()) {
-        const auto at = begin_reads();
         // A turn may end links; one that is passed over for that has its turn by settle().
         for (std::size_t i = 0; i < links_.size(); ++i)
-            turn(links_[i].number, *links_[i].on, at);
+            turn(links_[i].number, *links_[i].on);
     }
     settle();
 }
 
-void session_driver::turn(link_number number, link& on, instant at) {
+void session_driver::turn(link_number number, link& on) {
     if (on.output_stuck()) return;
     const link_ptr self(&on);
+    const auto at = begin_reads();
     // What does not fit into a batch waits for the next round of the event loop.
     while (session_.wants_turn(number) && find(number) && may_read() &&
            on.output_size() <
@@ -300,7 +301,7 @@ void session_driver::settle() {
 instant session_driver::begin_reads() {
     const auto at = now();
     reads_ = 0;
-    reads_until_ = at + thread_.share_of_round();
+    reads_until_ = at + thread_.share_of_round() / std::max<std::size_t>(links_.size(), 1);
     return at;
 }
 
@@ -421,7 +422,7 @@ void session_driver::on_session_closed(std::error_code why) {
     for (const auto& each : links) {
         // CLOSE or AUTH_FAIL is still in the session.
         while (session_.wants_turn(each.number))
-            lay_turn(each.number, *each.on, now());
+            lay_turn(each.number, *each.on, begin_reads());
         each.on->close();
     }
     joining_ = none;
@@ -472,6 +473,12 @@ void session_driver::close(close_code code, std::error_code why, std::string_vie
 void session_driver::go_away(close_code code, duration drain, std::string_view text) {
     session_.go_away(code, drain, text);
     settle();
+}
+
+void session_driver::hurry_last_words() {
+    if (!last_words_.is_set()) return;
+    last_words_.cancel();
+    on_session_closed(session_.error());
 }
 
 void session_driver::probe() {

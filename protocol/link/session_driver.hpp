@@ -86,6 +86,8 @@ class session_driver final : public ref_counted<session_driver>,
     void close(close_code code, std::error_code why, std::string_view text);
     void go_away(close_code code, duration drain, std::string_view text);
     void probe();
+    /// What waits for its delay (delegate::answer_delay) goes out now.
+    void hurry_last_words();
     /// A place for a stream that has ended by RST and whose socket has not taken all yet: it counts
     /// as no stream any more, and a peer must not make us hold sockets without number.
     bool take_last_words() {
@@ -122,7 +124,7 @@ class session_driver final : public ref_counted<session_driver>,
     /// A turn follows when the ready handlers have run.
     void wake();
     void turn();
-    void turn(link_number number, link& on, instant at);
+    void turn(link_number number, link& on);
     void lay_turn(link_number number, link& on, instant at);
     std::size_t take(link_number number, bytes_view bytes);
     /// What links have left of their frames, from the next round of the event loop on.
