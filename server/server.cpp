@@ -5,6 +5,7 @@
 #include "protocol/program/resources.hpp"
 #include "protocol/program/service.hpp"
 #include "protocol/program/worker_set.hpp"
+#include "server/hand_over.hpp"
 #include "server/networks.hpp"
 #include "server/worker.hpp"
 
@@ -13,6 +14,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <thread>
 
 namespace muxsocks::server {
 namespace {
@@ -35,8 +37,11 @@ file_states look_at_certificates(const config& settings) {
 
 class program final : public service::program {
   public:
-    program(const command_line& line, config settings, std::uint64_t file_limit)
+    /// `predecessor`: whose place is taken; it has given its listeners.
+    program(const command_line& line, config settings, std::uint64_t file_limit,
+            std::vector<int> inherited, std::optional<hand_over_channel> predecessor)
         : line_(line),
+          predecessor_(std::move(predecessor)),
           first_look_(look_at_certificates(settings)),
           shared_(make_recipe(std::move(settings)), file_limit) {
         const auto& serving = shared_.current->settings;
@@ -44,17 +49,42 @@ class program final : public service::program {
         shared_.budget.on_user_full([this](user_account& user) { return free_memory_of(user); });
         for (std::uint32_t i = 0; i < serving.threads; ++i)
             workers_.add(std::make_unique<worker>(shared_), stalled_);
+        shared_.moving = predecessor_.has_value();
+        auto first = make_program_configuration(shared_.current, std::move(first_look_));
+        first.inherited = std::move(inherited);
         service_ = std::make_unique<service>(
-            *this, workers_.threads(),
-            make_program_configuration(shared_.current, std::move(first_look_)),
+            *this, workers_.threads(), std::move(first),
             service::words{serving.tls.enabled ? "links" : "links without TLS", "no new streams"});
     }
 
     void run() {
-        service_->run([](std::size_t) {});
+        service_->run([this](std::size_t thread) {
+            if (thread == 0) successions_ = std::thread([this] { begin_successions(); });
+        });
+        if (successions_.joinable()) successions_.join();
+        offer_.reset();
     }
 
   private:
+    // ---- Who takes the place of whom. In a thread that may wait.
+
+    void begin_successions() {
+        if (predecessor_) take_place(*predecessor_, workers_, shared_);
+        predecessor_.reset();
+        const auto path = hand_over_path(program_role::server, shared_.current->settings.listen);
+        offer_ = std::make_unique<hand_over_offer>(
+            path,
+            [this](hand_over_channel& to, hand_over_offer& offer) { return give(to, offer); });
+    }
+
+    bool give(hand_over_channel& to, hand_over_offer& offer) {
+        giving_steps steps;
+        steps.pause_listeners = [this] { return service_->pause_listeners(); };
+        steps.accept_again = [this] { service_->accept_again(); };
+        steps.give_place = [this](int heir) { service_->give_place(heir); };
+        return give_place(to, workers_, shared_, steps, [&offer] { offer.withdraw(); });
+    }
+
     /// Any thread: whether a session that waits for its client is going, to make room for those
     /// that have theirs, or else a stream that nobody reads. One at a time, since each may be
     /// enough.
@@ -188,12 +218,15 @@ class program final : public service::program {
     }
 
     command_line line_;
+    std::optional<hand_over_channel> predecessor_;
     file_states first_look_;
     shared_state shared_;
     stalled_search stalled_;
     worker_set<worker> workers_;
     std::unique_ptr<service> service_;
     std::atomic<bool> freeing_{false};
+    std::unique_ptr<hand_over_offer> offer_;
+    std::thread successions_;
 };
 
 } // namespace
@@ -212,7 +245,14 @@ void run(const command_line& line, std::uint64_t file_limit) {
         log::warning("{}", warning);
     if (const auto warning = file_limit_warning(file_limit, loaded.settings.limits.streams))
         log::warning("{}", *warning);
-    program running(line, std::move(loaded.settings), file_limit);
+    auto predecessor = line.take_over ? hand_over_channel::connect(hand_over_path(
+                                            program_role::server, loaded.settings.listen))
+                                      : std::nullopt;
+    if (line.take_over && !predecessor) log::info("there is no server whose place could be taken");
+    std::vector<int> inherited;
+    if (predecessor) inherited = ask_for_place(*predecessor);
+    program running(line, std::move(loaded.settings), file_limit, std::move(inherited),
+                    std::move(predecessor));
     running.run();
 }
 

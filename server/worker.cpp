@@ -1,6 +1,7 @@
 #include "server/worker.hpp"
 
 #include "protocol/link/path_text.hpp"
+#include "protocol/link/session_crypto.hpp"
 #include "protocol/program/log.hpp"
 #include "protocol/program/relay_settings.hpp"
 #include "server/incoming_link.hpp"
@@ -159,6 +160,45 @@ void worker::evict(const session_registry::victim& victim, const char* why, evic
 
 void worker::count() {
     load_.store(incoming_.size() + sessions_.size(), std::memory_order_relaxed);
+}
+
+// ---- A hand-over
+
+std::vector<session_id> worker::sessions() const {
+    std::vector<session_id> all;
+    for (const auto& [id, session] : by_id_)
+        all.push_back(id);
+    return all;
+}
+
+bool worker::give(const session_id& id, hand_over_channel& to, bool& lost) {
+    const auto session = find_session(id);
+    if (!session || !session->may_be_saved()) return false;
+    // Until the answer has come nothing else happens in this thread: it goes on here or there.
+    std::vector<int> sockets;
+    const auto state = encode(session->save(sockets), session_crypto());
+    std::optional<hand_over_channel::message> answer;
+    if (to.send(hand_over_channel::kind::session, state, sockets)) answer = to.receive();
+    lost = !answer;
+    if (lost) return false;
+    if (answer->what != hand_over_channel::kind::taken) {
+        log::warning("session of {} is not taken over: {}", session->name(),
+                     log::escape(std::string(answer->bytes.begin(), answer->bytes.end())));
+        return false;
+    }
+    session->on_handed_over();
+    forget(*session);
+    return true;
+}
+
+bool worker::take_over(const session_state& from, descriptor_list sockets) {
+    const auto owner = decode_served_owner(from.owner);
+    if (!owner || find_session(from.id) || from.side != role::server) return false;
+    auto made = std::make_unique<served_session>(*this, from, *owner);
+    auto& added = *made;
+    sessions_.emplace(&added, std::move(made));
+    count();
+    return added.resume(from, std::move(sockets));
 }
 
 // ---- Changes

@@ -7,6 +7,8 @@
 /// data path.
 
 #include "protocol/link/resolver.hpp"
+#include "protocol/program/hand_over.hpp"
+#include "protocol/session/state.hpp"
 #include "server/admission.hpp"
 #include "server/dns_watch.hpp"
 #include "server/recipe.hpp"
@@ -65,6 +67,9 @@ struct shared_state {
     file_places files;
     told_refusals refusals;
     std::atomic<bool> draining{false};
+    /// Whether sessions are on their way from one process to another: a JOIN of one that is not
+    /// here gets no answer, so that its client tries again.
+    std::atomic<bool> moving{false};
     /// For new workers; each worker has its own pointer afterwards.
     std::shared_ptr<const recipe> current;
 };
@@ -100,6 +105,15 @@ class worker {
     void reload(std::shared_ptr<const recipe> next);
     void drain();
     bool idle() const;
+
+    // ---- A hand-over.
+
+    std::vector<session_id> sessions() const;
+    /// Whether the session is another process's now. `lost` if there is no such process any more.
+    bool give(const session_id& id, hand_over_channel& to, bool& lost);
+    /// A session of another process. False, and nothing of it is here.
+    bool take_over(const session_state& from, descriptor_list sockets);
+
     void close_all(close_code code, std::error_code why, std::string_view text);
     /// A line for each session; the rest is for a line of all workers.
     process_statistics log_statistics() const;

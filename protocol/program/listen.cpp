@@ -112,6 +112,29 @@ std::optional<tcp_acceptor> open_listener(asio::io_context& context,
         fmt::format("cannot listen on {}: {}", to_string(address.address), cure_for(error)));
 }
 
+std::optional<tcp_acceptor> adopt_listener(asio::io_context& context, const listen_address& address,
+                                           std::vector<int>& inherited) {
+    for (auto each = inherited.begin(); each != inherited.end(); ++each) {
+        tcp::endpoint bound;
+        auto size = static_cast<::socklen_t>(bound.capacity());
+        if (::getsockname(*each, bound.data(), &size) != 0) continue;
+        bound.resize(size);
+        const auto wanted = endpoint_of(address.address);
+        // All addresses: a host without IPv6 has bound those of IPv4.
+        const bool same_host = address.address.host.empty() ? bound.address().is_unspecified()
+                                                            : bound.address() == wanted.address();
+        if (!same_host || (wanted.port() != 0 && wanted.port() != bound.port())) continue;
+        tcp_acceptor acceptor(context.get_executor());
+        boost::system::error_code error;
+        acceptor.assign(bound.protocol(), *each, error);
+        if (error) continue;
+        inherited.erase(each);
+        acceptor.native_non_blocking(true, error);
+        return acceptor;
+    }
+    return {};
+}
+
 std::string bound_address(const tcp_acceptor& acceptor, const listen_address& address) {
     if (address.type != listen_address::kind::ip) return to_string(address);
     boost::system::error_code error;

@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace muxsocks {
 
@@ -19,6 +20,11 @@ namespace muxsocks {
 /// and the host lacks its family. Throws std::runtime_error with a sentence that names address and
 /// cure.
 std::optional<tcp_acceptor> open_listener(asio::io_context& context, const listen_address& address);
+
+/// The same with one of the listening sockets of another process, if one is bound to the address:
+/// its descriptor is taken out.
+std::optional<tcp_acceptor> adopt_listener(asio::io_context& context, const listen_address& address,
+                                           std::vector<int>& inherited);
 
 /// "127.0.0.1:1080", as bound; of other sockets their name.
 std::string bound_address(const tcp_acceptor& acceptor, const listen_address& address);

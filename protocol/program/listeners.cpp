@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <stdexcept>
@@ -43,15 +44,24 @@ listeners::listeners(asio::io_context& context, deadlines& clock, std::string wh
 
 listeners::~listeners() = default;
 
-void listeners::open(std::span<const listen_address> addresses) {
-    for (const auto& address : addresses)
-        if (auto made = bind(address)) all_.push_back(std::move(made));
+void listeners::open(std::span<const listen_address> addresses, std::vector<int> inherited) {
+    for (const auto& address : addresses) {
+        auto made = make(address, adopt_listener(context_, address, inherited));
+        if (!made) made = bind(address);
+        if (made) all_.push_back(std::move(made));
+    }
+    for (const int unused : inherited)
+        ::close(unused);
     if (all_.empty())
         throw std::runtime_error("none of the addresses in \"listen\" exists on this host");
 }
 
 std::unique_ptr<listeners::listener> listeners::bind(const listen_address& address) {
-    auto acceptor = open_listener(context_, address);
+    return make(address, open_listener(context_, address));
+}
+
+std::unique_ptr<listeners::listener> listeners::make(const listen_address& address,
+                                                     std::optional<tcp_acceptor> acceptor) {
     if (!acceptor) return nullptr;
     boost::system::error_code ignored;
     asio::ip::tcp::endpoint bound;
@@ -63,6 +73,14 @@ std::unique_ptr<listeners::listener> listeners::bind(const listen_address& addre
 void listeners::accept() {
     for (const auto& each : all_)
         begin(*each);
+}
+
+void listeners::pause() {
+    for (const auto& each : all_) {
+        boost::system::error_code ignored;
+        each->acceptor.cancel(ignored);
+        if (each->pause) each->pause->cancel();
+    }
 }
 
 void listeners::begin(listener& on) {
@@ -141,6 +159,16 @@ void listeners::move_to(std::span<const listen_address> addresses) {
             log::error("{}", error.what());
         }
     }
+}
+
+void listeners::let_go() {
+    for (const auto& each : all_) {
+        // Out of the event loop first: closing does not take out what another process has, too.
+        boost::system::error_code ignored;
+        const int descriptor = each->acceptor.release(ignored);
+        if (!ignored) ::close(descriptor);
+    }
+    close();
 }
 
 void listeners::close() { close(std::exchange(all_, {})); }
