@@ -24,7 +24,8 @@ std::string path_text(const path_facts& path) {
 }
 
 std::string role_text(const link_roles* roles, link_number number) {
-    if (!roles) return "all";
+    // Before anything was chosen a session has one link.
+    if (!roles || roles->small == link_roles::none) return "all";
     std::string text;
     const auto add = [&](bool has, const char* word) {
         if (has) text += (text.empty() ? "" : " and ") + std::string(word);

@@ -184,11 +184,11 @@ void player::on_end(part& p) {
 
 // ---- What the applications do
 
-bool player::play(instant now) {
+bool player::play(instant now, bool all) {
     now_ = now;
     bool anything = false;
     for (auto& p : parts)
-        if (!p.over() && random_.chance(1, 2)) anything |= play(p);
+        if (!p.over() && (all || random_.chance(1, 2))) anything |= play(p);
     return anything;
 }
 

@@ -57,8 +57,9 @@ class player final : public stream_user {
 
     /// Client: begins the stream.
     void open(const stream_plan& what, instant now);
-    /// Whatever the applications do meanwhile. Returns whether anything was done.
-    bool play(instant now);
+    /// What the applications do meanwhile: each of them if `all`, else some. Returns whether
+    /// anything was done.
+    bool play(instant now, bool all);
     /// When a stalled application goes on; none if none is stalled.
     std::optional<instant> next_instant() const;
     bool all_over() const;

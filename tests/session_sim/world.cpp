@@ -66,15 +66,17 @@ bool world::step() {
     begin_streams();
     if (!calm_) mishap();
     bool anything = false;
+    // Time goes on only where no application has anything to do.
+    const bool all = idle_steps_ % 4 == 3;
     for (std::size_t i = 0; i < links_.size(); ++i)
         anything |= mind_link(*links_[i]);
     for (auto& c : clients_) {
         anything |= mind_client(c);
-        anything |= c.user.play(now_);
+        anything |= c.user.play(now_, all);
     }
     for (auto& s : servers_) {
         anything |= mind_server(s);
-        anything |= s.user.play(now_);
+        anything |= s.user.play(now_, all);
     }
     retry_refused();
     forget_links();
@@ -257,8 +259,9 @@ void world::check_reset(const part& p, const part* peer, const side& of) const {
         return;
     }
     if (p.reset == errc::stream_cancelled)
-        // A refusal may time out where the refused side is slow to end, or its link is silent.
-        return require(peer && (peer->aborted || peer->refused), "cancelled by nobody");
+        // A refusal may time out where its link is silent and nobody knows.
+        return require(peer && (peer->aborted || (peer->refused && tally_.swallowed > 0)),
+                       "cancelled by nobody");
     if (p.reset == errc::stream_shed) {
         const auto sheds = [](const auto& one) { return one.end.core().statistics().shed > 0; };
         return require(std::any_of(clients_.begin(), clients_.end(), sheds) ||
