@@ -7,7 +7,10 @@
 #include "protocol/error.hpp"
 #include "protocol/flow_control.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
+#include <limits>
 
 namespace muxsocks {
 
@@ -29,10 +32,12 @@ class token_bucket {
         return tokens_ >= 1;
     }
     void give(double tokens) { tokens_ = std::min(burst_, tokens_ + tokens); }
-    /// How many are left; and as it was elsewhere.
+    /// How many are left, whole ones, at most what the type holds: a burst may be sized by a number
+    /// that the peer has announced, and be more. And as it was elsewhere.
     std::uint32_t level(instant now) {
         (void)has(now);
-        return static_cast<std::uint32_t>(tokens_);
+        constexpr double most = std::numeric_limits<std::uint32_t>::max();
+        return static_cast<std::uint32_t>(std::min(tokens_, most));
     }
     void set_level(std::uint32_t tokens, instant now) {
         tokens_ = std::min(burst_, static_cast<double>(tokens));

@@ -45,6 +45,21 @@ TEST_CASE("a token bucket") {
         CHECK(bucket.take(start));
         CHECK_FALSE(bucket.has(start));
     }
+    SECTION("tells how many are left") {
+        takes(bucket, start, 30);
+        CHECK(bucket.level(start) == 70);
+        CHECK(bucket.level(start + 150ms) == 71);
+    }
+    SECTION("is as it was elsewhere") {
+        bucket.set_level(40, start);
+        CHECK(takes(bucket, start, 200) == 40);
+        bucket.set_level(400, start);
+        CHECK(takes(bucket, start, 200) == 100);
+    }
+}
+
+TEST_CASE("a token bucket that holds more than can be said") {
+    CHECK(token_bucket(10, 8.6e9).level(start) == 0xffff'ffff);
 }
 
 TEST_CASE("the limits of a session") {

@@ -241,6 +241,17 @@ TEST_CASE("a client's session goes on from its state") {
     CHECK(std::find(said.begin(), said.end(), "DATA 3 @0 SYN second") != said.end());
 }
 
+TEST_CASE("a session whose peer allows any number of streams is saved") {
+    // Its burst of CREDIT is twice that number, which is more than the format holds.
+    auto state = a_state();
+    state.agreed.peer_max_streams = 0xffff'ffff;
+    state.flood_levels[4] = 0xffff'ffff;
+    lone one(settings_for(lone::settings_of(role::server), state));
+    one.core.restore(state, one.now);
+    one.now += 24h;
+    CHECK(one.core.save(one.now, {}).flood_levels.at(4) == 0xffff'ffff);
+}
+
 TEST_CASE("a session that cannot be without a link is not saved") {
     auto settings = lone::settings_of(role::server);
     settings.resume = false;
