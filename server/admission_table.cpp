@@ -93,7 +93,10 @@ admission_table::entry admission_table::move_to(link_id id, const boost::asio::i
 
 void admission_table::on_progress(link_id id, link_progress to) {
     const auto found = links_.find(id);
-    if (found != links_.end()) found->second.progress = std::max(found->second.progress, to);
+    if (found == links_.end()) return;
+    auto& progress = found->second.progress;
+    if (progress != link_progress::failed)
+        progress = to == link_progress::failed ? to : std::max(progress, to);
 }
 
 /// Of its host first, then of all that share the places.
@@ -132,7 +135,7 @@ std::vector<admission_table::link_id> admission_table::choose_to_go(Among among,
                                                                     std::size_t silent_ones) const {
     const auto silent = choose(
         [&](link_id id, const place& each) {
-            return each.progress == link_progress::connected && among(id, each);
+            return each.progress <= link_progress::connected && among(id, each);
         },
         silent_ones);
     if (!silent.empty()) return silent;

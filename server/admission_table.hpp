@@ -5,7 +5,7 @@
 /// somebody who says nothing: when all places are taken, or all of its host, the first of these
 /// goes that there is:
 ///
-///     1. a link that has not said a word;
+///     1. a link that has failed to authenticate, or has not said a word;
 ///     2. one that has been shaking hands for 2 s;
 ///     3. one of a block that holds more than a quarter of all places, if the newcomer is of
 ///     another;
@@ -40,6 +40,7 @@ boost::asio::ip::address host_of(const boost::asio::ip::address& address);
 
 /// How far a link is on its way to authenticate.
 enum class link_progress : std::uint8_t {
+    failed,    ///< It only waits to be told so.
     connected, ///< Not a byte yet.
     shaking_hands,
     encrypted,

@@ -245,6 +245,7 @@ void served_session::on_closed(session_driver& from, std::error_code why, const 
 
 duration served_session::answer_delay(session_driver&, std::error_code why) {
     if (why != errc::authentication_failed) return {};
+    ticket_.on_progress(link_progress::failed);
     return worker_.shared().admission_of_links->on_failure(peer_);
 }
 
@@ -258,6 +259,7 @@ void served_session::close(close_code code, std::error_code why, std::string_vie
 }
 
 void served_session::give_way() {
+    if (driver_->core().closed()) return driver_->hurry_last_words();
     close(close_code::normal, errc::closed_locally,
           "it gave its place to a newer one (limits.unauthenticated, "
           "limits.unauthenticated_per_address)");

@@ -93,7 +93,7 @@ void link::wait_read() {
     socket_.async_wait(tcp_socket::wait_read,
                        [self = link_ptr(this)](const boost::system::error_code& error) {
                            self->waiting_read_ = false;
-                           if (error || !self->socket_.is_open()) return;
+                           if (error || !self->socket_.is_open() || !self->reading_) return;
                            if (!self->waiting_write_)
                                self->output_interest_.on_input(self->socket_);
                            self->on_readable();
@@ -113,8 +113,8 @@ void link::set_reading(bool on) {
 
 void link::on_readable() {
     if (state_ == state::closing) return drain_input();
-    const auto buffer = engine_ ? thread_.ciphertext() : scratch().subspan(tail_.size());
-    const auto most = trusted_ ? link_thread::ciphertext_size : distrusted_read_max;
+    const auto buffer = engine_ ? thread_.ciphertext() : scratch().subspan(tail().size());
+    const auto most = trusted_ ? read_max_ : distrusted_read_max;
     const auto size =
         ::recv(socket_.native_handle(), buffer.data(), std::min(buffer.size(), most), MSG_DONTWAIT);
     if (size < 0) {
@@ -132,25 +132,25 @@ void link::on_readable() {
     const auto received = bytes_view(buffer).first(static_cast<std::size_t>(size));
     if (engine_) return receive(received);
     put_tail_first();
-    deliver(tail_.size() + received.size());
+    deliver(tail().size() + received.size());
 }
 
 bytes_span link::scratch() { return thread_.plaintext(); }
 
 void link::put_tail_first() {
-    if (!tail_.empty()) std::memcpy(scratch().data(), tail_.data(), tail_.size());
+    if (!tail_.empty()) std::memcpy(scratch().data(), tail().data(), tail().size());
 }
 
 void link::receive(bytes_view ciphertext) {
     if (!engine_) { // A plain link's early bytes.
-        std::memcpy(scratch().data() + tail_.size(), ciphertext.data(), ciphertext.size());
+        std::memcpy(scratch().data() + tail().size(), ciphertext.data(), ciphertext.size());
         put_tail_first();
-        return deliver(tail_.size() + ciphertext.size());
+        return deliver(tail().size() + ciphertext.size());
     }
     if (!output_.capacity()) output_ = thread_.take_output();
     for (bool more = true; more;) {
         const auto plain = scratch();
-        const auto kept = tail_.size();
+        const auto kept = tail().size();
         const auto result = engine_->decrypt(ciphertext, plain.subspan(kept), output_);
         ciphertext = ciphertext.subspan(result.ciphertext_used);
         more = result.more;
@@ -162,6 +162,7 @@ void link::receive(bytes_view ciphertext) {
             put_tail_first();
             deliver(kept + result.plaintext);
         }
+        if (result.error || result.peer_closed) deliver_all();
         if (result.error) {
             if (socket_.is_open() && !output_.empty()) flush(); // The alert.
             if (is_open()) down(result.error, engine_->error_text());
@@ -183,13 +184,36 @@ void link::deliver(std::size_t size) {
     delivering_ = false;
     const auto rest = bytes.subspan(used);
     tail_.assign(rest.begin(), rest.end());
+    tail_taken_ = 0;
     if (tail_.empty() && tail_.capacity() > 0) tail_.shrink_to_fit();
 }
 
 void link::deliver_again() {
     if (delivering_ || tail_.empty() || !is_open()) return;
-    put_tail_first();
-    deliver(tail_.size());
+    const link_ptr self(this);
+    // In its place, where it stays as long as the owner looks at it.
+    auto waiting = std::exchange(tail_, {});
+    delivering_ = true;
+    const auto used = owner_->on_link_bytes(*this, bytes_view(waiting).subspan(tail_taken_));
+    delivering_ = false;
+    tail_taken_ += used;
+    if (tail_taken_ < waiting.size() && is_open())
+        tail_ = std::move(waiting);
+    else
+        tail_taken_ = 0;
+}
+
+void link::deliver_all() {
+    for (auto before = tail().size() + 1; is_open() && tail().size() < before;) {
+        before = tail().size();
+        deliver_again();
+    }
+}
+
+void link::on_frames_left(bool any) {
+    constexpr std::size_t least = 16 * 1024;
+    read_max_ = any ? std::max(read_max_ / 2, least)
+                    : std::min(read_max_ * 2, link_thread::ciphertext_size);
 }
 
 void link::drain_input() {
@@ -291,6 +315,7 @@ void link::close_socket() {
     socket_.close(ignored);
     output_.release();
     tail_.clear();
+    tail_taken_ = 0;
     // Not destroyed here: this may be its expiry.
     if (linger_) linger_->cancel();
     if (linger_) asio::post(thread_.context(), [self] { self->linger_.reset(); });

@@ -115,6 +115,9 @@ class link : public ref_counted<link> {
     void start_up(owner& to, std::vector<std::uint8_t> received);
     /// Hands bytes that wait here to the owner again.
     void deliver_again();
+    /// Whether the owner has left whole frames for another round of the event loop: as long as it
+    /// does, less is read at a time, so that little waits here.
+    void on_frames_left(bool any);
 
   private:
     static constexpr std::size_t distrusted_read_max = 16 * 1024;
@@ -137,13 +140,19 @@ class link : public ref_counted<link> {
     bytes_span scratch();
     /// Lays the kept begin of a frame before the bytes that were just received behind it.
     void put_tail_first();
+    /// Hands on what waits until the owner takes no more of it: nothing follows.
+    void deliver_all();
+    bytes_view tail() const { return bytes_view(tail_).subspan(tail_taken_); }
 
     link_thread& thread_;
     tcp_socket socket_;
     std::optional<tls_engine> engine_;
     owner* owner_ = nullptr;
     output_buffer output_;
-    std::vector<std::uint8_t> tail_; ///< The begin of a frame that has not come whole.
+    /// The begin of a frame that has not come whole, or frames that the owner has left.
+    std::vector<std::uint8_t> tail_;
+    std::size_t tail_taken_ = 0; ///< Of the tail.
+    std::size_t read_max_ = link_thread::ciphertext_size;
     std::unique_ptr<deadline> linger_;
     state state_ = state::created;
     socket_queue queue_;

@@ -2,6 +2,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include <algorithm>
 #include <utility>
 
 namespace muxsocks {
@@ -11,6 +12,10 @@ namespace {
 constexpr std::size_t batch_bytes_alone = 512 * 1024;
 /// A message of up to this size, with nothing behind it, is someone's who waits for an answer.
 constexpr std::size_t small_message_bytes = 4096;
+/// Frames that are taken, and sockets that are read, between two looks at the clock; a system call
+/// for each.
+constexpr std::size_t frames_at_once = 32;
+constexpr std::size_t reads_at_once = 8;
 /// The least silence of a peer for which TCP is asked what it knows.
 constexpr std::chrono::milliseconds path_silence{50};
 
@@ -64,7 +69,7 @@ void session_driver::consume(stream& s, std::size_t bytes) {
     session_.consume(s, bytes, now());
     if (session_.reading_paused()) return;
     for (const auto& each : links_)
-        if (!each.on->reading()) each.on->set_reading(true);
+        if (!each.on->reading() && !frames_left(each)) each.on->set_reading(true);
 }
 
 void session_driver::shed_most_stalled() {
@@ -88,19 +93,19 @@ void session_driver::wake() {
 void session_driver::turn() {
     const driver_ptr self(this);
     if (!last_words_.is_set()) {
-        const auto at = now();
         // A turn may end links; one that is passed over for that has its turn by settle().
         for (std::size_t i = 0; i < links_.size(); ++i)
-            turn(links_[i].number, *links_[i].on, at);
+            turn(links_[i].number, *links_[i].on);
     }
     settle();
 }
 
-void session_driver::turn(link_number number, link& on, instant at) {
+void session_driver::turn(link_number number, link& on) {
     if (on.output_stuck()) return;
     const link_ptr self(&on);
+    const auto at = begin_reads();
     // What does not fit into a batch waits for the next round of the event loop.
-    while (session_.wants_turn(number) && find(number) &&
+    while (session_.wants_turn(number) && find(number) && may_read() &&
            on.output_size() <
                (session_.may_batch_more(number) ? batch_bytes_alone : on.batch_bytes()))
         lay_turn(number, on, at);
@@ -112,7 +117,10 @@ void session_driver::turn(link_number number, link& on, instant at) {
 void session_driver::lay_turn(link_number number, link& on, instant at) {
     session_.begin_turn(number, at, on.batch_bytes());
     stream* failed = nullptr;
-    while (const auto slot = session_.next_read()) {
+    while (may_read()) {
+        const auto slot = session_.next_read();
+        if (!slot) break;
+        ++reads_;
         auto& s = *slot->subject;
         const auto served_by = owner_of(s);
         const auto result = served_by->read_for_turn(*slot);
@@ -150,8 +158,10 @@ void session_driver::settle() {
     dispatching_ = false;
     bool wanted = false;
     for (const auto& each : links_) {
-        if (each.on->reading() == session_.reading_paused())
-            each.on->set_reading(!session_.reading_paused());
+        const bool left = frames_left(each);
+        const bool reads = !session_.reading_paused() && !left;
+        if (each.on->reading() != reads) each.on->set_reading(reads);
+        if (left) take_frames_left();
         wanted |= !each.on->output_stuck() && session_.wants_turn(each.number);
     }
     if (session_.attached()) down_text_.clear();
@@ -159,6 +169,49 @@ void session_driver::settle() {
     tell_held(session_.memory_held());
     update_deadline();
     if (steering_ && !look_soon_ && worth_a_look()) steer_soon();
+}
+
+std::size_t session_driver::take(link_number number, bytes_view bytes) {
+    return session_.on_bytes(number, bytes, now(), frames_at_once);
+}
+
+instant session_driver::begin_reads() {
+    const auto at = now();
+    reads_ = 0;
+    reads_until_ = at + thread_.share_of_round() / std::max<std::size_t>(links_.size(), 1);
+    return at;
+}
+
+bool session_driver::may_read() const {
+    return reads_ == 0 || reads_ % reads_at_once != 0 || now() < reads_until_;
+}
+
+void session_driver::take_frames_left() {
+    if (std::exchange(frames_posted_, true)) return;
+    thread_.on_wait();
+    asio::post(thread_.context(), [self = driver_ptr(this)] {
+        self->thread_.on_waited();
+        const auto until = now() + self->thread_.share_of_round();
+        do {
+            std::vector<link_ptr> waiting;
+            for (const auto& each : self->links_)
+                if (self->frames_left(each)) waiting.push_back(each.on);
+            for (const auto& each : waiting)
+                if (self->find(*each)) each->deliver_again();
+        } while (self->any_frames_left() && now() < until);
+        self->frames_posted_ = false;
+        for (const auto& each : self->links_)
+            each.on->on_frames_left(self->frames_left(each));
+        if (self->any_frames_left()) self->take_frames_left();
+    });
+}
+
+bool session_driver::frames_left(const driven& on) const {
+    return on.on->is_open() && session_.frames_left(on.number);
+}
+
+bool session_driver::any_frames_left() const {
+    return std::ranges::any_of(links_, [this](const driven& each) { return frames_left(each); });
 }
 
 void session_driver::tell_held(std::size_t held) {
@@ -255,7 +308,7 @@ void session_driver::on_session_closed(std::error_code why) {
     for (const auto& each : links) {
         // CLOSE or AUTH_FAIL is still in the session.
         while (session_.wants_turn(each.number))
-            lay_turn(each.number, *each.on, now());
+            lay_turn(each.number, *each.on, begin_reads());
         each.on->close();
     }
     joining_ = none;
@@ -306,6 +359,12 @@ void session_driver::close(close_code code, std::error_code why, std::string_vie
 void session_driver::go_away(close_code code, duration drain, std::string_view text) {
     session_.go_away(code, drain, text);
     settle();
+}
+
+void session_driver::hurry_last_words() {
+    if (!last_words_.is_set()) return;
+    last_words_.cancel();
+    on_session_closed(session_.error());
 }
 
 void session_driver::probe() {

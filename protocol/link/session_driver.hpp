@@ -109,6 +109,8 @@ class session_driver final : public ref_counted<session_driver>,
     void close(close_code code, std::error_code why, std::string_view text);
     void go_away(close_code code, duration drain, std::string_view text);
     void probe();
+    /// What waits for its delay (delegate::answer_delay) goes out now.
+    void hurry_last_words();
     /// A place for a stream that has ended by RST and whose socket has not taken all yet: it counts
     /// as no stream any more, and a peer must not make us hold sockets without number.
     bool take_last_words() {
@@ -145,8 +147,17 @@ class session_driver final : public ref_counted<session_driver>,
     /// A turn follows when the ready handlers have run.
     void wake();
     void turn();
-    void turn(link_number number, link& on, instant at);
+    void turn(link_number number, link& on);
     void lay_turn(link_number number, link& on, instant at);
+    /// Gives the session what it may take at a time; its frames_left() says whether more waits.
+    std::size_t take(link_number number, bytes_view bytes);
+    /// What links have left of their frames, from the next round of the event loop on.
+    void take_frames_left();
+    bool frames_left(const driven& on) const;
+    bool any_frames_left() const;
+    instant begin_reads();
+    /// Whether sockets may be read in this turn, or others are to have theirs.
+    bool may_read() const;
     /// After anything happened: events, end of batch, a turn if one is wanted, the deadline.
     void settle();
     void dispatch();
@@ -186,7 +197,10 @@ class session_driver final : public ref_counted<session_driver>,
     static constexpr unsigned last_words_held_max = 256;
     unsigned last_words_held_ = 0;
     std::size_t held_seen_ = 0; ///< What the session held when the thread was last told.
+    std::size_t reads_ = 0;     ///< In this turn.
+    instant reads_until_{};
     bool turn_posted_ = false;
+    bool frames_posted_ = false;
     bool dispatching_ = false;
 };
 

@@ -49,7 +49,7 @@ std::size_t session_driver::start(link_ptr first, bytes_view received) {
     session_.on_link(exporter, now());
     settle();
     if (received.empty()) return 0;
-    const auto used = session_.on_bytes(0, received, now());
+    const auto used = take(0, received);
     settle();
     return used;
 }
@@ -62,7 +62,9 @@ std::size_t session_driver::on_link_bytes(link& from, bytes_view bytes) {
     const driver_ptr self(this);
     const auto found = find(from);
     if (!found) return bytes.size();
-    const auto used = session_.on_bytes(found->number, bytes, now());
+    const auto number = found->number;
+    const auto used = take(number, bytes);
+    if (!session_.frames_left(number)) from.on_frames_left(false);
     settle();
     return used;
 }
@@ -71,7 +73,7 @@ void session_driver::on_link_writable(link& from) {
     const driver_ptr self(this);
     const auto found = find(from);
     if (!found || last_words_.is_set()) return;
-    turn(found->number, from, now());
+    turn(found->number, from);
     settle();
 }
 
@@ -138,7 +140,7 @@ std::optional<join_fail_frame> session_driver::join(link_ptr next, const join_fr
     next->set_owner(*this);
     links_.push_back({frame.number, std::move(next)});
     // Before the batch ends: which links the client has given up stands directly behind JOIN.
-    used = session_.on_bytes(frame.number, behind, now());
+    used = take(frame.number, behind);
     settle();
     if (steering_) steer();
     return {};

@@ -74,6 +74,7 @@ struct link_state {
     std::uint64_t pong_token = 0;
     unsigned pongs_due = 0; ///< Version 2: one, for the newest PING; version 1: one for each.
     std::optional<instant> partial_since; ///< Since when a frame is not complete.
+    bool frames_left = false; ///< Whether whole frames wait for the next call of on_bytes().
     /// Since when something but ACK and PONG went out that nothing has come back for.
     std::optional<instant> unanswered_since;
     std::optional<instant> asked_at; ///< When it was doubted, and PINGs went out.

@@ -72,7 +72,11 @@ class session {
     /// Plaintext from the link, beginning at a frame. Takes whole frames and returns their bytes;
     /// the rest must come again, with more behind it. The views that readable streams show point
     /// into `bytes` until end_batch().
-    std::size_t on_bytes(link_number link, bytes_view bytes, instant now);
+    /// After about `frames_max` frames of streams others have their turn: see frames_left().
+    std::size_t on_bytes(link_number link, bytes_view bytes, instant now,
+                         std::size_t frames_max = SIZE_MAX);
+    /// Whether on_bytes() has left whole frames for its next call, with these bytes alone or more.
+    bool frames_left(link_number link) const;
     /// The link is gone without CLOSE, or given up here. Without another one the session detaches
     /// if it can be resumed, or closes. Not while a turn is laid.
     void on_link_lost(link_number link, std::error_code why, instant now);

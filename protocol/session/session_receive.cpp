@@ -10,13 +10,22 @@ namespace {
 
 /// Refusals that may wait, however few streams the peer was told it may have.
 constexpr std::size_t refusals_min = 1'000;
+/// Frames of data that cost as much as a stream that is opened, with its connect.
+constexpr std::size_t frames_of_open = 16;
+
+bool is_of_stream(const frame_header& header) {
+    return (header.flags & (flag::data | flag::fin | flag::rst | flag::syn)) != 0;
+}
 
 } // namespace
 
-std::size_t session::on_bytes(link_number number, bytes_view bytes, instant now) {
+std::size_t session::on_bytes(link_number number, bytes_view bytes, instant now,
+                              std::size_t frames_max) {
     const auto l = links_.find(number);
     if (!l) return bytes.size();
     now_ = now;
+    l->frames_left = false;
+    std::size_t work = 0;
     const auto whole = bytes.size();
     if (!bytes.empty()) {
         l->alive.on_bytes(now);
@@ -46,15 +55,27 @@ std::size_t session::on_bytes(link_number number, bytes_view bytes, instant now)
         }
         const auto size = frame_header_size + header.length;
         if (bytes.size() < size) break;
+        if (work >= frames_max) {
+            l->frames_left = true;
+            break;
+        }
+        const auto opened = statistics_.streams_opened;
         handle(*l, header, bytes.subspan(frame_header_size, header.length));
+        if (is_of_stream(header)) ++work;
+        work += (statistics_.streams_opened - opened) * frames_of_open;
         bytes = bytes.subspan(size);
     }
     if (!open()) return whole;
-    if (bytes.empty())
+    if (bytes.empty() || l->frames_left)
         l->partial_since.reset();
     else if (!l->partial_since || bytes.size() != whole)
         l->partial_since = now;
     return whole - bytes.size();
+}
+
+bool session::frames_left(link_number number) const {
+    const auto l = links_.find(number);
+    return l && l->frames_left;
 }
 
 bool session::begins_v1(const frame_header& first) const {

@@ -47,6 +47,14 @@ TEST_CASE("a newcomer gets the place of somebody who says nothing") {
         all.on_progress(2, link_progress::encrypted);
         CHECK(all.enter(ip("1.2.3.4"), false, start).must_go == std::vector<table::link_id>{3});
     }
+    SECTION("or who has failed to authenticate and waits to be told so, if nobody is silent") {
+        fill(all, "10.0.0.", 8);
+        for (table::link_id id = 1; id <= 8; ++id)
+            all.on_progress(id, link_progress::speaking);
+        all.on_progress(5, link_progress::failed);
+        all.on_progress(5, link_progress::speaking);
+        CHECK(all.enter(ip("1.2.3.4"), false, start).must_go == std::vector<table::link_id>{5});
+    }
     SECTION("or who has been shaking hands for too long") {
         fill(all, "10.0.0.", 8);
         for (table::link_id id = 1; id <= 8; ++id)

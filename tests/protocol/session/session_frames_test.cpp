@@ -316,4 +316,48 @@ TEST_CASE("version 1 is spoken as ever") {
     CHECK(server.output() == frame(9, flag::rst, {}));
 }
 
+TEST_CASE("no more frames of streams are taken at a time than the driver allows") {
+    lone server(role::server);
+    server.establish();
+    const auto take = [&](const octets& batch, std::size_t frames_max) {
+        const auto used = server.core.on_bytes(0, batch, server.now, frames_max);
+        server.settle();
+        return used;
+    };
+    const auto byte = [](std::uint64_t offset) { return data(1, offset, "x"); };
+    take(data(1, 0, "a", syn_data), 1);
+    auto& o = server.opened(1);
+    const auto size = byte(0).size();
+    SECTION("the rest waits whole, until the bytes come again") {
+        const auto batch = byte(1) + byte(2) + byte(3);
+        CHECK(take(batch, 2) == 2 * size);
+        CHECK(o.received == "axx");
+        CHECK(server.core.frames_left(0));
+        CHECK(take(byte(3), 2) == size);
+        CHECK(o.received == "axxx");
+        CHECK(!server.core.frames_left(0));
+    }
+    SECTION("a frame that has not come whole is not left, but incomplete") {
+        auto batch = byte(1) + byte(2);
+        batch.pop_back();
+        CHECK(take(batch, 1) == size);
+        CHECK(!server.core.frames_left(0));
+    }
+    SECTION("a stream that is opened counts as much as several frames of data") {
+        take(data(3, 0, "b", syn_data) + byte(1), 2);
+        CHECK(o.received == "a");
+        CHECK(server.core.frames_left(0));
+    }
+    SECTION("what is not of a stream does not count") {
+        take(ack(0) + ack(0) + ack(0) + byte(1), 1);
+        CHECK(o.received == "ax");
+        CHECK(!server.core.frames_left(0));
+    }
+    SECTION("a link that is lost has none left") {
+        take(byte(1) + byte(2), 1);
+        server.core.on_link_lost(0, errc::link_lost, server.now);
+        CHECK(!server.core.frames_left(0));
+    }
+}
+
 } // namespace muxsocks::tests
