@@ -82,6 +82,7 @@ void session::reset(stream& s, reset_code code) {
         // Nothing of it has been sent: it vanishes.
         waiting_.take_out_opening(s);
         s.closed = true;
+        s.own.clear();
         drop_if_released(s);
         return;
     }

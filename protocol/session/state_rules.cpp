@@ -77,13 +77,21 @@ bool sending_fits(const stream_state& t) {
     return !t.rst_wanted || (t.discarding && !t.fin_wanted && t.rst_code != 0);
 }
 
+/// One that waits to be opened, or has ended before: only a client opens streams, and nothing has
+/// gone or come for it.
+bool unopened_fits(const session_state& s, const stream_state& t) {
+    if (s.side != role::client || t.sent > 0 || t.fin_sent || t.due_ms) return false;
+    if (t.top > 0 || t.final_size || t.credited) return false;
+    return !t.closed || t.own.empty();
+}
+
 bool stream_fits(const session_state& s, const stream_state& t) {
     if (!receiving_fits(t) || !sending_fits(t)) return false;
     if (t.due_ms && (!t.discarding || t.closed)) return false;
     // Only who has an owner waits to be opened, or is there still when closed.
     if (t.id == 0 || t.closed) {
         if (!t.owned || t.rst_wanted || !t.beyond.empty()) return false;
-        if (t.id == 0) return t.sent == 0 && !t.fin_sent && (!t.closed || t.own.empty());
+        if (t.id == 0) return unopened_fits(s, t);
     }
     if (!used(s, t.id)) return false;
     if (t.closed) return t.own.empty();

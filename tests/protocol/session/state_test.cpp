@@ -167,7 +167,42 @@ TEST_CASE("a state that no session can be in is refused") {
     SECTION("missing ids in no order") { s.missing = {{5, 5}, {3, 3}}; }
     SECTION("GOAWAY that is due and is none") { s.goaway.reset(); }
     SECTION("no time without a link") { s.agreed.resume_timeout_ms = 0; }
+    SECTION("a server's stream that waits to be opened") {
+        first = stream_state();
+        first.owned = first.request_done = true;
+        first.announced = first.window = 262'144;
+        s.kept.clear();
+    }
     CHECK(fault_of(s) == state_errc::impossible);
+}
+
+TEST_CASE("a stream that waits to be opened has neither said nor heard anything") {
+    lone one(role::client);
+    one.establish();
+    one.core.on_link_lost(0, errc::link_lost, one.now);
+    one.open("request");
+    auto s = one.core.save(one.now, {});
+    auto& waiting = s.streams.at(0);
+    REQUIRE(waiting.id == 0);
+    REQUIRE(is_possible(s));
+    SECTION("bytes sent") { waiting.limit = waiting.sent = 1; }
+    SECTION("bytes received") { waiting.received = waiting.consumed = waiting.top = 1; }
+    SECTION("bytes beyond a gap") { waiting.top = 9; }
+    SECTION("its peer's end") { waiting.final_size = 0; }
+    SECTION("CREDIT") { waiting.credited = true; }
+    SECTION("a time to end in") { waiting.discarding = true, waiting.due_ms = 1; }
+    CHECK_FALSE(is_possible(s));
+}
+
+TEST_CASE("a session is saved with a stream that was given up before it was opened") {
+    lone one(role::client);
+    one.establish();
+    one.core.on_link_lost(0, errc::link_lost, one.now);
+    one.core.reset(*one.open("request").s, reset_code::cancelled);
+    const auto s = one.core.save(one.now, {});
+    REQUIRE(s.streams.size() == 1);
+    CHECK(s.streams[0].closed);
+    CHECK(is_possible(s));
 }
 
 TEST_CASE("a server's session goes on from its state") {
