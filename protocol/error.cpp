@@ -89,6 +89,8 @@ struct category final : std::error_category {
             return "the peer takes no new streams";
         case errc::drain_timeout:
             return "the stream did not end within the time to drain";
+        case errc::acks_withheld:
+            return "the peer has acknowledged nothing for longer than a link may go without";
         case errc::stream_reset_by_peer:
             return "the peer reset the stream";
         case errc::stream_refused:

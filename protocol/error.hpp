@@ -54,6 +54,7 @@ enum class errc {
     ids_exhausted,
     going_away,
     drain_timeout,
+    acks_withheld,
     // How a stream ends.
     stream_reset_by_peer,
     stream_refused,

@@ -35,10 +35,20 @@ class keepalive {
     /// The clock has stood still for us (reading was paused): silence so far does not count.
     void forgive(instant now) { on_bytes(now); }
     /// Sends a PING now, whatever the interval, unless one is under way.
-    void probe() { ping_due_ = true; }
+    void probe() {
+        ping_due_ = true;
+        asks_only_ = false;
+    }
+    /// The same, but silence is not measured from that PING, only from those of the interval.
+    void ask() {
+        if (ping_due_ || awaiting_) return;
+        ping_due_ = true;
+        asks_only_ = true;
+    }
     /// While bulk flows: one PING every sample_interval.
     void on_bulk(instant now);
-    void on_pong(std::uint64_t token, instant now);
+    /// Whether it answers the newest PING.
+    bool on_pong(std::uint64_t token, instant now);
     /// A round trip measured otherwise (the handshake), taken only while there is no sample.
     void seed_rtt(duration rtt) {
         if (!sampled_) rtt_ = rtt;
@@ -72,6 +82,7 @@ class keepalive {
     bool probing_ = false;  ///< Whether a PING is out and nothing was heard since.
     bool awaiting_ = false; ///< Whether the newest PING has no PONG yet.
     bool ping_due_ = false;
+    bool asks_only_ = false; ///< Whether the PING that is due is that of ask().
     bool sampled_ = false;
 };
 

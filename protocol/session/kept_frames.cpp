@@ -90,13 +90,16 @@ void kept_frames::add(const stretch& what, std::size_t cost) {
 
 void kept_frames::pop_front() {
     held_ -= runs_.front().cost;
+    given_up_ += runs_.front().cost;
     memory_.forget(runs_.front().what.chunk);
     runs_.pop_front();
 }
 
 bool kept_frames::grow(instant now, duration rtt) {
     if (has_room() || limit_ >= limits_.max || now - grown_ < rtt) return false;
+    if (given_up_ < limit_ / 2) return false;
     grown_ = now;
+    given_up_ = 0;
     limit_ = std::min(limits_.max, limit_ * 2);
     return true;
 }

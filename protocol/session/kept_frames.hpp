@@ -122,7 +122,8 @@ class kept_frames {
     bool has_rst_room() const { return has_room() || rst_laid_ < limits_.rst_extra; }
     /// Whether a stretch may be carried.
     bool may_carry() const { return runs_.empty() || held_ < limit_; }
-    /// The sender waits for room: doubles the bound, at most once a round trip. Whether it grew.
+    /// The sender waits for room: doubles the bound, at most once a round trip, and once for each
+    /// half of it that was acknowledged: a peer that withholds ACK gets no more. Whether it grew.
     bool grow(instant now, duration rtt);
     void clear();
 
@@ -155,6 +156,7 @@ class kept_frames {
     std::size_t held_ = 0;     ///< The costs of all runs.
     std::size_t rst_laid_ = 0; ///< Bytes of RST laid above the bound.
     instant grown_{};
+    std::size_t given_up_ = 0; ///< Costs of runs acknowledged since it last grew.
     bool keep_;
     bool tail_open_ = false; ///< Whether the newest run may be filled further.
 };

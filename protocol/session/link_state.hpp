@@ -4,6 +4,7 @@
 /// One link of a session as the session sees it: what it has carried both ways, who waits for it,
 /// and whether it lives.
 
+#include "protocol/ack_watch.hpp"
 #include "protocol/keepalive.hpp"
 #include "protocol/session/kept_frames.hpp"
 #include "protocol/session/receipts.hpp"
@@ -71,6 +72,7 @@ struct link_state {
     bool stretch_next = false; ///< Whether the next turn is what another link had.
 
     keepalive alive;
+    ack_watch acks;
     std::uint64_t pong_token = 0;
     unsigned pongs_due = 0; ///< Version 2: one, for the newest PING; version 1: one for each.
     std::optional<instant> partial_since; ///< Since when a frame is not complete.
@@ -80,6 +82,7 @@ struct link_state {
     std::optional<instant> asked_at; ///< When it was doubted, and PINGs went out.
     bool avoided = false; ///< Whether others have answered meanwhile: nothing new goes this way.
 
+    void on_kept(instant now) { acks.on_counts(kept.sent(), kept.acked(), now); }
     bool up() const { return at == phase::up; }
     void blocks_until(instant retry) {
         blocked = true;

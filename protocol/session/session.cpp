@@ -75,7 +75,10 @@ std::optional<instant> session::deadline() const {
             add(l->alive.last_heard() + settings_.handshake_timeout);
             continue;
         }
-        if (handshake_.done() && !v1_.paused()) add(l->alive.deadline());
+        if (handshake_.done() && !v1_.paused()) {
+            add(l->alive.deadline());
+            add(l->acks.deadline());
+        }
         if (l->partial_since) add(*l->partial_since + settings_.frame_timeout);
         add(l->brought.deadline());
         if (l->blocked) add(l->blocked_retry);
@@ -120,6 +123,11 @@ void session::on_deadline(instant now) {
         if (!handshake_.done() || v1_.paused()) continue;
         l->alive.update(now);
         if (l->alive.dead(now)) lost.emplace_back(l->number, errc::keepalive_timeout);
+        if (l->acks.ask_due(now)) {
+            l->acks.on_asked(now);
+            l->alive.ask();
+        }
+        if (l->acks.withheld(now)) lost.emplace_back(l->number, errc::acks_withheld);
     }
     for (const auto& [number, why] : lost)
         if (const auto l = links_.find(number)) lose(*l, why, false);

@@ -246,6 +246,7 @@ void session::on_ack(link_state& l, std::uint64_t frames) {
         on_acked(frame);
     };
     if (!l.kept.on_ack(frames, processed)) return fail(errc::ack_beyond_sent);
+    l.on_kept(now_);
     l.blocked = false;
 }
 

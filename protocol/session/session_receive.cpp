@@ -104,7 +104,7 @@ void session::handle(link_state& l, const frame_header& header, bytes_view paylo
         return fail(errc::control_out_of_order);
     if (header.flags == flag::ping) return on_ping(l, payload);
     if (header.flags == flag::pong) {
-        if (version_ >= 2) l.alive.on_pong(load_u64(payload.data()), now_);
+        if (version_ >= 2 && l.alive.on_pong(load_u64(payload.data()), now_)) l.acks.on_pong(now_);
         return;
     }
     if (!handshake_.done()) return fail(errc::control_out_of_order);

@@ -86,6 +86,7 @@ void session::lay_control(link_state& l) {
     if (l.alive.ping_due()) {
         l.rate.on_ping();
         lay_token(flag::ping, l.alive.on_ping_sent(now_));
+        l.acks.on_ping_sent();
         turn_.asks();
     }
     if (agreed().keeps && handshake_.done() && l.brought.has_news()) {
@@ -327,6 +328,7 @@ bytes_view session::end_turn(chunk_ref& keep) {
         bytes = again.bytes();
         asked = true;
     }
+    l.on_kept(now_);
     if (!l.up()) l.laid_bytes += bytes.size();
     if (asked && l.up() && !l.unanswered_since) l.unanswered_since = now_;
     reap();

@@ -189,8 +189,8 @@ class game {
     static void check_end(const session& core) {
         const auto why = core.error();
         require(!core.closed() || why == errc::link_lost || why == errc::keepalive_timeout ||
-                    why == errc::flood_of_pings || why == errc::closed_by_peer ||
-                    why == errc::closed_locally,
+                    why == errc::flood_of_pings || why == errc::acks_withheld ||
+                    why == errc::closed_by_peer || why == errc::closed_locally,
                 "a session ended for a fault of its honest peer");
     }
 

@@ -35,6 +35,19 @@ TEST_CASE("keepalive") {
         watch.update(start + 15s);
         CHECK(watch.dead(start + 25s));
     }
+    SECTION("measures no silence from a PING that only asks") {
+        watch.ask();
+        CHECK(watch.ping_due());
+        watch.on_ping_sent(start + 1s);
+        CHECK(watch.deadline() == start + 15s);
+        watch.ask(); // One is out.
+        CHECK_FALSE(watch.ping_due());
+        CHECK(watch.on_pong(1, start + 2s));
+        watch.ask();
+        watch.probe();
+        watch.on_ping_sent(start + 3s);
+        CHECK(watch.dead(start + 13s));
+    }
     SECTION("takes any byte for life") {
         watch.update(start + 15s);
         watch.on_ping_sent(start + 15s);

@@ -282,7 +282,8 @@ void world::check_closed(const side& of) const {
     if (why == errc::resume_refused) return; // The server has checked its own end.
     const bool lost = why == errc::link_lost || why == errc::keepalive_timeout ||
                       why == errc::link_given_up || why == errc::link_replaced ||
-                      why == errc::frame_timeout || why == errc::handshake_timeout;
+                      why == errc::frame_timeout || why == errc::handshake_timeout ||
+                      why == errc::acks_withheld;
     if (lost && !user.established) return;
     if (lost && !of.end.core().agreed().resumable) return;
     throw violation("a session was closed: " + why.message());

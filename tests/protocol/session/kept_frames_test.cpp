@@ -117,8 +117,21 @@ TEST_CASE_METHOD(kept_room, "a full link gives no room but for RST, and grows on
     CHECK(where.rst_only);
     kept.close(where, where.begin, 0);
     const instant now{std::chrono::hours(1)};
-    CHECK(kept.grow(now, std::chrono::milliseconds(10)));
-    CHECK(kept.has_room());
+    const auto rtt = std::chrono::milliseconds(10);
+    SECTION("when half of its bound was acknowledged") {
+        CHECK(kept.on_ack(1, note()));
+        lay(kept, data(1, 0, std::string(3500, 'x')), 1);
+        CHECK_FALSE(kept.has_room());
+        CHECK(kept.grow(now, rtt));
+        CHECK(kept.has_room());
+        lay(kept, data(1, 0, std::string(3500, 'x')), 1);
+        lay(kept, data(1, 0, std::string(3500, 'x')), 1);
+        CHECK_FALSE(kept.grow(now + 2 * rtt, rtt)); // Nothing more was since.
+    }
+    SECTION("not for a peer that acknowledges nothing") {
+        CHECK_FALSE(kept.grow(now, rtt));
+        CHECK_FALSE(kept.has_room());
+    }
     kept.clear();
     CHECK(account.charged() == 0);
 }

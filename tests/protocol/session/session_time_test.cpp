@@ -202,6 +202,58 @@ TEST_CASE("what is sent is kept until it is acknowledged") {
     }
 }
 
+TEST_CASE("a peer that has answered a PING and acknowledges nothing before it loses the link") {
+    lone s(role::client);
+    s.establish();
+    const auto withheld = make_error_code(errc::acks_withheld).message();
+    auto& o = s.open("request");
+    CHECK(s.sent() == lines{"DATA 1 @0 SYN request"});
+    s.pass(4'999ms);
+    CHECK(s.output().empty());
+    s.pass(1ms);
+    CHECK(s.output() == ping(1));
+    SECTION("5 seconds later") {
+        s.pass(200ms);
+        s.feed(0, pong(1));
+        s.pass(4'999ms);
+        CHECK(s.core.attached());
+        s.pass(1ms);
+        CHECK(s.told() == lines{"down 0: " + withheld, "detached"});
+    }
+    SECTION("also if it acknowledges what went out behind the PING's answer in part") {
+        s.send(o, "more");
+        s.output();
+        s.send(o, "and more");
+        s.output();
+        s.feed(0, pong(1));
+        s.pass(1s);
+        s.feed(0, ack(1)); // All that it must.
+        s.pass(4'500ms);
+        CHECK(s.core.attached());
+        s.pass(500ms);
+        CHECK(s.output() == ping(2)); // 5 s after its last sign.
+        s.feed(0, ack(2) + pong(2));
+        s.pass(5s);
+        CHECK(s.told() == lines{"down 0: " + withheld, "detached"});
+    }
+    SECTION("not if it acknowledges in time") {
+        s.feed(0, pong(1) + ack(1));
+        s.pass(14s);
+        CHECK(s.core.attached());
+    }
+    SECTION("not while the answer is on its way, as on a slow line") {
+        for (int i = 0; i < 11; ++i) {
+            s.pass(10s);
+            s.feed(0, ack(0));
+        }
+        CHECK(s.core.attached());
+        SECTION("but for no more than two minutes") {
+            s.pass(10s);
+            CHECK_FALSE(s.core.attached());
+        }
+    }
+}
+
 TEST_CASE("a frame that has begun must be complete within 30 seconds") {
     lone s(role::server);
     s.establish();
