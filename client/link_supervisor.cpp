@@ -13,9 +13,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// Links in a row that come up and that nothing comes through: from so many on it is said once.
-constexpr unsigned fruitless_news = 3;
-
 instant now() { return std::chrono::steady_clock::now(); }
 
 std::string why_not_connected(std::error_code error) {
@@ -133,6 +130,7 @@ void link_supervisor::dial() {
     policy_.set_handshake_limit(recipe_->settings.timeouts.handshake);
     dial_begun_ = now();
     const auto at = address_to_dial();
+    dialled_join_at_ = at != server_.address;
     dialing_ = connect_to_host(services_, at.host, at.port,
                                make_connect_options(recipe_, policy_.segment_bytes()),
                                [this](std::error_code error, tcp_socket socket) {
@@ -176,6 +174,7 @@ void link_supervisor::time_out_step() {
     const auto path = dialled_path();
     const bool secured = connecting_ == nullptr;
     abandon_dial();
+    avoid_join_at_ = dialled_join_at_;
     say_failure(secured ? "the server did not answer JOIN in time"
                         : make_error_code(link_errc::tls_handshake_timeout).message(),
                 false);
@@ -202,7 +201,7 @@ void link_supervisor::begin_session(link_ptr on, bool behind_join) {
 
 void link_supervisor::on_dial_failed(std::error_code why, const std::string& text) {
     const bool lasting = is_lasting(why);
-    avoid_join_at_ = at_join_address();
+    avoid_join_at_ = dialled_join_at_;
     say_failure(text, lasting);
     carry_out(policy_.on_dial_failed(
         lasting ? link_policy::failure::lasting : link_policy::failure::passing, nullptr, now()));
@@ -343,76 +342,6 @@ void link_supervisor::on_detached(session_driver& from, std::error_code, const s
         log::warning("link to {} lost: {}; {} streams wait to be resumed", name_, text, load());
     abandon_extra();
     carry_out(policy_.on_link_lost(facts(), now()));
-}
-
-void link_supervisor::on_joined(session_driver&, link_number joined) {
-    if (extra_.joining()) {
-        end_extra(link_demand::dial_end::joined);
-        return log::info("another link to {} is up, {} in all", name_, links());
-    }
-    const auto replaced = std::exchange(watched_, joined);
-    on_up();
-    const auto fruitless = policy_.fruitless();
-    if (fruitless < fruitless_news)
-        log::info("link to {} is back, {} streams go on", name_, load());
-    else if (fruitless == fruitless_news)
-        log::warning("links to {} come up one after the other and nothing comes through them; "
-                     "trying on, less and less often",
-                     name_);
-    else
-        log::debug("link to {} is back, {} streams wait to go on", name_, load());
-    give_up_stale(replaced);
-}
-
-/// The new link takes the place of the one that was in doubt, and of those that have been as
-/// silent.
-void link_supervisor::give_up_stale(link_number replaced) {
-    std::vector<link_number> stale;
-    driver_->for_each_link([&](link_number number, const link&) {
-        const bool silent = driver_->core().last_heard(number) < dial_begun_;
-        if (number == replaced || (silent && number != watched_)) stale.push_back(number);
-    });
-    const driver_ptr keep = driver_;
-    for (const auto number : stale)
-        keep->give_up(number, errc::link_replaced);
-}
-
-void link_supervisor::on_join_failed(session_driver& from, const join_fail_frame& failure,
-                                     link_ptr with) {
-    const bool unknown = failure.code == join_failure::unknown_session;
-    if (extra_.joining()) {
-        log::debug("another link to {} cannot join the session (code {})", name_,
-                   static_cast<unsigned>(failure.code));
-        return end_extra(unknown ? link_demand::dial_end::elsewhere
-                                 : link_demand::dial_end::failed);
-    }
-    // Where the server said where to join, others say nothing about the session.
-    if (unknown && !driver_->core().agreed().join_at.empty() && !at_join_address())
-        return on_dial_failed({}, "another server answered than the one that has the session");
-    const bool for_good = failure.code == join_failure::unknown_session && slept_too_long();
-    if (from.current_link() && !for_good) {
-        // Another server may have answered than the one that has the session. Had that one given
-        // it up, it would have closed the old link, too, and that will be seen.
-        log::info("link to {}: what answered cannot resume the session (code {}); the link that "
-                  "stands goes on",
-                  name_, static_cast<unsigned>(failure.code));
-        return carry_out(policy_.on_not_resumable(now()));
-    }
-    if (failure.code != join_failure::unknown_session)
-        return on_dial_failed({}, "the server cannot resume the session now");
-    log::warning("{} does not know the session any more: {} streams are reset", name_, load());
-    policy_.on_beginning();
-    give_up_session(errc::resume_refused, "the server does not know the session");
-    if (retired_) return policy_.stop_dialling();
-    begin_session(std::move(with), true);
-}
-
-void link_supervisor::on_join_lost(session_driver&, std::error_code why, const std::string& text) {
-    if (extra_.joining()) {
-        log::debug("another link to {} did not join: {}", name_, text);
-        return end_extra(link_demand::dial_end::failed);
-    }
-    on_dial_failed(why, text);
 }
 
 void link_supervisor::give_up_session(std::error_code why, const std::string& text) {

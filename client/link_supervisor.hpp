@@ -78,6 +78,9 @@ class link_supervisor final : private session_driver::delegate,
     std::chrono::steady_clock::time_point since() const { return since_; }
 
   private:
+    /// Links in a row that come up and that nothing comes through: from so many on it is said once.
+    static constexpr unsigned fruitless_news = 3;
+
     // session_driver::delegate
     void on_established(session_driver& from) override;
     void on_opened(session_driver& from, stream& opened) override;
@@ -115,12 +118,11 @@ class link_supervisor final : private session_driver::delegate,
     void abandon_extra();
     void end_extra(link_demand::dial_end how);
     void dial_extra();
-    void give_up_stale(link_number replaced);
+    void give_up_stale(std::optional<link_number> replaced);
     std::size_t links() const;
     /// Where a link is dialled that is to join: where the server says, and by turns, when that
     /// fails, at its own address.
     host_port address_to_dial() const;
-    bool at_join_address() const;
     void on_connected(std::error_code error, tcp_socket socket);
     void time_out_step();
     /// `behind_join`: the link has carried a JOIN that failed.
@@ -145,7 +147,9 @@ class link_supervisor final : private session_driver::delegate,
     link_ptr connecting_;
     link_number watched_ = 0; ///< The link that the policy knows.
     extra_link extra_;
-    bool avoid_join_at_ = false; ///< Whether the last dial there failed.
+    bool avoid_join_at_ = false;         ///< Whether the last dial there failed.
+    bool dialled_join_at_ = false;       ///< Whether the last dial went there.
+    bool extra_dialled_join_at_ = false; ///< The same of the extra link.
     std::chrono::steady_clock::time_point dial_begun_{};
     asio::ip::address peer_; ///< Of the last link that was dialled; unspecified before.
     std::string route_;      ///< To the peer; before there is one, the network (client/network).

@@ -14,8 +14,8 @@ namespace muxsocks::client {
 /// A link that carries a session, at one time.
 struct progress_facts {
     path_facts path;
-    std::uint64_t frames_acked = 0;    ///< Counted frames of ours that the peer has acknowledged.
-    std::uint64_t frames_received = 0; ///< Counted frames of the peer's.
+    std::uint64_t frames_acked = 0;    ///< Kept frames of ours that the peer has acknowledged.
+    std::uint64_t frames_received = 0; ///< Frames and bytes of the peer's.
     bool owes = false;    ///< Whether the peer owes an answer: to frames of ours, or to a PING.
     bool streams = false; ///< Whether there are any.
 };
@@ -43,7 +43,7 @@ class link_watch {
     bool wants_probe(instant now) const;
     void on_probe() { asked_ = true; }
 
-    /// Whether the peer has acknowledged or sent a counted frame on this link.
+    /// Whether the peer has acknowledged or sent a kept frame on this link.
     bool progressed() const { return progressed_; }
     /// When it last moved either way.
     instant moved() const { return std::max(sent_, received_); }

@@ -2,7 +2,7 @@
 
 /// \file
 /// Pooled memory for turns on their way out. A turn is laid into a chunk, encrypted or written from
-/// there, and the same chunk is kept for replay until the peer has acknowledged it.
+/// there, and the same chunk is kept until the peer has acknowledged it.
 /// Single-threaded: one pool a thread; a pool must outlive its chunks.
 
 #include "protocol/byte_order.hpp"

@@ -2,7 +2,7 @@
 
 /// \file
 /// How many bytes of small frames may go by two links at once: so much a second, of which what was
-/// not used is not saved up, but for two frames.
+/// not used is saved up for one second, or for two frames where that is more.
 
 #include "protocol/flow_control.hpp"
 

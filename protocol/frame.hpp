@@ -49,12 +49,6 @@ inline frame_header decode_header(const std::uint8_t* at) {
     return {load_u32(at), at[4], load_u16(at + 5)};
 }
 
-/// Whether a frame takes a number of its session (SYN, DATA, FIN, RST), so that it is acknowledged
-/// and replayed on a new link. CTRL, PING and PONG are state and never are.
-inline bool is_counted(std::uint8_t flags) {
-    return (flags & (flag::syn | flag::fin | flag::data | flag::rst)) != 0;
-}
-
 /// Whether a peer of the version (1 or 2) may send the header, whatever the state: legal flags,
 /// stream 0 only for PING, PONG and CTRL, lengths that fit the type. Returns the fault to close the
 /// session with, or no error.

@@ -136,8 +136,9 @@ void session_driver::lay_turn(link_number number, link& on, instant at) {
     }
     chunk_ref keep;
     const auto bytes = session_.end_turn(keep);
-    if (!bytes.empty()) on.send(bytes);
+    // In front of send(), which may end the link, and with it the stream.
     if (failed && !failed->released) owner_of(*failed)->on_read_failed();
+    if (!bytes.empty()) on.send(bytes);
 }
 
 /// All links share the path, and with it the queue that a small message would wait in.

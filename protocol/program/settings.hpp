@@ -129,7 +129,7 @@ struct tcp_keepalive_settings {
 struct memory_settings {
     /// The largest receive window of one stream.
     std::uint64_t stream_window = 64ULL << 20;
-    /// What one session may hold: unread data and replay chunks.
+    /// What one session may hold: unread bytes and kept frames.
     std::uint64_t session = 256ULL << 20;
     /// What the process may hold. Never 0 in a loaded configuration: the default is a quarter of
     /// the memory that this process may use (resources.hpp).

@@ -59,11 +59,6 @@ void link_set::choose() {
     if (bulk_count_ == 0 && other) bulk_[bulk_count_++] = other;
 }
 
-bool link_set::carries_bulk(const link_state& one) const {
-    const auto last = bulk_.begin() + bulk_count_;
-    return std::find(bulk_.begin(), last, &one) != last;
-}
-
 link_state* link_set::most_silent(const link_state* not_this) const {
     link_state* found = nullptr;
     for (const auto& each : links_) {

@@ -87,7 +87,6 @@ class link_set {
     link_state* bulk(std::uint32_t id) const {
         return bulk_count_ > 0 ? bulk_[id / 2 % bulk_count_] : nullptr;
     }
-    bool carries_bulk(const link_state& one) const;
     /// The one that resends bulk goes by.
     link_state* bulk() const { return bulk_count_ > 0 ? bulk_[0] : nullptr; }
     /// The one that has been silent for longest, but for `not_this`.

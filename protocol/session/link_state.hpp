@@ -57,6 +57,7 @@ struct link_state {
     const link_number number;
     phase at;
     std::vector<std::uint8_t> exporter; ///< Until the link is up.
+    instant begun{};                    ///< When it came: JOIN is to be answered in time.
 
     kept_frames kept;
     receipts brought;

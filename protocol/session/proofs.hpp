@@ -20,7 +20,9 @@ struct transcript {
 
 class session_proofs {
   public:
+    /// `crypto` must outlive it.
     explicit session_proofs(const crypto_functions& crypto) : crypto_(crypto) {}
+    explicit session_proofs(crypto_functions&&) = delete;
 
     // ---- HELLO and AUTH, on the session's first link.
 

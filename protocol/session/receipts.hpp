@@ -41,8 +41,6 @@ class receipts {
         due_ = true;
         deadline_.reset();
     }
-    /// The next chance is taken: the link is to end.
-    void hurry() { due_ = has_news(); }
 
   private:
     std::uint64_t frames_ = 0;

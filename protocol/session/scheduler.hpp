@@ -79,6 +79,10 @@ class scheduler {
         if (s.queued == stream::queue::bulk_round) take_out(bulk_, s);
         if (marker_ == &s) marker_ = nullptr;
     }
+    /// The stream is to be deleted; it is not listed here any more.
+    void forget(const stream& s) {
+        if (marker_ == &s) marker_ = nullptr;
+    }
     /// Takes all streams out; the caller has to see to them.
     void clear() {
         fresh_ = {};

@@ -72,7 +72,7 @@ std::optional<instant> session::deadline() const {
     const bool several = links_.up_count() > 1;
     for (const auto& l : links_) {
         if (!l->up()) {
-            add(l->alive.last_heard() + settings_.handshake_timeout);
+            add(l->begun + settings_.handshake_timeout);
             continue;
         }
         if (handshake_.done() && !v1_.paused()) {
@@ -108,7 +108,7 @@ void session::on_deadline(instant now) {
     std::vector<std::pair<link_number, errc>> lost;
     for (const auto& l : links_) {
         if (!l->up()) {
-            if (now >= l->alive.last_heard() + settings_.handshake_timeout)
+            if (now >= l->begun + settings_.handshake_timeout)
                 lost.emplace_back(l->number, errc::handshake_timeout);
             continue;
         }
@@ -144,7 +144,7 @@ void session::probe() {
 instant session::last_heard() const {
     instant latest{};
     for (const auto& l : links_)
-        latest = std::max(latest, l->alive.last_heard());
+        if (l->up()) latest = std::max(latest, l->alive.last_heard());
     return latest;
 }
 

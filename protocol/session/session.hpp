@@ -9,11 +9,11 @@
 /// deadline(). session_settings::wake says when, so that no caller of open(), write() or consume()
 /// has to.
 ///
-///     stream_ids, stream_set    streams and their ids       link_set      links and who takes what
-///     received_batch            what came in one batch      link_state    what one link has
-///     carried stream_memory             what is held unread         resend_queue  what lost links
-///     had handshake, session_proofs how it began                turn          what goes out now
-///     version_one               the base protocol           attached_clock  time with a link
+///     stream_ids, stream_set     streams and their ids      link_set        who takes what
+///     received_batch             what came in one batch     link_state      what one link carried
+///     stream_memory              what is held unread        resend_queue    what lost links had
+///     handshake, session_proofs  how it began               turn            what goes out now
+///     version_one                the base protocol          attached_clock  time with a link
 
 #include "protocol/copy_budget.hpp"
 #include "protocol/session/attached_clock.hpp"
@@ -202,7 +202,7 @@ class session {
     bool closed() const { return state_ == state::closed; }
     bool resumable() const { return established() && agreed().resumable; }
     bool reading_paused() const { return v1_.paused(); }
-    /// Whether a link is up, or JOIN is out on one.
+    /// Whether JOIN is due or out on a link, and not answered.
     bool joining() const { return links_.size() > links_.up_count(); }
     /// How many streams the peer takes at once.
     std::uint32_t peer_max_streams() const { return agreed().peer_max_streams; }
@@ -221,7 +221,7 @@ class session {
     duration rtt() const { return links_.rtt(); }
     /// Since when a link that is up owes a sign of life, the first of them; none while all is well.
     std::optional<instant> unanswered_since() const;
-    /// When a byte last came on any link that stands.
+    /// When a byte last came on any link that is up.
     instant last_heard() const;
     /// The same of one link.
     instant last_heard(link_number link) const;

@@ -20,6 +20,7 @@ bool is_stream_frame(bytes_view frame) { return load_u32(frame.data()) != 0; }
 link_state& session::add_link(link_number number, link_state::phase at, instant now) {
     auto& added = links_.add(std::make_unique<link_state>(number, at, kept_memory_, settings_.kept,
                                                           agreed().keeps, settings_.keepalive));
+    added.begun = now;
     added.alive.on_link(now);
     return added;
 }

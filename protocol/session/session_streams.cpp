@@ -6,6 +6,12 @@
 #include <cassert>
 
 namespace muxsocks {
+namespace {
+
+/// Session-level frames that wait on a link, in bytes; with more of them notices are left out.
+constexpr std::size_t notices_waiting_max = 16 * 1024;
+
+} // namespace
 
 stream& session::open(bytes_view request, void* context) {
     // Version 1 knows no credit; in version 2 it is known when the stream's turn comes.
@@ -52,7 +58,7 @@ void session::notify(stream* about, const notice_frame& told) {
     if (!established() || !agreed().notices || client()) return;
     // It goes by the link of the reply that follows, so that it comes in front of it.
     const auto l = about ? home(*about) : links_.small();
-    if (!l || (about && !about->opened())) return;
+    if (!l || (about && !about->opened()) || l->outbox.size() > notices_waiting_max) return;
     queue_control(*l, about ? about->id : 0, encode(told));
     wake();
 }
@@ -134,6 +140,8 @@ void session::close_stream(stream& s) {
     if (s.queued == stream::queue::opening) waiting_.take_out_opening(s);
     waiting_.take_out_reset(s);
     s.queued = stream::queue::none;
+    for (const auto& l : links_)
+        l->ready.forget(s);
     if (s.opened()) {
         streams_.table.erase(s);
         const bool early = broken(broken_rule::place_freed_early);

@@ -11,6 +11,8 @@ namespace {
 constexpr std::size_t credits_a_turn = 256; ///< 4 KiB of CREDIT.
 constexpr std::size_t credit_frame_size = frame_header_size + 9;
 constexpr std::size_t rst_frame_size = frame_header_size + 4;
+constexpr std::size_t token_frame_size = frame_header_size + 8; ///< PING and PONG.
+constexpr std::size_t ack_frame_size = frame_header_size + 9;
 constexpr duration resets_pause = std::chrono::milliseconds(35);
 constexpr std::size_t copies_max = 64 * 1024; ///< Waiting; above it they go by one link only.
 
@@ -83,13 +85,15 @@ void session::lay_control(link_state& l) {
     if (version_ >= 2 && l.up() && l.rate.bulk_since_ping()) l.alive.on_bulk(now_);
     for (; l.pongs_due > 0 && turn_.room() >= 4 * frame_header_size; --l.pongs_due)
         lay_token(flag::pong, l.pong_token);
-    if (l.alive.ping_due()) {
+    if (l.alive.ping_due() && turn_.room() >= token_frame_size) {
         l.rate.on_ping();
         lay_token(flag::ping, l.alive.on_ping_sent(now_));
         l.acks.on_ping_sent();
         turn_.asks();
     }
-    if (agreed().keeps && handshake_.done() && l.brought.has_news()) {
+    const bool news = agreed().keeps && handshake_.done() && l.brought.has_news();
+    if (news && turn_.room() < ack_frame_size) return;
+    if (news) {
         payload[0] = static_cast<std::uint8_t>(control_type::ack);
         store_u64(payload.data() + 1, l.brought.frames());
         turn_.lay({0, flag::ctrl, 9}, payload);

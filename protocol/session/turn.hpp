@@ -5,6 +5,7 @@
 
 #include "protocol/session/link_state.hpp"
 
+#include <cassert>
 #include <cstring>
 
 namespace muxsocks {
@@ -25,11 +26,13 @@ class turn {
     bool open() const { return link_ != nullptr; }
     bool takes_kept() const { return link_ && area_.kept; }
     bool rst_only() const { return area_.rst_only; }
-    std::size_t room() const { return area_.end - at_; }
+    std::size_t room() const {
+        assert(at_ <= area_.end);
+        return area_.end - at_;
+    }
     /// A read of less is not worth its system call.
     std::size_t read_min() const { return std::min<std::size_t>(1024, area_.end / 8); }
     std::uint64_t kept() const { return kept_; }
-    bool empty() const { return at_ == area_.begin; }
 
     void lay(const frame_header& header, bytes_view payload) {
         encode_header(here(), header);

@@ -83,17 +83,6 @@ TEST_CASE("a frame header on the wire") {
     }
 }
 
-TEST_CASE("a frame takes a number of its session") {
-    CHECK(is_counted(flag::syn));
-    CHECK(is_counted(flag::data));
-    CHECK(is_counted(flag::fin));
-    CHECK(is_counted(flag::data | flag::fin));
-    CHECK(is_counted(flag::rst));
-    CHECK_FALSE(is_counted(flag::ping));
-    CHECK_FALSE(is_counted(flag::pong));
-    CHECK_FALSE(is_counted(flag::ctrl));
-}
-
 TEST_CASE("of the 256 sets of flags") {
     SECTION("eight are legal in version 2") {
         const unsigned legal[] = {0x01, 0x02, 0x04, 0x06, 0x08, 0x10, 0x20, 0x40};

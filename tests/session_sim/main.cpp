@@ -17,7 +17,6 @@
 namespace {
 
 using namespace muxsocks;
-using namespace muxsocks;
 using namespace muxsocks::session_sim;
 
 /// What runs now, for the message of a failed assertion.

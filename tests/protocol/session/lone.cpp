@@ -155,29 +155,33 @@ void lone::feed(link_number link, const octets& bytes) {
     waiting.assign(batch.begin() + static_cast<std::ptrdiff_t>(used), batch.end());
 }
 
+octets lone::turn(link_number link, std::size_t size) {
+    core.begin_turn(link, now, size);
+    while (const auto slot = core.next_read()) {
+        auto& o = *static_cast<owner*>(slot->subject->context);
+        std::size_t read = 0;
+        for (std::size_t i = 0; i < slot->count; ++i) {
+            const auto part = std::min(slot->places[i].size(), o.to_send.size());
+            std::copy_n(o.to_send.begin(), part, slot->places[i].begin());
+            o.to_send.erase(0, part);
+            read += part;
+        }
+        core.on_read(*slot, read,
+                     !o.to_send.empty() ? read_outcome::more
+                     : o.end_after      ? read_outcome::end
+                                        : read_outcome::drained);
+    }
+    chunk_ref keep;
+    const auto bytes = core.end_turn(keep);
+    octets out(bytes.begin(), bytes.end());
+    settle();
+    return out;
+}
+
 octets lone::output(link_number link) {
     octets out;
-    while (core.wants_turn(link)) {
-        core.begin_turn(link, now);
-        while (const auto slot = core.next_read()) {
-            auto& o = *static_cast<owner*>(slot->subject->context);
-            std::size_t size = 0;
-            for (std::size_t i = 0; i < slot->count; ++i) {
-                const auto part = std::min(slot->places[i].size(), o.to_send.size());
-                std::copy_n(o.to_send.begin(), part, slot->places[i].begin());
-                o.to_send.erase(0, part);
-                size += part;
-            }
-            core.on_read(*slot, size,
-                         !o.to_send.empty() ? read_outcome::more
-                         : o.end_after      ? read_outcome::end
-                                            : read_outcome::drained);
-        }
-        chunk_ref keep;
-        const auto turn = core.end_turn(keep);
-        out.insert(out.end(), turn.begin(), turn.end());
-        settle();
-    }
+    while (core.wants_turn(link))
+        out = std::move(out) + turn(link);
     return out;
 }
 

@@ -87,6 +87,8 @@ class lone {
     lines sent(link_number link = 0);
     /// The same as bytes, CTRL frames of the handshake for example.
     octets output(link_number link = 0);
+    /// One turn of `size` bytes at most.
+    octets turn(link_number link, std::size_t size = chunk_pool::default_chunk_size);
     /// Time passes; every deadline on the way is kept.
     void pass(duration time);
 

@@ -247,6 +247,24 @@ TEST_CASE("a refusal waits for its end from when it was heard, as long as there 
     CHECK(server.sent(second) == lines{"RST 1 code 2"});
 }
 
+TEST_CASE("the stream that began a round of bulk may go before the round is over") {
+    lone client(role::client);
+    client.establish();
+    auto& first = client.open("a");
+    auto& second = client.open("b");
+    client.send(first, std::string(20'000, 'x'));
+    client.send(second, std::string(60'000, 'y'));
+    std::size_t sent = 0;
+    while (!first.to_send.empty())
+        sent += client.turn(0, 16'384).size();
+    CHECK_FALSE(second.to_send.empty());
+    client.feed(0, rst(first.s->id));
+    CHECK(first.s == nullptr);
+    sent += client.output().size();
+    CHECK(second.to_send.empty());
+    CHECK(sent > 80'000);
+}
+
 TEST_CASE("GOAWAY ends streams that the server will not take") {
     lone client(role::client);
     client.establish();
@@ -275,6 +293,47 @@ TEST_CASE("a notice comes in front of the refusing reply") {
     CHECK(client.told() == lines{"notice 1 quota"});
     client.feed(0, control(encode(notice_frame{7, 60, "for all"})));
     CHECK(client.told() == lines{"notice  for all"});
+}
+
+TEST_CASE("notices that fill a turn leave no frame behind its end") {
+    constexpr std::size_t turn_size = 16'384;
+    const auto size_of = [](std::size_t text) {
+        return frame_header_size + encode(notice_frame{1, 0, std::string(text, 'x')}).size();
+    };
+    const auto left = GENERATE(range(std::size_t{0}, std::size_t{20}));
+    lone server(role::server);
+    server.establish();
+    server.feed(0, data(1, 0, "request"));
+    std::size_t waiting = 0;
+    while (turn_size - left - waiting > 2 * size_of(notice_frame::text_max)) {
+        server.core.notify(nullptr, {1, 0, std::string(notice_frame::text_max, 'x')});
+        waiting += size_of(notice_frame::text_max);
+    }
+    // Two more fill it up, and an ACK, a PING and a PONG are due behind them.
+    const auto rest = turn_size - left - waiting - 2 * size_of(0);
+    server.core.notify(nullptr, {1, 0, std::string(rest / 2, 'x')});
+    server.core.notify(nullptr, {1, 0, std::string(rest - rest / 2, 'x')});
+    server.feed(0, frame(0, flag::ping, octets(8)));
+    server.core.probe();
+    server.pass(20ms);
+    CHECK(server.turn(0, turn_size).size() <= turn_size);
+    const auto behind = server.sent();
+    const auto laid = [&](std::string_view what) {
+        return std::count(behind.begin(), behind.end(), what);
+    };
+    CHECK(laid("PONG") == 1);
+    CHECK(laid("NOTICE 0 x") == 0);
+    CHECK(laid("PING") + laid("ACK 1") >= (left < 15 ? 2 : left < 16 ? 1 : 0));
+}
+
+TEST_CASE("notices are left out where nobody takes them") {
+    lone server(role::server);
+    server.establish();
+    for (int i = 0; i < 10'000; ++i)
+        server.core.notify(nullptr, {1, 0, std::string(notice_frame::text_max, 'x')});
+    const auto bytes = server.output().size();
+    CHECK(bytes > 16'384);
+    CHECK(bytes < 17'000);
 }
 
 TEST_CASE("extension frames are ignored, but not for ever") {
