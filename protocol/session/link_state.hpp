@@ -81,6 +81,8 @@ struct link_state {
     /// Since when something but ACK and PONG went out that nothing has come back for.
     std::optional<instant> unanswered_since;
     std::optional<instant> asked_at; ///< When it was doubted, and PINGs went out.
+    instant avoid_from{};            ///< From when no answer to them means that it is dead,
+    bool others_answered = false;    ///< if another link has had one.
     bool avoided = false; ///< Whether others have answered meanwhile: nothing new goes this way.
 
     void on_kept(instant now) { acks.on_counts(kept.sent(), kept.acked(), now); }

@@ -84,6 +84,7 @@ std::optional<instant> session::deadline() const {
         if (l->blocked) add(l->blocked_retry);
         if (several && l->unanswered_since && !l->asked_at)
             add(*l->unanswered_since + patience(*l));
+        if (several && l->asked_at && l->others_answered && !l->avoided) add(l->avoid_from);
     }
     return first;
 }

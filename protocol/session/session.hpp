@@ -279,6 +279,9 @@ class session {
     void on_drop(link_state& by, bytes_view payload);
     void on_heard(link_state& l);
     void doubt_links();
+    /// The peer has sent PING.
+    void on_asked(const link_state& on);
+    void ask(link_state& l, instant avoid_from);
     void avoid(link_state& l);
     void make_room_for_joined();
     void say_again(link_number lost);

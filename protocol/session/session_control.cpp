@@ -16,6 +16,7 @@ void session::on_ping(link_state& l, bytes_view payload) {
     if (version_ >= 2) {
         l.pong_token = load_u64(payload.data());
         l.pongs_due = 1;
+        on_asked(l);
     } else {
         ++l.pongs_due; // No token says which PING a PONG is for. The flood's limit bounds them.
     }

@@ -9,8 +9,11 @@ namespace muxsocks {
 namespace {
 
 constexpr duration patience_min = std::chrono::seconds(1);
+/// A link may be silent for so long when the peer asks for a sign of life on another one.
+constexpr duration patience_asked = std::chrono::milliseconds(250);
+/// What an answer may take beyond a round trip and a quarter.
+constexpr duration patience_more = std::chrono::milliseconds(10);
 
-bool is_up(const std::unique_ptr<link_state>& l) { return l->up(); }
 bool is_stream_frame(bytes_view frame) { return load_u32(frame.data()) != 0; }
 
 } // namespace
@@ -308,22 +311,44 @@ void session::on_heard(link_state& l) {
         l.avoided = false;
         on_links_changed();
     }
-    for (const auto& each : links_)
-        if (each->asked_at && !each->avoided && each.get() != &l) {
-            // This one has answered since and that one has not.
-            if (now_ > *each->asked_at) avoid(*each);
-        }
+    for (const auto& each : links_) {
+        if (!each->asked_at || each->avoided || each.get() == &l || now_ <= *each->asked_at)
+            continue;
+        // This one has answered since, and that one has not.
+        each->others_answered = true;
+        if (now_ >= each->avoid_from) avoid(*each);
+    }
 }
 
 void session::doubt_links() {
-    if (std::count_if(links_.begin(), links_.end(), is_up) < 2) return;
+    if (links_.up_count() < 2) return;
     for (const auto& l : links_) {
-        if (!l->up() || !l->unanswered_since || l->asked_at) continue;
-        if (now_ < *l->unanswered_since + patience(*l)) continue;
-        l->asked_at = now_;
-        ++statistics_.links_doubted;
-        probe();
+        if (l->up() && l->unanswered_since && !l->asked_at &&
+            now_ >= *l->unanswered_since + patience(*l)) {
+            ++statistics_.links_doubted;
+            ask(*l, now_);
+        }
+        if (l->asked_at && l->others_answered && !l->avoided && now_ >= l->avoid_from) avoid(*l);
     }
+}
+
+void session::on_asked(const link_state& on) {
+    // Whoever asks may miss an answer on a link that nothing has come by here either. So both find
+    // out at once, and not one behind the other.
+    for (const auto& l : links_) {
+        const auto rtt = l->alive.rtt();
+        const bool silent =
+            now_ >= l->alive.last_heard() + std::max<duration>(patience_asked, 2 * rtt);
+        if (l.get() != &on && l->up() && !l->asked_at && silent)
+            ask(*l, now_ + rtt + rtt / 4 + patience_more);
+    }
+}
+
+void session::ask(link_state& l, instant avoid_from) {
+    l.asked_at = now_;
+    l.avoid_from = avoid_from;
+    l.others_answered = false;
+    probe();
 }
 
 void session::avoid(link_state& l) {

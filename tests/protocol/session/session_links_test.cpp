@@ -339,6 +339,47 @@ TEST_CASE(
     }
 }
 
+TEST_CASE("a peer that asks on another link is a reason to doubt a silent one sooner") {
+    lone server(role::server);
+    server.establish();
+    const auto second = server.join();
+    server.core.set_roles({0, link_roles::none, {0, link_roles::none, link_roles::none}});
+    server.feed(0, data(1, 0, "one", flag::syn | flag::data));
+    server.pass(20ms);
+    CHECK(server.sent(0) == lines{"ACK 1"});
+    const auto asked_after = [&](duration time) {
+        server.pass(time);
+        server.feed(second, frame(0, flag::ping, octets(8)));
+        return server.sent(second);
+    };
+    CHECK(asked_after(200ms) == lines{"PONG"});
+    CHECK(server.sent(0).empty());
+    CHECK(asked_after(100ms) == lines{"PONG", "PING"});
+    CHECK(server.sent(0) == lines{"PING"});
+    auto& answering = server.opened(1);
+    SECTION("the other one answers first, and it not in time") {
+        server.pass(5ms);
+        server.feed(second, frame(0, flag::pong, octets(8)));
+        CHECK_FALSE(server.core.avoids(0));
+        server.send(answering, "answer");
+        CHECK(server.sent(0) == lines{"DATA 1 @0 answer"});
+        server.pass(5ms);
+        CHECK(server.core.avoids(0));
+        CHECK(server.sent(second) == lines{"DATA 1 @0 answer"});
+    }
+    SECTION("it answers in time") {
+        server.pass(5ms);
+        server.feed(second, frame(0, flag::pong, octets(8)));
+        server.feed(0, frame(0, flag::pong, octets(8)));
+        server.pass(1s);
+        CHECK_FALSE(server.core.avoids(0));
+    }
+    SECTION("none answers") {
+        server.pass(5s);
+        CHECK_FALSE(server.core.avoids(0));
+    }
+}
+
 TEST_CASE("a session without resumption lives as long as a link does, or joins") {
     auto settings = lone::settings_of(role::client);
     settings.resume = false;
