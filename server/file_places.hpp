@@ -32,6 +32,11 @@ class file_places {
         give(user);
         return answer::process_has_too_many;
     }
+    /// For a socket that is there already.
+    void take_anyway(user_account& user) {
+        user.take_anyway(user_place::file);
+        held_.fetch_add(1, std::memory_order_relaxed);
+    }
     void give(user_account& user) {
         held_.fetch_sub(1, std::memory_order_relaxed);
         user.give(user_place::file);

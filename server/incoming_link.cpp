@@ -252,6 +252,10 @@ std::size_t incoming_link::on_join(const join_frame& frame, bytes_view bytes, st
         return bytes.size();
     }
     const auto found = worker_.find_session(frame.id);
+    if (!found && worker_.shared().moving) {
+        close("its session is on its way to another process");
+        return bytes.size();
+    }
     if (!found || !found->may_join(*link_)) {
         // The same work as for a wrong proof, so that time does not tell which ids exist.
         static const auto crypto = session_crypto();

@@ -1,10 +1,13 @@
 #include "server/served_session.hpp"
 
+#include "protocol/fields.hpp"
 #include "protocol/link/session_crypto.hpp"
 #include "protocol/program/log.hpp"
 
 #include <boost/asio/ip/network_v6.hpp>
 #include <fmt/core.h>
+
+#include <unistd.h>
 
 #include <utility>
 
@@ -29,11 +32,81 @@ served_session::served_session(worker& at, admission::ticket ticket, boost::asio
               }),
       driver_(new session_driver(at.thread(), make_settings(as), *this)) {}
 
+served_session::served_session(worker& at, const session_state& from, const served_owner& owner)
+    : worker_(at),
+      peer_(owner.peer),
+      subject_(owner.subject),
+      key_(owner.key),
+      expiry_(at.thread().clock(),
+              [this] {
+                  close(close_code::normal, errc::link_lost, "the session was not resumed in time");
+              }),
+      driver_(new session_driver(at.thread(),
+                                 settings_for(make_settings(may_begin_as::begun), from), *this)),
+      was_up_(true) {}
+
 served_session::~served_session() {
     if (registered_) worker_.shared().registry.erase(id());
     charge_detached(0);
     driver_->forget_delegate();
     driver_->close(close_code::shutting_down, errc::closed_locally, "the server has stopped");
+}
+
+// ---- A hand-over
+
+std::vector<std::uint8_t> encode(const served_owner& owner) {
+    constexpr std::uint8_t form = 1;
+    const auto peer = owner.peer.to_string();
+    return field_writer(form)
+        .u8(static_cast<std::uint8_t>(peer.size()))
+        .text(peer)
+        .bytes(owner.key)
+        .text(owner.subject)
+        .done();
+}
+
+std::optional<served_owner> decode_served_owner(bytes_view bytes) {
+    if (bytes.empty() || bytes[0] != 1) return {};
+    field_reader in(bytes);
+    served_owner owner;
+    boost::system::error_code error;
+    owner.peer = asio::ip::make_address(in.text(in.u8()), error);
+    owner.key = in.bytes<32>();
+    owner.subject = in.text(in.left());
+    if (error || !in.done()) return {};
+    return owner;
+}
+
+session_state served_session::save(std::vector<int>& sockets) {
+    auto state = driver_->save(sockets);
+    state.owner = encode(served_owner{peer_, subject_, key_});
+    return state;
+}
+
+void served_session::resume(const session_state& from, descriptor_list sockets) {
+    const driver_ptr keep = driver_;
+    const auto streams = keep->restore(from);
+    const auto user = worker_.now_serving().find_user(from.agreed.user, 2);
+    policy_ = user->policy;
+    account_ = worker_.shared().users.find(whose(), worker_.now_serving().limits_of(whose()));
+    keep->core().charge_to({account_, &account_->memory()});
+    // What is there stays, whatever the limits are.
+    account_->take_anyway(user_place::session);
+    place_ = held_place(account_, user_place::session);
+    worker_.enlist(*this);
+    enlist();
+    for (std::size_t i = 0; i < streams.size(); ++i) {
+        if (!from.streams[i].owned) continue;
+        const auto& owner = from.streams[i].owner;
+        const int socket = target_has_socket(owner) ? sockets.take() : -1;
+        if (resume_target(keep, *streams[i], owner, socket, worker_.services(), policy_, account_))
+            continue;
+        if (socket >= 0) ::close(socket);
+        keep->core().release(*streams[i]);
+    }
+    keep->resume();
+    log::info("session of {} goes on here, {} streams with it", name(), streams.size());
+    wait_for_client();
 }
 
 session_settings served_session::make_settings(may_begin_as as) {
@@ -176,11 +249,15 @@ void served_session::refuse_stream(session_driver& from, stream& opened) {
 void served_session::on_detached(session_driver& from, std::error_code, const std::string& text) {
     log::info("link from {} lost: {}; {} streams wait to be resumed", name(), text,
               from.core().stream_count());
+    wait_for_client();
+}
+
+void served_session::wait_for_client() {
     expiry_.expires_after(worker_.now_serving().settings.resume.timeout);
     link_ = {};
     charge_detached(own_bytes());
-    const auto gone =
-        worker_.shared().registry.on_detached(id(), from.core().memory_held() + charged_detached_);
+    const auto gone = worker_.shared().registry.on_detached(id(), driver_->core().memory_held() +
+                                                                      charged_detached_);
     for (const auto& victim : gone)
         worker::evict(victim, "given up for newer sessions (resume.sessions, limits.user.sessions, "
                               "limits.user.detached_memory)");

@@ -4,15 +4,37 @@
 /// One session of the server: who its user is, what the user may reach, and what becomes of it when
 /// its link is gone.
 
+#include "protocol/program/descriptor_list.hpp"
+#include "protocol/session/state.hpp"
 #include "server/worker.hpp"
 
 namespace muxsocks::server {
+
+/// What of a session's state is its owner's.
+struct served_owner {
+    boost::asio::ip::address peer;
+    std::string subject;
+    digest key{};
+};
+std::vector<std::uint8_t> encode(const served_owner& owner);
+std::optional<served_owner> decode_served_owner(bytes_view bytes);
 
 class served_session final : private session_driver::delegate {
   public:
     served_session(worker& at, admission::ticket ticket, boost::asio::ip::address peer,
                    may_begin_as as);
+    /// A session that another process has handed over, with the sockets of its streams; what it is
+    /// made of is known to be whole. It waits for its client.
+    served_session(worker& at, const session_state& from, const served_owner& owner);
     ~served_session();
+
+    /// After the constructor for a session that was handed over; its user is known.
+    void resume(const session_state& from, descriptor_list sockets);
+    /// Whether save() may be called now.
+    bool may_be_saved() const { return registered_ && driver_->may_be_saved(); }
+    session_state save(std::vector<int>& sockets);
+    /// The session is another process's; to be forgotten.
+    void on_handed_over() { driver_->on_handed_over(); }
 
     std::size_t begin(link_ptr on, bytes_view first);
     /// Whether the link has the client certificate that the session began with, or both have none.
@@ -55,6 +77,7 @@ class served_session final : private session_driver::delegate {
     /// Who shares what is scarce with others: the user, or where there are none the certificate's
     /// subject or the client's address.
     std::string whose() const;
+    void wait_for_client();
     session_settings make_settings(may_begin_as as);
     void enlist();
     /// Whether the user may have one session more, perhaps for one that has no link.

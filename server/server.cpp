@@ -5,6 +5,7 @@
 #include "protocol/program/resources.hpp"
 #include "protocol/program/service.hpp"
 #include "protocol/program/worker_set.hpp"
+#include "server/hand_over.hpp"
 #include "server/networks.hpp"
 #include "server/worker.hpp"
 
@@ -35,7 +36,9 @@ file_states look_at_certificates(const config& settings) {
 
 class program final : public service::program {
   public:
-    program(const command_line& line, config settings, std::uint64_t file_limit)
+    /// `before`: whose place is taken, if there is one.
+    program(const command_line& line, config settings, std::uint64_t file_limit,
+            std::optional<predecessor> before)
         : line_(line),
           first_look_(look_at_certificates(settings)),
           shared_(make_recipe(std::move(settings)), file_limit) {
@@ -44,17 +47,37 @@ class program final : public service::program {
         shared_.budget.on_user_full([this](user_account& user) { return free_memory_of(user); });
         for (std::uint32_t i = 0; i < serving.threads; ++i)
             workers_.add(std::make_unique<worker>(shared_), stalled_);
+        auto first = make_program_configuration(shared_.current, std::move(first_look_));
+        if (before) first.inherited = before->take_listeners();
         service_ = std::make_unique<service>(
-            *this, workers_.threads(),
-            make_program_configuration(shared_.current, std::move(first_look_)),
+            *this, workers_.threads(), std::move(first),
             service::words{serving.tls.enabled ? "links" : "links without TLS", "no new streams"});
+        if (before) take_sessions(*before, workers_);
     }
 
     void run() {
-        service_->run([](std::size_t) {});
+        service_->run([this](std::size_t thread) {
+            if (thread == 0) offer();
+        });
+        offer_.reset();
     }
 
   private:
+    std::string offered_at() const {
+        return hand_over_path(program_role::server, shared_.current->settings.listen);
+    }
+
+    /// To a new process that takes the place of this one.
+    void offer() {
+        offer_ = std::make_unique<hand_over_offer>(offered_at(), [this](hand_over_channel& to) {
+            std::vector<asio::io_context*> threads;
+            for (const auto& each : workers_)
+                threads.push_back(&each->context());
+            served_sessions sessions(workers_, shared_);
+            return give_place(to, *service_, threads, sessions);
+        });
+    }
+
     /// Any thread: whether a session that waits for its client is going, to make room for those
     /// that have theirs, or else a stream that nobody reads. One at a time, since each may be
     /// enough.
@@ -170,6 +193,7 @@ class program final : public service::program {
             shared_.registry.set(settings.resume);
             shared_.admission_of_links->set_limits(settings.limits);
             shared_.refusals.forget();
+            if (offer_) offer_->move_to(offered_at());
         };
         return made;
     }
@@ -194,6 +218,7 @@ class program final : public service::program {
     worker_set<worker> workers_;
     std::unique_ptr<service> service_;
     std::atomic<bool> freeing_{false};
+    std::unique_ptr<hand_over_offer> offer_;
 };
 
 } // namespace
@@ -212,7 +237,10 @@ void run(const command_line& line, std::uint64_t file_limit) {
         log::warning("{}", warning);
     if (const auto warning = file_limit_warning(file_limit, loaded.settings.limits.streams))
         log::warning("{}", *warning);
-    program running(line, std::move(loaded.settings), file_limit);
+    auto before = line.take_over ? predecessor::find(program_role::server, loaded.settings.listen)
+                                 : std::nullopt;
+    if (line.take_over && !before) log::info("there is no server whose place could be taken");
+    program running(line, std::move(loaded.settings), file_limit, std::move(before));
     running.run();
 }
 

@@ -5,6 +5,8 @@
 
 #include <boost/asio/post.hpp>
 
+#include <sys/socket.h>
+
 namespace muxsocks::server {
 namespace {
 
@@ -16,6 +18,10 @@ socks5::address address_of(const asio::ip::tcp::endpoint& endpoint) {
                       : socks5::address::from_ipv6(ip.to_v6().to_bytes(), endpoint.port());
 }
 
+// What the state of a stream's owner begins with.
+constexpr std::uint8_t relay_mark = 1;
+constexpr std::uint8_t request_mark = 2;
+
 /// The relay of a connected target, with a line for the log at its end.
 class target_relay final : public relay {
   public:
@@ -26,6 +32,13 @@ class target_relay final : public relay {
           file_(std::move(file)),
           destination_(std::move(destination)),
           began_(std::chrono::steady_clock::now()) {}
+
+    int save(std::vector<std::uint8_t>& state) override {
+        state.push_back(relay_mark);
+        const int socket = relay::save(state);
+        state.insert(state.end(), destination_.begin(), destination_.end());
+        return socket;
+    }
 
   private:
     void on_ended(std::error_code why) override {
@@ -108,7 +121,8 @@ void target_connection::on_stream_readable() {
 
 void target_connection::dial(socks5::request request) {
     limit_.cancel();
-    partial_ = {};
+    // For a process that takes over: there it is dialled anew.
+    partial_ = socks5::encode(request);
     if (log::enabled(log_level::debug)) destination_ = socks5::to_string(request.dst);
     if (request.cmd != socks5::command::connect)
         return refuse(socks5::reply_code::command_not_supported,
@@ -160,6 +174,7 @@ void target_connection::on_dialled(dial_result result) {
     if (!stream_) return;
     const auto self = kept_;
     dialling_ = false;
+    partial_ = {};
     if (result.error) {
         if (result.error == dial_errc::denied) {
             tell_refusal(result);
@@ -215,6 +230,69 @@ void target_connection::refuse(socks5::reply_code rep, const std::string& why) {
     auto& s = *std::exchange(stream_, nullptr);
     driver_->core().refuse(s, socks5::encode(socks5::make_reply(rep)));
 }
+
+// ---- A hand-over
+
+int target_connection::save(std::vector<std::uint8_t>& state) {
+    state.push_back(request_mark);
+    state.insert(state.end(), partial_.begin(), partial_.end());
+    return -1;
+}
+
+void target_connection::on_handed_over() {
+    const auto self = std::move(kept_);
+    limit_.cancel();
+    if (dialling_) services_.targets.cancel(dial_);
+    stream_ = nullptr;
+}
+
+void target_connection::resume(bytes_view state) {
+    begin();
+    partial_.assign(state.begin() + 1, state.end());
+    auto parsed = socks5::parse_request(partial_);
+    if (parsed.status == socks5::parse_status::done)
+        dial(std::move(parsed.value));
+    else
+        on_stream_readable();
+}
+
+bool target_has_socket(bytes_view state) { return !state.empty() && state[0] == relay_mark; }
+
+bool resume_target(driver_ptr driver, stream& s, bytes_view state, int socket,
+                   const target_services& services, std::shared_ptr<const target_policy> policy,
+                   user_account_ptr user) {
+    if (state.empty()) return false;
+    user->take_anyway(user_place::stream);
+    held_place place(user, user_place::stream);
+    if (state[0] == request_mark) {
+        const boost::intrusive_ptr<target_connection> target(new target_connection(
+            std::move(driver), s, services, std::move(policy), std::move(user), std::move(place)));
+        target->resume(state);
+        return true;
+    }
+    if (!target_has_socket(state) || state.size() < 1 + relay::state_size || socket < 0)
+        return false;
+    ::sockaddr_storage at{};
+    ::socklen_t size = sizeof at;
+    if (::getsockname(socket, reinterpret_cast<::sockaddr*>(&at), &size) != 0) return false;
+    tcp_socket target(driver->thread().context().get_executor());
+    boost::system::error_code error;
+    target.assign(at.ss_family == AF_INET6 ? asio::ip::tcp::v6() : asio::ip::tcp::v4(), socket,
+                  error);
+    if (error) return false;
+    services.files.take_anyway(*user);
+    held_file file(services.files, std::move(user));
+    const auto rest = state.subspan(1);
+    const auto name = rest.subspan(relay::state_size);
+    const boost::intrusive_ptr<target_relay> relay(
+        new target_relay(std::move(driver), std::move(target), services.timeouts, std::move(place),
+                         std::move(file), std::string(name.begin(), name.end())));
+    relay->id_ = s.id;
+    relay->resume(s, rest.first(relay::state_size));
+    return true;
+}
+
+// ---- Ends
 
 void target_connection::on_stream_reset(std::error_code) { let_go(); }
 

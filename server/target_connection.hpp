@@ -35,6 +35,10 @@ class target_connection final : public ref_counted<target_connection>, public st
     read_result read_for_turn(const read_slot&) override { return {}; }
     void on_read_failed() override {}
     void on_parked() override {}
+    int save(std::vector<std::uint8_t>& state) override;
+    void on_handed_over() override;
+    /// As begin(), with what save() has added elsewhere.
+    void resume(bytes_view state);
 
   private:
     void dial(socks5::request request);
@@ -55,10 +59,20 @@ class target_connection final : public ref_counted<target_connection>, public st
     held_place place_;
     held_file file_;
     deadline limit_;
-    std::vector<std::uint8_t> partial_;
+    std::vector<std::uint8_t>
+        partial_; ///< The request, as far as it has come; until it is dialled.
     std::string destination_;
     dialer::dial_id dial_ = 0;
     bool dialling_ = false;
 };
+
+/// A stream of a session that was handed over: goes on with what its owner has saved there.
+/// `socket`: the target's, if `state` says that there is one, -1 otherwise. False if the state is
+/// none.
+bool resume_target(driver_ptr driver, stream& s, bytes_view state, int socket,
+                   const target_services& services, std::shared_ptr<const target_policy> policy,
+                   user_account_ptr user);
+/// Whether the state goes with a socket.
+bool target_has_socket(bytes_view state);
 
 } // namespace muxsocks::server

@@ -1,5 +1,6 @@
 #include "server/worker.hpp"
 
+#include "protocol/link/session_crypto.hpp"
 #include "protocol/program/log.hpp"
 #include "protocol/program/path_text.hpp"
 #include "protocol/program/relay_settings.hpp"
@@ -159,6 +160,46 @@ void worker::evict(const session_registry::victim& victim, const char* why, evic
 
 void worker::count() {
     load_.store(incoming_.size() + sessions_.size(), std::memory_order_relaxed);
+}
+
+// ---- A hand-over
+
+void worker::save(const giving_sessions::send& one) {
+    saved_.clear();
+    for (const auto& [id, session] : by_id_) {
+        if (!session->may_be_saved()) continue;
+        saved_.push_back(id);
+        std::vector<int> sockets;
+        const auto state = encode(session->save(sockets), session_crypto());
+        if (!one(state, sockets)) return;
+    }
+}
+
+void worker::let_go(std::uint32_t& number, const std::set<std::uint32_t>& refused) {
+    for (const auto& id : std::exchange(saved_, {})) {
+        const auto session = find_session(id);
+        if (refused.count(number++) != 0) {
+            log::warning("session of {} is not taken over", session->name());
+            continue;
+        }
+        session->on_handed_over();
+        forget(*session);
+    }
+}
+
+bool worker::may_take_over(const session_state& from) {
+    const auto owner = decode_served_owner(from.owner);
+    if (!owner || from.side != role::server) return false;
+    const auto user = now_serving().find_user(from.agreed.user, 2);
+    return user && user->key == owner->key;
+}
+
+void worker::take_over(const session_state& from, descriptor_list sockets) {
+    auto made = std::make_unique<served_session>(*this, from, *decode_served_owner(from.owner));
+    auto& added = *made;
+    sessions_.emplace(&added, std::move(made));
+    count();
+    added.resume(from, std::move(sockets));
 }
 
 // ---- Changes

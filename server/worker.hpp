@@ -7,6 +7,8 @@
 /// data path.
 
 #include "protocol/link/resolver.hpp"
+#include "protocol/program/succession.hpp"
+#include "protocol/session/state.hpp"
 #include "server/admission.hpp"
 #include "server/dns_watch.hpp"
 #include "server/recipe.hpp"
@@ -65,6 +67,9 @@ struct shared_state {
     file_places files;
     told_refusals refusals;
     std::atomic<bool> draining{false};
+    /// Whether the sessions are another process's: a JOIN of one that is not here gets no answer,
+    /// so that its client tries again.
+    std::atomic<bool> moving{false};
     /// For new workers; each worker has its own pointer afterwards.
     std::shared_ptr<const recipe> current;
 };
@@ -100,6 +105,20 @@ class worker {
     void reload(std::shared_ptr<const recipe> next);
     void drain();
     bool idle() const;
+
+    // ---- A hand-over.
+
+    /// All that can go on elsewhere, in the order in which let_go() numbers them from `number` on,
+    /// until `one` returns false.
+    void save(const giving_sessions::send& one);
+    /// Those that were saved are another process's, but for `refused`; `number` is the first one's
+    /// here, and afterwards the next worker's.
+    void let_go(std::uint32_t& number, const std::set<std::uint32_t>& refused);
+    /// Whether the session may go on here.
+    bool may_take_over(const session_state& from);
+    /// A session of another process. Before the threads run.
+    void take_over(const session_state& from, descriptor_list sockets);
+
     void close_all(close_code code, std::error_code why, std::string_view text);
     /// A line for each session; the rest is for a line of all workers.
     process_statistics log_statistics() const;
@@ -133,6 +152,7 @@ class worker {
     /// Sessions of which it is not known yet whose they are.
     std::unordered_map<admission::link_id, served_session*> authenticating_;
     std::unordered_map<session_id, served_session*, session_id_hash> by_id_;
+    std::vector<session_id> saved_; ///< During a hand-over.
     std::atomic<std::size_t> load_{0};
 };
 

@@ -29,7 +29,7 @@ _muxsocks_server() {
         return
         ;;
     esac
-    local run='--config --test --log-level --verbose --version --help'
+    local run='--config --test --log-level --verbose --take-over --version --help'
     case ${COMP_WORDS[1]} in
     init)
         words='--host --dir --cert --key --no-pin --user --name --listen --client-listen --open-listener

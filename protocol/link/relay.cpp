@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -63,6 +64,65 @@ void relay::start(stream& s) {
     if (timeouts_.idle.count() > 0) touch();
     wait_readable();
     if (s.unread_bytes() > 0 || s.fin_received) deliver();
+}
+
+// ---- A hand-over
+
+int relay::save(std::vector<std::uint8_t>& state) {
+    // local end u8 | stream end u8 | bytes up u64 | bytes down u64 | idle ms u32 | output errno u32
+    const auto idle = std::chrono::steady_clock::now() - moved_;
+    const auto at = state.size();
+    state.resize(at + state_size);
+    const auto to = state.data() + at;
+    to[0] = static_cast<std::uint8_t>(local_ended_);
+    to[1] = static_cast<std::uint8_t>(stream_ended_);
+    store_u64(to + 2, bytes_up_);
+    store_u64(to + 10, bytes_down_);
+    store_u32(to + 18, static_cast<std::uint32_t>(idle / std::chrono::milliseconds(1)));
+    store_u32(to + 22, output_failed() ? static_cast<std::uint32_t>(last_words_->error) : 0);
+    return socket_.native_handle();
+}
+
+void relay::on_handed_over() {
+    const auto self = std::move(kept_);
+    stream_ = nullptr;
+    timeout_.reset();
+    last_words_.reset();
+    if (!socket_.is_open()) return;
+    // Out of the event loop first: closing does not take out what another process has, too.
+    boost::system::error_code ignored;
+    const int descriptor = socket_.release(ignored);
+    if (!ignored) ::close(descriptor);
+}
+
+void relay::resume(stream& s, bytes_view state) {
+    const auto from = state.data();
+    local_ended_ = from[0] != 0;
+    stream_ended_ = from[1] != 0;
+    bytes_up_ = load_u64(from + 2);
+    bytes_down_ = load_u64(from + 10);
+    moved_ = std::chrono::steady_clock::now() - std::chrono::milliseconds(load_u32(from + 18));
+    const auto error = static_cast<int>(load_u32(from + 22));
+    stream_ = &s;
+    s.context = static_cast<stream_owner*>(this);
+    kept_ = this;
+    const relay_ptr self(this);
+    set_tcp_keepalive(socket_.native_handle(), timeouts_.keepalive);
+    watch_time();
+    if (s.end) return on_stream_reset(s.end);
+    if (error != 0) {
+        auto& words = begin_last_words();
+        words.error = error;
+        words.position = bytes_up_;
+        words.tick.expires_after(unread_words_limit);
+        return driver_->core().on_readable(s);
+    }
+    if (!local_ended_)
+        wait_readable();
+    else if (!stream_ended_)
+        on_parked();
+    if (s.unread_bytes() > 0 || s.fin_received) deliver();
+    check_done();
 }
 
 // ---- From the socket into the stream
@@ -335,10 +395,15 @@ std::chrono::milliseconds relay::time_allowed() const {
 
 void relay::touch() {
     moved_ = std::chrono::steady_clock::now();
+    watch_time();
+}
+
+void relay::watch_time() {
+    const auto allowed = time_allowed();
+    if (!timeout_ && allowed.count() == 0) return;
     if (!timeout_)
         timeout_ = std::make_unique<deadline>(driver_->thread().clock(), [this] { on_timeout(); });
-    if (const auto allowed = time_allowed(); allowed.count() > 0)
-        timeout_->expires_at(moved_ + allowed);
+    if (allowed.count() > 0) timeout_->expires_at(moved_ + allowed);
 }
 
 void relay::on_timeouts_changed() {

@@ -38,6 +38,13 @@ class relay : public ref_counted<relay>, public stream_owner {
     void on_read_failed() override;
     void on_parked() override;
     void on_timeouts_changed() override;
+    int save(std::vector<std::uint8_t>& state) override;
+    void on_handed_over() override;
+
+    /// What save() adds.
+    static constexpr std::size_t state_size = 26;
+    /// As start(), for a stream whose relay was saved elsewhere; `state` has state_size bytes.
+    void resume(stream& s, bytes_view state);
 
   protected:
     /// The first received bytes are about to be written. Returns whether they may be; if not, the
@@ -91,6 +98,7 @@ class relay : public ref_counted<relay>, public stream_owner {
     void check_done();
     void touch();
     void on_timeout();
+    void watch_time();
     std::chrono::milliseconds time_allowed() const;
 
     boost::intrusive_ptr<relay> kept_; ///< The stream's reference, until end().

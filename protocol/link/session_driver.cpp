@@ -53,6 +53,29 @@ bool session_driver::all_delivered() const {
     return true;
 }
 
+// ---- A hand-over
+
+session_state session_driver::save(std::vector<int>& sockets) {
+    return session_.save(now(), [&sockets](stream& s, stream_state& to) {
+        const auto served_by = owner_of(s);
+        const int socket = served_by ? served_by->save(to.owner) : -1;
+        if (socket >= 0) sockets.push_back(socket);
+    });
+}
+
+void session_driver::on_handed_over() {
+    const driver_ptr self(this);
+    forget_delegate();
+    deadline_.cancel();
+    session_.for_each_stream([](stream& s) {
+        if (const auto served_by = owner_of(s)) served_by->on_handed_over();
+        s.context = nullptr;
+    });
+    for (const auto& each : std::exchange(links_, {}))
+        each.on->abort();
+    joining_ = none;
+}
+
 // ---- Streams
 
 void session_driver::on_timeouts_changed() {

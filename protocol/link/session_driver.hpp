@@ -8,6 +8,7 @@
 #include "protocol/link/link.hpp"
 #include "protocol/link/link_steering.hpp"
 #include "protocol/link/stream_owner.hpp"
+#include "protocol/session/state.hpp"
 
 namespace muxsocks {
 
@@ -103,6 +104,25 @@ class session_driver final : public ref_counted<session_driver>,
     /// Whether the session could end now and the peer would miss nothing, as far as can be known
     /// here: all that was sent is acknowledged, and no byte waits in a link's output.
     bool all_delivered() const;
+
+    // ---- A hand-over to another process, or from one.
+
+    /// Whether save() may be called now.
+    bool may_be_saved() const {
+        return session_.may_be_saved() && !dispatching_ && !last_words_.is_set();
+    }
+    /// The session's state with what the streams' owners need, and the sockets that go along, in
+    /// the order of the streams. Nothing changes; nothing may happen before on_handed_over(), or
+    /// the hand-over has failed.
+    session_state save(std::vector<int>& sockets);
+    /// The session is another process's: links and sockets are let go of here.
+    void on_handed_over();
+    /// A driver that was made with settings_for() goes on from the state: no link is there yet.
+    /// Returns the streams; once they have their owners, resume() follows.
+    std::vector<stream*> restore(const session_state& from) {
+        return session_.restore(from, now());
+    }
+    void resume() { settle(); }
 
     stream& open(bytes_view request, stream_owner& owner);
     void consume(stream& s, std::size_t bytes);

@@ -7,6 +7,8 @@
 
 #include "protocol/session/session.hpp"
 
+#include <vector>
+
 namespace muxsocks {
 
 class stream_owner {
@@ -26,6 +28,11 @@ class stream_owner {
     virtual void on_read_failed() = 0;
     /// The stream is not read for a while (no credit, no link): watch the socket for errors.
     virtual void on_parked() = 0;
+    /// The session is about to go on in another process: adds what this owner needs there. Returns
+    /// the socket that goes along, or -1. Nothing changes yet.
+    virtual int save(std::vector<std::uint8_t>&) { return -1; }
+    /// It has gone there: all that is left here is let go of, without a word to anyone.
+    virtual void on_handed_over() {}
     /// A reload has changed how long a stream may be idle.
     virtual void on_timeouts_changed() {}
 

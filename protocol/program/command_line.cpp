@@ -78,7 +78,12 @@ po::options_description visible_options(program_role role) {
         ("verbose,v", "the same as --log-level debug")               //
         ("version,V", "print the version and exit")                  //
         ("help,h", "print this text and exit");
-    if (role == program_role::server) return options;
+    if (role == program_role::server) {
+        options.add_options()("take-over",
+                              "take the place of the server that runs with the same \"listen\", "
+                              "its sessions included; without one start as usual");
+        return options;
+    }
 
     po::options_description flags("Without or on top of a file (with --server none is searched)");
     const auto text = [](const char* name) { return po::value<std::string>()->value_name(name); };
@@ -264,6 +269,7 @@ command_line parse_command_line(program_role role, int argc, const char* const* 
     line.action = action_of(values);
     line.config_path = config_path_of(role, values, environment);
     line.level = level_of(role, values);
+    line.take_over = values.count("take-over") != 0;
     if (role == program_role::server) return line;
 
     line.listen = parse_values(role, values, "listen", kinds::listening_address());

@@ -43,6 +43,8 @@ struct command_line {
     std::string config_path;
     /// From -l, else from -v (debug). Wins over log.level, also after a reload.
     std::optional<log_level> level;
+    /// Whether the place of a process that serves the same addresses is taken, if there is one.
+    bool take_over = false;
 
     std::vector<listen_address> listen;
     std::optional<host_port> server;

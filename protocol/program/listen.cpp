@@ -9,6 +9,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <stdexcept>
 #include <system_error>
@@ -81,6 +82,13 @@ int connect_within(const tcp::endpoint& to, std::chrono::milliseconds limit) {
     return -1;
 }
 
+int address_family_of(int descriptor) {
+    int family = AF_UNSPEC;
+    ::socklen_t size = sizeof family;
+    (void)::getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &family, &size);
+    return family;
+}
+
 } // namespace
 
 std::optional<tcp_acceptor> open_listener(asio::io_context& context,
@@ -110,6 +118,20 @@ std::optional<tcp_acceptor> open_listener(asio::io_context& context,
     }
     throw std::runtime_error(
         fmt::format("cannot listen on {}: {}", to_string(address.address), cure_for(error)));
+}
+
+std::optional<tcp_acceptor> adopt_listener(asio::io_context& context, const listen_address& address,
+                                           std::vector<inherited_listener>& inherited) {
+    const auto found =
+        std::find_if(inherited.begin(), inherited.end(),
+                     [name = to_string(address)](const auto& each) { return each.name == name; });
+    if (found == inherited.end()) return {};
+    if (address.type == listen_address::kind::unix_path) set_unix_rights(address);
+    const auto protocol = address_family_of(found->descriptor) == AF_INET6 ? tcp::v6() : tcp::v4();
+    tcp_acceptor acceptor(context.get_executor());
+    acceptor.assign(protocol, found->descriptor);
+    inherited.erase(found);
+    return acceptor;
 }
 
 std::string bound_address(const tcp_acceptor& acceptor, const listen_address& address) {

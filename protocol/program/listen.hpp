@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace muxsocks {
 
@@ -19,6 +20,18 @@ namespace muxsocks {
 /// and the host lacks its family. Throws std::runtime_error with a sentence that names address and
 /// cure.
 std::optional<tcp_acceptor> open_listener(asio::io_context& context, const listen_address& address);
+
+/// A listening socket of another process, by the name that its configuration has for it, as
+/// to_string(listen_address) writes it.
+struct inherited_listener {
+    std::string name;
+    int descriptor = -1;
+};
+
+/// The same with the socket of another process that has this name, if there is one: it is taken
+/// out. A path gets the mode and group that are wanted here.
+std::optional<tcp_acceptor> adopt_listener(asio::io_context& context, const listen_address& address,
+                                           std::vector<inherited_listener>& inherited);
 
 /// "127.0.0.1:1080", as bound; of other sockets their name.
 std::string bound_address(const tcp_acceptor& acceptor, const listen_address& address);

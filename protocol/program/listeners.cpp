@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <stdexcept>
@@ -43,15 +44,25 @@ listeners::listeners(asio::io_context& context, deadlines& clock, std::string wh
 
 listeners::~listeners() = default;
 
-void listeners::open(std::span<const listen_address> addresses) {
-    for (const auto& address : addresses)
-        if (auto made = bind(address)) all_.push_back(std::move(made));
+void listeners::open(std::span<const listen_address> addresses,
+                     std::vector<inherited_listener> inherited) {
+    for (const auto& address : addresses) {
+        auto made = make(address, adopt_listener(context_, address, inherited));
+        if (!made) made = bind(address);
+        if (made) all_.push_back(std::move(made));
+    }
+    for (const auto& unused : inherited)
+        ::close(unused.descriptor);
     if (all_.empty())
         throw std::runtime_error("none of the addresses in \"listen\" exists on this host");
 }
 
 std::unique_ptr<listeners::listener> listeners::bind(const listen_address& address) {
-    auto acceptor = open_listener(context_, address);
+    return make(address, open_listener(context_, address));
+}
+
+std::unique_ptr<listeners::listener> listeners::make(const listen_address& address,
+                                                     std::optional<tcp_acceptor> acceptor) {
     if (!acceptor) return nullptr;
     boost::system::error_code ignored;
     asio::ip::tcp::endpoint bound;
@@ -63,6 +74,19 @@ std::unique_ptr<listeners::listener> listeners::bind(const listen_address& addre
 void listeners::accept() {
     for (const auto& each : all_)
         begin(*each);
+}
+
+void listeners::pause() {
+    for (const auto& each : all_) {
+        boost::system::error_code ignored;
+        each->acceptor.cancel(ignored);
+        if (each->pause) each->pause->cancel();
+    }
+}
+
+void listeners::go_on_accepting() {
+    for (const auto& each : all_)
+        wait(*each);
 }
 
 void listeners::begin(listener& on) {
@@ -141,6 +165,25 @@ void listeners::move_to(std::span<const listen_address> addresses) {
             log::error("{}", error.what());
         }
     }
+}
+
+void listeners::let_go() {
+    for (const auto& each : all_) {
+        // Out of the event loop first: closing does not take out what another process has, too.
+        boost::system::error_code ignored;
+        const int descriptor = each->acceptor.release(ignored);
+        if (!ignored) ::close(descriptor);
+        if (each->pause) each->pause->cancel();
+    }
+    auto gone = std::make_shared<std::vector<std::unique_ptr<listener>>>(std::exchange(all_, {}));
+    asio::post(context_, [gone] {});
+}
+
+std::vector<inherited_listener> listeners::to_inherit() {
+    std::vector<inherited_listener> found;
+    for (const auto& each : all_)
+        found.push_back({to_string(each->address), each->acceptor.native_handle()});
+    return found;
 }
 
 void listeners::close() { close(std::exchange(all_, {})); }

@@ -36,13 +36,22 @@ class listeners {
 
     /// Binds them all; connections wait until accept(). Throws std::runtime_error with a sentence,
     /// also if this host has none of the addresses.
-    void open(std::span<const listen_address> addresses);
+    /// Of `inherited` those are used that bear the name of one of the addresses, the others closed.
+    void open(std::span<const listen_address> addresses,
+              std::vector<inherited_listener> inherited = {});
     void accept();
+    /// Connections wait until go_on_accepting().
+    void pause();
+    void go_on_accepting();
     /// These and no others from now on; also what could not be bound the last time is tried again.
     /// What fails is said in the log.
     void move_to(std::span<const listen_address> addresses);
     void close();
+    /// The sockets go on in another process; they are closed here alone.
+    void let_go();
 
+    /// For who takes them over: they stay this one's.
+    [[nodiscard]] std::vector<inherited_listener> to_inherit();
     /// The descriptors, for tests.
     [[nodiscard]] std::vector<int> native_handles();
 
@@ -56,6 +65,8 @@ class listeners {
     };
 
     std::unique_ptr<listener> bind(const listen_address& address);
+    std::unique_ptr<listener> make(const listen_address& address,
+                                   std::optional<tcp_acceptor> acceptor);
     void begin(listener& on);
     void wait(listener& on);
     void on_error(listener& on, int error);

@@ -54,6 +54,10 @@ int connect_to_address(const unix_address& to) {
     throw std::runtime_error("cannot listen on " + to_string(at) + ": " + why);
 }
 
+void must_work(const listen_address& at, int result) {
+    if (result != 0) throw_no_listener(at, std::generic_category().message(errno));
+}
+
 /// What a program that is gone has left behind.
 void remove_stale(const listen_address& at, const unix_address& name) {
     struct ::stat found {};
@@ -82,6 +86,13 @@ long variable_number(const char* name) {
 
 } // namespace
 
+void set_unix_rights(const listen_address& at) {
+    const auto path = at.address.host.c_str();
+    if (!at.group.empty())
+        must_work(at, ::chown(path, static_cast<::uid_t>(-1), group_id(at.group)));
+    must_work(at, ::chmod(path, at.mode));
+}
+
 int open_unix_listener(const listen_address& at) {
     const auto name = unix_address_of(at);
     if (!name) throw_no_listener(at, "a socket's name has 107 bytes at most");
@@ -90,15 +101,11 @@ int open_unix_listener(const listen_address& at) {
     const int descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (descriptor < 0) throw_no_listener(at, std::generic_category().message(errno));
     try {
-        const auto must = [&](int result) {
-            if (result != 0) throw_no_listener(at, std::generic_category().message(errno));
-        };
-        must(::bind(descriptor, reinterpret_cast<const ::sockaddr*>(&name->name), name->size));
+        must_work(at,
+                  ::bind(descriptor, reinterpret_cast<const ::sockaddr*>(&name->name), name->size));
         // Nobody can connect before listen().
-        if (is_path && !at.group.empty())
-            must(::chown(at.address.host.c_str(), static_cast<::uid_t>(-1), group_id(at.group)));
-        if (is_path) must(::chmod(at.address.host.c_str(), at.mode));
-        must(::listen(descriptor, SOMAXCONN));
+        if (is_path) set_unix_rights(at);
+        must_work(at, ::listen(descriptor, SOMAXCONN));
     } catch (...) {
         ::close(descriptor);
         throw;

@@ -17,6 +17,9 @@ namespace muxsocks {
 /// and group are set before anybody can connect. Throws std::runtime_error with a sentence.
 int open_unix_listener(const listen_address& at);
 
+/// Gives mode and group to the path of such a socket. Throws std::runtime_error with a sentence.
+void set_unix_rights(const listen_address& at);
+
 /// Removes the path of a socket that was closed, unless somebody else listens there meanwhile.
 void remove_unix_path(const listen_address& at);
 

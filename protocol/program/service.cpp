@@ -5,6 +5,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include <algorithm>
 #include <csignal>
 #include <exception>
 #include <thread>
@@ -19,6 +20,9 @@ using namespace std::chrono_literals;
 constexpr auto stop_margin = 5s;
 
 constexpr auto drain_check_interval = 20ms;
+
+/// For what could not be handed over.
+constexpr auto time_behind_a_hand_over = 3s;
 
 /// In which links say what they still have to say.
 constexpr auto last_words = 100ms;
@@ -57,7 +61,7 @@ service::service(program& with, std::vector<link_thread*> threads, program_confi
       watchdog_(manager_, threads_.front()->clock(), contexts_of(threads_)),
       certificates_(threads_.front()->clock(), [this] { renew_certificates(); }),
       drain_check_(threads_.front()->clock(), [this] { check_drained(); }) {
-    listeners_.open(now_.listen);
+    listeners_.open(now_.listen, std::exchange(now_.inherited, {}));
     for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2})
         signals_.add(signal);
 }
@@ -102,6 +106,18 @@ void service::on_signal(int signal) {
     default:
         return draining_ ? stop() : drain();
     }
+}
+
+// ---- Another process takes over
+
+void service::give_place(int new_process) {
+    manager_.main_process(new_process);
+    listeners_.let_go();
+    if (std::exchange(draining_, true)) return;
+    program_.drain();
+    drain_until_ = std::chrono::steady_clock::now() +
+                   std::min<decltype(now_.drain)>(now_.drain, time_behind_a_hand_over);
+    drain_check_.expires_after(drain_check_interval);
 }
 
 // ---- The stop

@@ -40,6 +40,8 @@ struct program_configuration {
     file_states seen;
     /// For the log, when it is in force.
     std::vector<std::string> warnings;
+    /// Listening sockets of the process whose place is taken.
+    std::vector<inherited_listener> inherited;
     /// Puts it in force in the workers. Cannot fail.
     std::function<void()> use;
 };
@@ -102,6 +104,12 @@ class service {
 
     [[nodiscard]] bool draining() const { return draining_; }
     void close_listeners() { listeners_.close(); }
+
+    // ---- Another process takes the place of this one. In the first thread.
+
+    listeners& listening() { return listeners_; }
+    /// The new process serves: what is left here has a few seconds to end.
+    void give_place(int new_process);
 
   private:
     asio::io_context& context();

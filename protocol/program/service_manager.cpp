@@ -89,6 +89,8 @@ void service_manager::stopping(std::chrono::milliseconds longest) {
     send("STOPPING=1\nEXTEND_TIMEOUT_USEC=" + std::to_string(extended));
 }
 
+void service_manager::main_process(int id) { send("MAINPID=" + std::to_string(id)); }
+
 void service_manager::alive() { send("WATCHDOG=1"); }
 
 void service_manager::send(const std::string& message) {

@@ -30,6 +30,8 @@ class service_manager {
     /// The program stops, and may take `longest` for it.
     void stopping(std::chrono::milliseconds longest);
     void alive();
+    /// Another process is the service from here on.
+    void main_process(int id);
 
     /// The time between two calls of alive(): half of what the manager waits for. Zero: nobody
     /// waits.

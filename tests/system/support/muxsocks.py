@@ -84,11 +84,11 @@ def holds_connection(pid, local_port, remote_port):
 class Muxsocks(programs.Program):
     """One of the two programs, running. `port` is the first that it listens on."""
 
-    def __init__(self, role, folder, config, prefix=(), wait=True, **options):
+    def __init__(self, role, folder, config, prefix=(), wait=True, arguments=(), **options):
         self.role, self.folder, self.config = role, folder, config
         self.config_path = write_config(folder, role, config)
-        super().__init__([*prefix, programs.binary(f"muxsocks-{role}"), "-c", self.config_path],
-                         folder, name=role, **options)
+        super().__init__([*prefix, programs.binary(f"muxsocks-{role}"), *arguments,
+                          "-c", self.config_path], folder, name=role, **options)
         listen = config["listen"]
         first = listen if isinstance(listen, str) else listen[0]
         self.host, self.port = first.rpartition(":")[0].strip("[]"), int(first.rpartition(":")[2])

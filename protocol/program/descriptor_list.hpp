@@ -1,0 +1,39 @@
+#pragma once
+
+/// \file
+/// Descriptors on their way: those that nobody has taken are closed.
+
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+#include <unistd.h>
+
+namespace muxsocks {
+
+class descriptor_list {
+  public:
+    descriptor_list() = default;
+    descriptor_list(descriptor_list&& other) noexcept
+        : all_(std::exchange(other.all_, {})), taken_(std::exchange(other.taken_, 0)) {}
+    descriptor_list& operator=(descriptor_list&& other) noexcept {
+        std::swap(all_, other.all_);
+        std::swap(taken_, other.taken_);
+        return *this;
+    }
+    ~descriptor_list() {
+        for (int next = take(); next >= 0; next = take())
+            ::close(next);
+    }
+
+    void add(int descriptor) { all_.push_back(descriptor); }
+    [[nodiscard]] std::size_t size() const { return all_.size() - taken_; }
+    /// The next one, the caller's from here on; -1 when there is none.
+    int take() { return taken_ < all_.size() ? all_[taken_++] : -1; }
+
+  private:
+    std::vector<int> all_;
+    std::size_t taken_ = 0;
+};
+
+} // namespace muxsocks

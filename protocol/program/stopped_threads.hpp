@@ -1,0 +1,51 @@
+#pragma once
+
+/// \file
+/// Threads of event loops that stand still, all at a time, while another thread does something with
+/// what is theirs: piece by piece, each piece in its own thread. Nothing else happens there
+/// meanwhile, so that all of it can also not have been.
+
+#include "protocol/link/asio.hpp"
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+namespace muxsocks {
+
+class stopped_threads {
+  public:
+    /// Waits until all stand still, for `patience` at most; whoever comes later goes on at once.
+    stopped_threads(std::span<asio::io_context* const> contexts,
+                    std::chrono::milliseconds patience);
+    /// They go on.
+    ~stopped_threads();
+    stopped_threads(const stopped_threads&) = delete;
+    stopped_threads& operator=(const stopped_threads&) = delete;
+
+    /// Whether all have come. Otherwise run() may not be called.
+    [[nodiscard]] bool all_here() const { return all_here_; }
+    [[nodiscard]] std::size_t size() const { return all_.size(); }
+    /// Calls it in that thread, and waits until it returns. It may not throw.
+    void run(std::size_t thread, const std::function<void()>& job);
+
+  private:
+    struct place {
+        std::mutex mutex;
+        std::condition_variable changed;
+        const std::function<void()>* job = nullptr;
+        bool here = false;
+        bool over = false;
+
+        void stand_still();
+    };
+
+    std::vector<std::shared_ptr<place>> all_;
+    bool all_here_ = true;
+};
+
+} // namespace muxsocks

@@ -1,0 +1,189 @@
+#include "protocol/program/succession.hpp"
+
+#include "protocol/link/session_crypto.hpp"
+#include "protocol/program/log.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace muxsocks {
+namespace {
+
+using step = hand_over_channel::kind;
+using namespace std::chrono_literals;
+
+/// A thread that does not come to it in this time is stopping.
+constexpr auto thread_patience = 2s;
+
+std::vector<std::uint8_t> formats() {
+    std::vector<std::uint8_t> bytes(4);
+    store_u16(bytes.data(), session_state::format);     // The oldest that is read,
+    store_u16(bytes.data() + 2, session_state::format); // and the newest.
+    return bytes;
+}
+
+bool reads_our_format(bytes_view said) {
+    return said.size() >= 4 && load_u16(said.data()) <= session_state::format &&
+           load_u16(said.data() + 2) >= session_state::format;
+}
+
+std::string text_of(bytes_view bytes) {
+    return log::escape(std::string(bytes.begin(), bytes.end()));
+}
+
+bool send_listeners(hand_over_channel& to, const std::vector<inherited_listener>& all) {
+    std::string names;
+    std::vector<int> sockets;
+    for (const auto& each : all) {
+        names += each.name + "\n";
+        sockets.push_back(each.descriptor);
+    }
+    const bytes_view text(reinterpret_cast<const std::uint8_t*>(names.data()), names.size());
+    return to.send(step::listeners, text, sockets);
+}
+
+std::vector<inherited_listener> read_listeners(hand_over_channel::message said) {
+    std::vector<inherited_listener> all;
+    std::string names(said.bytes.begin(), said.bytes.end());
+    while (!names.empty() && said.descriptors.size() > 0) {
+        const auto end = std::min(names.find('\n'), names.size());
+        all.push_back({names.substr(0, end), said.descriptors.take()});
+        names.erase(0, end + 1);
+    }
+    return all;
+}
+
+std::optional<std::set<std::uint32_t>>
+read_refused(const std::optional<hand_over_channel::message>& said) {
+    if (!said || said->what != step::taken || said->bytes.size() % 4 != 0) return {};
+    std::set<std::uint32_t> refused;
+    for (std::size_t at = 0; at < said->bytes.size(); at += 4)
+        refused.insert(load_u32(said->bytes.data() + at));
+    return refused;
+}
+
+/// What the new process gets while all threads stand still; empty if it has them all.
+std::string give_sessions(hand_over_channel& to, stopped_threads& threads,
+                          giving_sessions& sessions, std::size_t& given) {
+    constexpr auto is_gone = "it is gone, or does not answer";
+    bool heard = true;
+    const auto send = [&](bytes_view state, std::span<const int> sockets) {
+        heard = heard && to.send(step::session, state, sockets);
+        if (heard) ++given;
+        return heard;
+    };
+    for (std::size_t i = 0; i < threads.size(); ++i)
+        threads.run(i, [&] { sessions.save(i, send); });
+    if (!heard || !to.send(step::all)) return is_gone;
+    const auto refused = read_refused(to.receive());
+    if (!refused) return is_gone;
+    if (!to.send(step::yours)) return is_gone;
+    given -= std::min(given, refused->size());
+    for (std::size_t i = 0; i < threads.size(); ++i)
+        threads.run(i, [&] { sessions.let_go(i, *refused); });
+    return {};
+}
+
+} // namespace
+
+bool give_place(hand_over_channel& to, service& frame, std::span<asio::io_context* const> threads,
+                giving_sessions& sessions) {
+    const auto asked = to.receive();
+    if (!asked || asked->what != step::hello) return false;
+    if (!reads_our_format(asked->bytes)) {
+        log::warning("a new process asks for the place of this one, and does not know the format "
+                     "of its sessions: this one goes on");
+        to.send(step::refused, std::string_view("it hands its sessions over in a format that this "
+                                                "version does not know"));
+        return false;
+    }
+    const int heir = to.peer_process();
+    log::info("process {} takes the place of this one", heir);
+    std::vector<inherited_listener> listening;
+    {
+        stopped_threads main(threads.first(1), thread_patience);
+        if (!main.all_here()) return false;
+        main.run(0, [&] { listening = frame.listening().to_inherit(); });
+    }
+    std::string failure = "it does not serve";
+    std::size_t given = 0;
+    std::chrono::steady_clock::time_point begun;
+    const bool heard = send_listeners(to, listening);
+    const auto ready = heard ? to.receive() : std::nullopt;
+    if (ready && ready->what == step::ready) {
+        begun = std::chrono::steady_clock::now();
+        stopped_threads all(threads, thread_patience);
+        failure = "a thread is busy";
+        if (all.all_here()) {
+            all.run(0, [&] { frame.listening().pause(); });
+            failure = give_sessions(to, all, sessions, given);
+            all.run(0, [&] {
+                if (failure.empty()) return frame.give_place(heir);
+                frame.listening().go_on_accepting();
+            });
+        }
+    }
+    if (!failure.empty()) {
+        to.send(step::refused, std::string_view("it goes on itself"));
+        log::warning("the hand-over has failed ({}): this process goes on", failure);
+        return false;
+    }
+    const auto took = std::chrono::steady_clock::now() - begun;
+    log::info("{} sessions have gone to process {} in {:.1f} ms; this one ends", given, heir,
+              std::chrono::duration<double, std::milli>(took).count());
+    return true;
+}
+
+std::optional<predecessor> predecessor::find(program_role role,
+                                             std::span<const listen_address> listening) {
+    auto from = hand_over_channel::connect(hand_over_path(role, listening));
+    if (!from) return {};
+    auto answer = from->send(step::hello, formats()) ? from->receive() : std::nullopt;
+    if (answer && answer->what == step::listeners)
+        return predecessor(std::move(*from), read_listeners(std::move(*answer)));
+    if (!answer && from->peer_has_ended()) return {};
+    throw std::runtime_error("the process that serves here does not hand its place over: " +
+                             (answer && !answer->bytes.empty()
+                                  ? text_of(answer->bytes)
+                                  : std::string("it has not answered")));
+}
+
+std::vector<received_session>
+predecessor::take_sessions(const std::function<bool(const session_state&)>& may_be_here) {
+    std::vector<received_session> all;
+    std::vector<std::uint8_t> refused;
+    std::uint32_t number = 0;
+    from_.send(step::ready);
+    auto said = from_.receive();
+    for (; said && (said->what == step::session || said->what == step::all);
+         said = from_.receive()) {
+        if (said->what == step::all) {
+            from_.send(step::taken, refused);
+            continue;
+        }
+        std::error_code why;
+        auto state = decode_state(said->bytes, session_crypto(), why);
+        if (!state) log::warning("a session is not taken over: {}", why.message());
+        if (state && may_be_here(*state)) {
+            all.push_back({std::move(*state), std::move(said->descriptors)});
+        } else {
+            refused.resize(refused.size() + 4);
+            store_u32(refused.data() + refused.size() - 4, number);
+        }
+        ++number;
+    }
+    if (said && said->what == step::yours) {
+        log::info("this process has the place of process {}, {} sessions with it", process(),
+                  all.size());
+        return all;
+    }
+    if (!said && from_.peer_has_ended()) {
+        log::warning("process {}, whose place is taken, has died before it was done; {} of its "
+                     "sessions are here",
+                     process(), all.size());
+        return all;
+    }
+    throw std::runtime_error("the process that serves here has kept its place");
+}
+
+} // namespace muxsocks
