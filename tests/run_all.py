@@ -7,8 +7,11 @@ What runs where, unless options narrow it:
               docker      tests/docker: images, Compose files and packages, where a Docker engine
                           answers; beside everything else, as it mostly waits
   ci          unit, simulation, system, benchmarks (benchmarks/compare --quick: wrong bytes only)
-  asan, tsan  unit, simulation, system without the tests marked slow
+  asan, tsan  unit, simulation, system without the tests marked slow or once
   fuzz        fuzz: each fuzzer for some seconds
+
+The builds follow each other, each beside the tests of those in front of it, which mostly wait: it
+takes the processor time that they leave.
 
 Each step prints one line. A step that fails shows the end of its log; all logs are in build/logs.
 A few tests of programs that missed a deadline beside others are run once more alone, as a busy
@@ -27,10 +30,10 @@ import importlib.util
 import os
 import pathlib
 import re
-import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as xml
 
@@ -38,6 +41,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 LOGS = ROOT / "build" / "logs"
 TAIL = 40  # lines of a failing step's log that are shown
 MOST_AGAIN = 5  # more tests than these are not late by accident
+MOST_BESIDE = 12  # system tests at once, on however many cores
 LATE = r"not within|has not ended within|TimeoutError|TimeoutExpired|timed out"
 
 CTEST_LABELS = ("unit", "simulation", "fuzz")
@@ -48,6 +52,7 @@ PLAN = {
     "tsan": ("unit", "simulation", "system"),
     "fuzz": ("fuzz",),
 }
+SANITIZERS = ("asan", "tsan")
 QUICK = {"ci": ("unit", "simulation", "system")}
 OTHERS = {"dev": PLAN["ci"], "release": PLAN["ci"]}
 # Those besides muxsocks itself that take the least to bring.
@@ -76,12 +81,6 @@ class Counts:
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
 
 
-def children_cpu():
-    """Seconds of processor time of all commands that have ended, user and system."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 class Step:
     """One line of the report: a command with its log, and what came out of it."""
 
@@ -90,7 +89,7 @@ class Step:
         self.label = label
         self.log = LOGS / f"{preset}-{label}.log"
         self.begun = time.monotonic()
-        self.cpu_begun = children_cpu()
+        self.cpu = 0.0
         self.log.write_text("")
         self.reason = ""
 
@@ -98,9 +97,19 @@ class Step:
         """Runs `command`, its output appended to the log; its exit code."""
         with open(self.log, "a", encoding="utf-8") as log:
             print("$", *command, file=log, flush=True)
-            return subprocess.run(
-                [str(word) for word in command], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, env={**os.environ, **environment}, check=False).returncode
+            return self.run_to(log, command, **environment)
+
+    def run_to(self, output, command, **environment):
+        """Runs `command`, its output going to a file, or to ours if that is None; its exit code.
+        Its processor time counts as the step's, with that of all it has waited for."""
+        with subprocess.Popen(
+                [str(word) for word in command], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT if output else None,
+                env={**os.environ, **environment}) as child:
+            _, status, used = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+        self.cpu += used.ru_utime + used.ru_stime
+        return child.returncode
 
     def text(self):
         return self.log.read_text(encoding="utf-8", errors="replace")
@@ -108,9 +117,8 @@ class Step:
     def report(self, counts, tail=TAIL):
         """Prints the step's line, and the last `tail` lines of the log if something failed."""
         seconds = time.monotonic() - self.begun
-        cpu = children_cpu() - self.cpu_begun
         result = str(counts) if counts != Counts() else "done"
-        print(f"{self.preset:7} {self.label:11} {result:36} {seconds:6.1f} s, cpu {cpu:6.1f} s  "
+        print(f"{self.preset:7} {self.label:11} {result:36} {seconds:6.1f} s, cpu {self.cpu:6.1f} s  "
               f"{self.reason}".rstrip(), flush=True)
         if counts.failed and tail:
             lines = self.text().splitlines()[-tail:]
@@ -128,8 +136,9 @@ def clang():
     return next(filter(None, map(shutil.which, names)), None)
 
 
-def build(preset, jobs):
-    """Configures and builds a preset; counts nothing unless it fails."""
+def build(preset, jobs, beside=False):
+    """Configures and builds a preset; counts nothing unless it fails. `beside` tests it leaves the
+    processor to them, and says what happened only at its end."""
     step = Step(preset, "build")
     # It shows how far it is, and what the compiler says.
     command = [ROOT / "scripts/build", preset, "--keep-going", "--jobs", str(jobs), "--log", step.log]
@@ -139,8 +148,26 @@ def build(preset, jobs):
             step.log.write_text("There is no clang++ here: scripts/setup test installs it.\n")
             return step.report(Counts(failed=1))
         command.append(f"-DCMAKE_CXX_COMPILER={compiler}")
-    ended = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False)
-    return step.report(Counts(failed=int(ended.returncode != 0)), tail=0)
+    if not beside:
+        code = step.run_to(None, command)
+    else:
+        with tempfile.TemporaryFile() as said:
+            code = step.run_to(said, ["nice", "-n", "19", *command], MUXSOCKS_PROGRESS_SECONDS="86400")
+            said.seek(0)
+            print(said.read().decode(errors="replace"), end="", flush=True)
+    return step.report(Counts(failed=int(code != 0)), tail=0)
+
+
+def wait_for_build(preset, building):
+    """What came of a build; until it has ended, a line now and then says how far it is."""
+    while True:
+        try:
+            return building.result(timeout=30)
+        except concurrent.futures.TimeoutError:
+            log = LOGS / f"{preset}-build.log"
+            done = re.findall(r"^\[\d+/\d+\]", log.read_text(errors="replace"), re.MULTILINE) \
+                if log.exists() else []
+            print(f"    {preset}: {done[-1] if done else 'its build has not begun'}", flush=True)
 
 
 # Tests
@@ -269,8 +296,10 @@ def run_benchmarks(preset, label):
 
 
 def side_by_side():
-    """Options with which pytest runs the system tests three at once: they mostly wait."""
-    return ["-n", "3"] if importlib.util.find_spec("xdist") else []
+    """Options with which pytest runs the system tests beside each other: they mostly wait."""
+    if not importlib.util.find_spec("xdist"):
+        return []
+    return ["-n", str(max(3, min(2 * (os.cpu_count() or 1) + 1, MOST_BESIDE)))]
 
 
 def run_label(preset, label, arguments):
@@ -278,10 +307,11 @@ def run_label(preset, label, arguments):
         return run_benchmarks(preset, label)
     if label in CTEST_LABELS:
         return run_ctest(preset, label, arguments.jobs)
-    short = arguments.quick or preset in ("asan", "tsan")
+    left_out = ["not slow"] if arguments.quick or preset in SANITIZERS else []
+    left_out += ["not once"] if preset in SANITIZERS else []
     # What a sanitizer says is no missed deadline: the program's exit code fails the test's end.
     return run_pytest(preset, label, "tests/system", *side_by_side(),
-                      *(["-m", "not slow"] if short else []), again=True)
+                      *(["-m", " and ".join(left_out)] if left_out else []), again=True)
 
 
 # The command line
@@ -319,18 +349,27 @@ def main():
         total += run_format()
     if "tree" in chosen:
         total += run_pytest("-", "tree", "tests/tree")
-    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+    plan = plan_of(arguments)
+    beside = concurrent.futures.ThreadPoolExecutor(1)
+    builder = concurrent.futures.ThreadPoolExecutor(1)
+    try:
         docker = None
         if "docker" in chosen and (arguments.only or not arguments.quick):
             docker = beside.submit(run_pytest, "-", "docker", "tests/docker", again=True)
-        for preset, labels in plan_of(arguments).items():
-            built = build(preset, arguments.jobs)
+        builds = {preset: builder.submit(build, preset, arguments.jobs, beside=number > 0)
+                  for number, preset in enumerate(plan)}
+        for number, (preset, labels) in enumerate(plan.items()):
+            built = wait_for_build(preset, builds[preset]) if number else builds[preset].result()
             total += built
             if built.failed == 0:
                 for label in labels:
                     total += run_label(preset, label, arguments)
         if docker:
             total += docker.result()
+    finally:
+        # After a failure or Ctrl-C nothing more begins.
+        for each in (builder, beside):
+            each.shutdown(cancel_futures=True)
     print(f"{time.monotonic() - begun:.0f} s in all")
     print(total)
     return 1 if total.failed else 0

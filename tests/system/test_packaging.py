@@ -68,6 +68,7 @@ def test_the_manual_page_has_every_option_and_no_other(role, installed):
     assert not re.search(r"@\w+@", text)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completions_are_without_fault_to_the_shell(role, shell):
@@ -87,6 +88,7 @@ def complete(role, *words):
     return ended.stdout.split()
 
 
+@pytest.mark.once
 def test_bash_offers_what_fits():
     assert complete("server", "in") == ["init"]
     assert complete("server", "init", "--ho") == ["--host"]
@@ -97,6 +99,7 @@ def test_bash_offers_what_fits():
     assert "etc" in complete("client", "-c", "et")
 
 
+@pytest.mark.once
 def test_what_is_installed_is_complete(installed):
     units = "lib/systemd/system"
     for name in (f"{units}/muxsocks-server.service", f"{units}/muxsocks-client.service",
@@ -111,6 +114,7 @@ def test_what_is_installed_is_complete(installed):
         assert ended.returncode == 0
 
 
+@pytest.mark.once
 def test_what_is_installed_names_its_own_prefix(tmp_path):
     """Which may be another one than that of the configuration, and have a space in it."""
     build = programs.build_folder()
@@ -143,6 +147,7 @@ def test_what_is_installed_names_its_own_prefix(tmp_path):
     assert "ExecStart=/usr/bin/muxsocks-server " in unit.read_text()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("unit", ["muxsocks-server.service", "muxsocks-client.service",
                                   "muxsocks-client@.service"])
 def test_the_sandbox_leaves_little_exposed(unit, installed):
@@ -186,6 +191,7 @@ def test_what_ships_is_hardened(role):
     assert re.search(r"-D_FORTIFY_SOURCE=[23]\b", command)
 
 
+@pytest.mark.once
 def test_a_program_without_hardening_is_seen(tmp_path):
     if not shutil.which("readelf"):
         pytest.skip("readelf is not installed")
@@ -237,6 +243,7 @@ def fixture_clone(tmp_path):
     return clone
 
 
+@pytest.mark.once
 def test_keys_beside_the_sources_stay_out_of_the_archive(clone, tmp_path):
     write(clone, SECRETS)
     ended, packed = pack(clone, tmp_path / "once")
@@ -249,6 +256,7 @@ def test_keys_beside_the_sources_stay_out_of_the_archive(clone, tmp_path):
     assert packed == sorted([*NAMES, "MANIFEST"])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name, text", [
     ("server-key.pem", "x"), ("a/client.json", "{}"), ("notes", KEY.format("EC ")),
     ("notes", '"token": "' + 43 * "a" + '"'), ("notes", "muxsocks://me:" + 43 * "a" + "@host:1")])
@@ -259,6 +267,7 @@ def test_no_archive_is_made_with_a_key_in_it(clone, tmp_path, name, text):
     assert ended.returncode != 0 and name in ended.stderr
 
 
+@pytest.mark.once
 def test_no_archive_is_made_of_a_folder_whose_files_nobody_names(tmp_path):
     write(tmp_path / "folder", dict.fromkeys(NAMES, "text"))
     ended, packed = pack(tmp_path / "folder", tmp_path / "archive")
@@ -266,6 +275,7 @@ def test_no_archive_is_made_of_a_folder_whose_files_nobody_names(tmp_path):
     assert "neither a clone" in ended.stderr
 
 
+@pytest.mark.once
 def test_cpack_makes_the_archive_of_what_git_tracks(tmp_path):
     config = programs.build_folder() / "CPackSourceConfig.cmake"
     if not config.exists() or not (programs.ROOT / ".git").exists():

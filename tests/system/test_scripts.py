@@ -1,12 +1,17 @@
 """scripts/setup and its kind on machines of other kinds: commands that are hidden, and others that
 only tell what they were asked."""
 
+import importlib.util
 import os
 import shutil
+import sys
+import threading
 
 import pytest
 
 from support import programs
+
+pytestmark = pytest.mark.once
 
 SCRIPTS = programs.ROOT / "scripts"
 # A unit with an error in the middle of much that others say.
@@ -184,3 +189,63 @@ for i in {{1..200}}; do [ ! -e {tmp_path}/seen ] || exit 0; sleep 0.05; done; ex
                          env={**os.environ, "PATH": str(machine.bin), "MUXSOCKS_PROGRESS_SECONDS": "0.1"})
     assert ended.returncode == 0, ended.stderr
     assert "[7/40] after " in ended.stdout
+
+
+# scripts/test itself
+
+
+@pytest.fixture(name="run_all")
+def fixture_run_all(monkeypatch, tmp_path):
+    """tests/run_all.py as a module. Nothing is built or run: `happened` lists what would have been."""
+    spec = importlib.util.spec_from_file_location("run_all", programs.ROOT / "tests/run_all.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.LOGS = tmp_path
+    module.happened = []
+    monkeypatch.setattr(sys, "argv", ["test", "--only", "unit", "--preset", "ci", "--preset", "asan"])
+    return module
+
+
+def test_a_preset_is_built_beside_the_tests_of_the_one_in_front_of_it(run_all):
+    asan_begins = threading.Event()
+
+    def build(preset, jobs, beside=False):
+        assert beside == (preset == "asan")
+        if preset == "asan":
+            asan_begins.set()
+        return run_all.Counts()
+
+    def run_label(preset, label, arguments):
+        assert asan_begins.wait(10)
+        run_all.happened.append((preset, label))
+        return run_all.Counts(passed=1)
+
+    run_all.build, run_all.run_label = build, run_label
+    assert run_all.main() == 0
+    assert run_all.happened == [("ci", "unit"), ("asan", "unit")]
+
+
+@pytest.mark.parametrize("broken, tested", [("ci", "asan"), ("asan", "ci")])
+def test_what_could_not_be_built_is_not_tested_and_counts_as_failed(run_all, capsys, broken, tested):
+    run_all.build = lambda preset, *_, **__: run_all.Counts(failed=int(preset == broken))
+    run_all.run_label = lambda preset, *_: run_all.happened.append(preset) or run_all.Counts(passed=1)
+    assert run_all.main() == 1
+    assert run_all.happened == [tested]
+    assert capsys.readouterr().out.splitlines()[-1] == "1 passed, 1 failed, 0 skipped"
+
+
+def test_a_build_beside_tests_shows_the_compilers_error_at_its_end(run_all, machine, monkeypatch, capfd):
+    machine.stub("cmake", FAILING_BUILD)
+    monkeypatch.setenv("PATH", str(machine.bin))
+    assert run_all.build("asan", 1, beside=True).failed == 1
+    said = capfd.readouterr().out
+    assert "protocol/b.hpp:7:5: error: 'boom' was not declared in this scope" in said
+    assert "asan    build       0 passed, 1 failed, 0 skipped" in said
+
+
+def test_a_step_counts_the_processor_time_of_its_own_commands(run_all):
+    step = run_all.Step("ci", "unit")
+    assert step.run([sys.executable, "-c", "import time\nwhile time.process_time() < 0.2: pass"]) == 0
+    assert step.cpu >= 0.2
+    assert step.run([sys.executable, "-c", "raise SystemExit(3)"]) == 3
+    assert run_all.Step("ci", "unit").cpu == 0
