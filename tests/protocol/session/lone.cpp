@@ -3,6 +3,10 @@
 #include "tests/catch.hpp"
 #include "tests/vectors/token_key.hpp"
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
 namespace muxsocks::tests {
 
 using muxsocks::sim::test_crypto;
@@ -87,6 +91,28 @@ lone::lone(session_settings settings)
           }(),
           now) {}
 
+lone::~lone() {
+    const auto folder = std::getenv("MUXSOCKS_CORPUS");
+    if (!folder || recorded_.size() < 2) return;
+    std::filesystem::create_directories(folder);
+    const std::string text(recorded_.begin(), recorded_.end());
+    const auto name = std::to_string(std::hash<std::string>()(text));
+    std::ofstream(std::filesystem::path(folder) / name, std::ios::binary) << text;
+}
+
+void lone::record(link_number link, const octets& bytes) {
+    const std::uint8_t client = settings_.side == role::client ? 1 : 0;
+    if (recorded_.empty()) recorded_.push_back(client);
+    for (std::size_t at = 0; at < bytes.size();) {
+        const auto size = std::min<std::size_t>(bytes.size() - at, 255);
+        recorded_.push_back(static_cast<std::uint8_t>(link % 128));
+        recorded_.push_back(static_cast<std::uint8_t>(size));
+        const auto piece = bytes.begin() + static_cast<std::ptrdiff_t>(at);
+        recorded_.insert(recorded_.end(), piece, piece + static_cast<std::ptrdiff_t>(size));
+        at += size;
+    }
+}
+
 void lone::establish(hello_frame theirs) {
     core.on_link({}, now);
     const bool client = settings_.side == role::client;
@@ -125,15 +151,22 @@ void lone::establish(hello_frame theirs) {
     REQUIRE(core.established());
     output();
     told_.clear();
+    // The fuzzer's own peer does this part: only it knows the proofs.
+    recorded_.assign(1, static_cast<std::uint8_t>((client ? 1 : 0) | 4));
 }
 
 link_number lone::join() {
+    // What makes the fuzzer join a link; it answers by itself.
+    if (recorded_.empty()) recorded_.push_back(0);
+    recorded_.insert(recorded_.end(), {0x8f, 0});
+    const auto recorded = recorded_;
     // The proof is the session's own: it is a test of what follows.
     if (settings_.side == role::client) {
         const auto number = core.join({}, now);
         output(number);
         join_ok_frame answer{number, core.proofs().join_ok_proof(number, {})};
         feed(number, control(encode(answer)));
+        recorded_ = recorded;
         return number;
     }
     join_frame asked;
@@ -147,6 +180,7 @@ link_number lone::join() {
 }
 
 void lone::feed(link_number link, const octets& bytes) {
+    record(link, bytes);
     auto& waiting = unparsed_[link];
     waiting.insert(waiting.end(), bytes.begin(), bytes.end());
     const auto batch = waiting;

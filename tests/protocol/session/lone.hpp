@@ -65,6 +65,9 @@ class lone {
     static session_settings settings_of(role side);
     explicit lone(role side) : lone(settings_of(side)) {}
     explicit lone(session_settings settings);
+    /// With MUXSOCKS_CORPUS, the name of a folder, what the peer has said goes there as an input of
+    /// tests/fuzz/session_fuzz.cpp.
+    ~lone();
 
   private:
     chunk_pool pool_;
@@ -118,6 +121,10 @@ class lone {
     lines told_;
     link_number joined_ = 0;
     std::map<link_number, octets> unparsed_;
+
+    void record(link_number link, const octets& bytes);
+    octets
+        recorded_; ///< In session_fuzz's own form: a mode, then pieces, each behind link and size.
 };
 
 } // namespace muxsocks::tests
