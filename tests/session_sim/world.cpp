@@ -201,8 +201,13 @@ bool world::quiet() const {
     const auto done = [](const auto& one) {
         const auto& core = one.end.core();
         if (core.closed()) return one.end.links.empty();
+        // Where nothing is acknowledged, nobody knows of what is still on its way.
+        const auto idle = [&core](const link_end& each) {
+            return core.agreed().keeps || (each.laid.empty() && each.out->in_flight() == 0);
+        };
         return core.attached() && core.may_end() && core.kept_held() == 0 &&
-               core.memory_held() == 0;
+               core.memory_held() == 0 &&
+               std::all_of(one.end.links.begin(), one.end.links.end(), idle);
     };
     for (const auto& s : servers_)
         if (s.peer->end.core().closed() && !s.end.core().closed()) return false;

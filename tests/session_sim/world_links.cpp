@@ -72,10 +72,13 @@ bool world::mind_closed(side& one, client_side* client) {
             client->user.closed == errc::closed_locally && client->peer &&
             client->peer->end.end_of(l->up))
             client->said_close = true;
-        if (flushed)
+        if (flushed) {
             end.out->close(); // All of it arrives.
-        else
+        } else {
             close_pipes(end);
+            // Where nothing is acknowledged, what did not go out in time is lost with its link.
+            if (client && !client->end.core().agreed().keeps) client->orderly = false;
+        }
         end.in->cut(0);
         one.end.forget(end.number);
         anything = true;
@@ -293,6 +296,7 @@ bool world::mind_server(server_side& s) {
 
 void world::break_off(link& l) {
     l.whole = false;
+    if (l.up.in_flight() > 0) l.from->said_close = false;
     l.up.cut(random_.below(l.up.in_flight() + 1));
     l.down.cut(random_.below(l.down.in_flight() + 1));
 }
@@ -346,7 +350,10 @@ void world::hand_over(side& one) {
     }
     ++tally_.hand_overs;
     for (const auto& end : one.end.links) {
-        if (const auto l = link_of(end)) l->whole = false;
+        if (const auto l = link_of(end)) {
+            l->whole = false;
+            l->from->said_close = false; // If it was on its way it is lost.
+        }
         close_pipes(end);
     }
     one.end.hand_over(false, now_);
