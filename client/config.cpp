@@ -83,6 +83,25 @@ void bind_servers(config_section& root, std::vector<server_entry>& servers) {
     servers.assign(1, server_entry{lone, 0, 1, {}});
 }
 
+void bind_udp(config_section& root, udp_settings& udp) {
+    root.section("udp", [&](config_section& section) {
+        section.field("enabled", udp.enabled, kinds::boolean(),
+                      "Whether applications may send and receive datagrams (SOCKS5's UDP "
+                      "ASSOCIATE), where the server allows it.");
+        section.one_or_list("advertise", udp.advertise, kinds::ip_address(),
+                            "Where applications are told to send datagrams to, one address of a "
+                            "family: the published address of a container, for example.",
+                            {.default_text = "the address that the application has connected to"});
+        port_range ports;
+        section.field("ports", ports, kinds::ports(),
+                      "The ports that applications send datagrams to, one for each association.",
+                      {.default_text = "any"});
+        if (section.has("ports")) udp.ports = ports;
+        section.field("max_delay", udp.max_delay, kinds::duration(10ms, 10s),
+                      "A datagram that has waited for its turn for that long is dropped.");
+    });
+}
+
 void bind_auth(config_section& root, auth_settings& auth) {
     root.section("auth", [&](config_section& section) {
         section.field("user", auth.user, kinds::text(1, 255), "The client's name at the server.",
@@ -155,6 +174,7 @@ void bind_config(config_section& root, config& config) {
                {.former = "links"});
     root.field("link_max_age", config.link_max_age, kinds::duration(1s, 720h, true),
                "After that time a link takes no new streams and another one takes its place.");
+    bind_udp(root, config.udp);
     bind_auth(root, config.auth);
     bind_tls(root, config.tls);
     bind_link(root, config.link, program_role::client);
@@ -278,6 +298,7 @@ loaded_config complete(loaded_config loaded, const std::string& name, const comm
     apply(line, loaded.settings, loaded.warnings);
     expand_listen_addresses(loaded.settings.listen);
     complete_memory(loaded.settings.memory);
+    loaded.settings.udp.idle = loaded.settings.timeouts.udp_idle;
     checker(loaded.settings, name, loaded.warnings).run();
     return loaded;
 }

@@ -56,6 +56,22 @@ struct auth_settings {
     bool operator==(const auth_settings&) const = default;
 };
 
+/// UDP ASSOCIATE of applications.
+struct udp_settings {
+    bool enabled = true;
+    /// IP addresses, of each family one: where applications are told to send to. Empty: the address
+    /// that they have connected to.
+    std::vector<std::string> advertise;
+    /// What the sockets for applications are bound to. Nothing: any port.
+    std::optional<port_range> ports;
+    /// What has waited for longer in the kernel's buffer is dropped.
+    std::chrono::milliseconds max_delay{200};
+    /// No key of its own: timeouts.udp_idle.
+    std::chrono::milliseconds idle{300'000};
+
+    bool operator==(const udp_settings&) const = default;
+};
+
 struct config {
     std::vector<listen_address> listen{{{"127.0.0.1", 1080}, true}, {{"::1", 1080}, true}};
     /// Whether listening beyond loopback without users was asked for in so many words.
@@ -71,6 +87,7 @@ struct config {
     std::uint32_t sessions = 1;
     /// Age at which a link takes no new streams and another one takes over. Zero: off.
     std::chrono::milliseconds link_max_age{0};
+    udp_settings udp;
     auth_settings auth;
     client_tls_settings tls;
     link_settings link;
@@ -90,7 +107,7 @@ struct config {
     bool same_links(const config& other) const {
         return auth == other.auth && tls == other.tls && link == other.link &&
                resume == other.resume && keepalive == other.keepalive && memory == other.memory &&
-               allow_v1 == other.allow_v1;
+               allow_v1 == other.allow_v1 && udp.enabled == other.udp.enabled;
     }
 };
 

@@ -35,6 +35,8 @@ struct front_services {
     /// Of accepted_protocols.
     std::uint8_t accept = accepted_protocols::all;
     std::shared_ptr<const page_facts> pages{};
+    /// None: UDP is switched off.
+    std::shared_ptr<const udp_settings> udp{};
 };
 
 class front {

@@ -70,6 +70,7 @@ session_settings make_session_settings(const config& settings, link_thread& thre
     // And one that takes the place of another.
     made.max_links = static_cast<std::uint8_t>(settings.link.max + 1);
     made.resume = settings.resume.enabled;
+    made.datagrams = settings.udp.enabled;
     made.channel_binding = settings.tls.enabled && settings.tls.channel_binding;
     made.allow_v1 = may_be_v1 && !behind_join;
     made.first_frame_seen = behind_join;

@@ -1,5 +1,6 @@
 #include "client/connect_request.hpp"
 #include "client/front.hpp"
+#include "client/udp_association.hpp"
 #include "socks5/error.hpp"
 #include "socks5/handshake.hpp"
 
@@ -17,7 +18,8 @@ socks5::credential_check check_against(std::shared_ptr<const socks5::credentials
 class socks5_front final : public front {
   public:
     explicit socks5_front(const front_services& services)
-        : services_(services), handshake_(check_against(services.users)) {}
+        : services_(services),
+          handshake_(check_against(services.users), {.udp_associate = services.udp != nullptr}) {}
 
     const char* protocol() const override { return "SOCKS"; }
 
@@ -37,9 +39,14 @@ class socks5_front final : public front {
     }
 
     void proceed(tcp_socket socket, bytes_view rest) override {
-        const request_ptr request(
-            new connect_request(services_.thread, std::move(socket), handshake_.request().dst,
-                                {rest.begin(), rest.end()}, socks5_answers()));
+        const auto& asked = handshake_.request();
+        request_ptr request;
+        if (asked.cmd == socks5::command::udp_associate)
+            request = new associate_request(services_.thread, std::move(socket), asked.dst,
+                                            services_.udp);
+        else
+            request = new connect_request(services_.thread, std::move(socket), asked.dst,
+                                          {rest.begin(), rest.end()}, socks5_answers());
         request->give_up = std::chrono::steady_clock::now() + services_.wait;
         services_.sink.submit(request);
     }

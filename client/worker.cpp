@@ -46,6 +46,7 @@ void worker::use_recipe() {
     // The pages ask for no password.
     if (!users_) pages->links = [this] { return pool_.link_states(); };
     pages_ = std::move(pages);
+    udp_ = settings.udp.enabled ? std::make_shared<const udp_settings>(settings.udp) : nullptr;
 }
 
 void worker::take(int descriptor, const listen_address& from) {
@@ -56,7 +57,7 @@ void worker::take(int descriptor, const listen_address& from) {
         const boost::intrusive_ptr<accepted_connection> connection(new accepted_connection(
             tcp_socket(context().get_executor(), asio::ip::tcp::v4(), descriptor),
             {thread_, pool_, known ? nullptr : users_, timeouts.request, timeouts.wait, accept,
-             pages_}));
+             pages_, udp_}));
         connection->begin();
     });
 }

@@ -51,7 +51,8 @@ class worker {
     std::shared_ptr<const socks5::credentials> users_; ///< None: nobody has to log in.
     link_pool pool_;
     std::shared_ptr<const page_facts> pages_;
-    std::vector<std::uint32_t> uids_; ///< Who needs no password at a unix-domain socket.
+    std::shared_ptr<const udp_settings> udp_; ///< None where it is switched off.
+    std::vector<std::uint32_t> uids_;         ///< Who needs no password at a unix-domain socket.
 };
 
 } // namespace muxsocks::client

@@ -68,6 +68,8 @@ struct flood_limits {
     double pings_burst = 200;
     double extensions_per_second = 100; ///< Control frames of unknown types from 0x80 on.
     double extensions_burst = 1'000;
+    double datagrams_per_second = 200'000; ///< Above it they are dropped.
+    double datagrams_burst = 20'000;
 };
 
 class flood_guard {
@@ -79,7 +81,8 @@ class flood_guard {
           empty(limits.empty_per_second, limits.empty_burst),
           credits(limits.credits_per_second, limits.credits_burst),
           pings(limits.pings_per_second, limits.pings_burst),
-          extensions(limits.extensions_per_second, limits.extensions_burst) {}
+          extensions(limits.extensions_per_second, limits.extensions_burst),
+          datagrams(limits.datagrams_per_second, limits.datagrams_burst) {}
 
     token_bucket opens;
     token_bucket incomplete;
@@ -88,6 +91,7 @@ class flood_guard {
     token_bucket credits;
     token_bucket pings;
     token_bucket extensions;
+    token_bucket datagrams; ///< Ends no session, and is none of all().
 
     std::array<token_bucket*, 7> all() {
         return {&opens, &incomplete, &resets, &empty, &credits, &pings, &extensions};

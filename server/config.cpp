@@ -23,27 +23,6 @@ using namespace std::chrono_literals;
 /// Above any counter that makes sense, and still far from overflow in arithmetic on it.
 constexpr std::uint32_t rate_max = 100'000'000;
 
-std::optional<port_range> parse_ports(const std::string& text) {
-    const std::size_t dash = text.find('-');
-    const auto first = parse_host_port(":" + text.substr(0, dash));
-    const auto last =
-        dash == std::string::npos ? first : parse_host_port(":" + text.substr(dash + 1));
-    if (!first || !last || first->port == 0 || last->port < first->port) return std::nullopt;
-    return port_range{first->port, last->port};
-}
-
-value_kind<port_range> ports_kind() {
-    return {"port or range of ports", "a port, such as 443, or a range, such as \"8000-8999\"",
-            [](const nlohmann::json& value, std::string& /*hint*/) -> std::optional<port_range> {
-                if (value.is_number_unsigned()) return parse_ports(value.dump());
-                if (value.is_string()) return parse_ports(value.get<std::string>());
-                return std::nullopt;
-            },
-            [](const port_range& value) {
-                return "\"" + std::to_string(value.first) + "-" + std::to_string(value.last) + "\"";
-            }};
-}
-
 void bind_destination_keys(config_section& section, destination_settings& destinations) {
     section.list("deny", destinations.deny, kinds::ip_network(),
                  "Never connected to. Checked first, on the address that a name resolved to.");
@@ -54,7 +33,7 @@ void bind_destination_keys(config_section& section, destination_settings& destin
         "Whether private and loopback addresses and the server's own may be connected to. "
         "Link-local ones (cloud metadata) never are, but by `allow`.");
     section.list(
-        "ports", destinations.ports, ports_kind(),
+        "ports", destinations.ports, kinds::ports(),
         "The only ports that may be connected to. Empty: all but 25 (mail between servers, "
         "which open proxies are abused for).");
 }
@@ -144,6 +123,24 @@ void bind_dns(config_section& root, dns_settings& dns) {
     });
 }
 
+void bind_udp(config_section& root, udp_settings& udp) {
+    root.section("udp", [&](config_section& section) {
+        section.field("enabled", udp.enabled, kinds::boolean(),
+                      "Whether clients may send and receive datagrams (SOCKS5's UDP ASSOCIATE). "
+                      "`destinations` holds for each of them.");
+        section.field(
+            "filter", udp.filter, kinds::choice<udp_filter>({"any", "contacted"}),
+            "From whom an association takes datagrams: `\"any\"`, from every address that "
+            "`destinations` allows, as games, calls and BitTorrent need it; "
+            "`\"contacted\"`, only from addresses that it has sent to.");
+        section.list("deny_ports", udp.deny_ports, kinds::ports(),
+                     "Ports that no datagram goes to or comes from. With `[443]` browsers leave "
+                     "HTTP/3 for TCP at once.");
+        section.field("max_delay", udp.max_delay, kinds::duration(10ms, 10s),
+                      "A datagram that has waited for its turn for that long is dropped.");
+    });
+}
+
 void bind_limits(config_section& root, limit_settings& limits) {
     const auto count = kinds::number(1, 1'000'000);
     const auto rate = kinds::number(1, rate_max);
@@ -196,6 +193,7 @@ void bind_config(config_section& root, config& config) {
     });
     bind_dns(root, config.dns);
     bind_limits(root, config.limits);
+    bind_udp(root, config.udp);
     host_port join_at;
     root.field("join_at", join_at, kinds::remote_address(),
                "Where clients reach this very server, past a load balancer in front of it: they "
@@ -337,6 +335,7 @@ loaded_config parse_config(const std::string& text, const config_origin& origin,
     expand_listen_addresses(settings.listen);
     complete_memory(settings.memory);
     complete_user_limits(settings);
+    settings.udp.idle = settings.timeouts.udp_idle;
     checker(settings, origin.name, loaded.warnings).run();
     return loaded;
 }

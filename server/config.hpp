@@ -26,14 +26,6 @@ struct key_info;
 
 namespace muxsocks::server {
 
-/// Ports from `first` to `last`, both included.
-struct port_range {
-    std::uint16_t first = 0;
-    std::uint16_t last = 0;
-
-    bool operator==(const port_range&) const = default;
-};
-
 /// Rules for the address that is dialled, in the order deny, allow, allow_private, built-in
 /// denials; `ports` is checked besides.
 struct destination_settings {
@@ -99,6 +91,25 @@ struct limit_settings {
     bool operator==(const limit_settings&) const = default;
 };
 
+/// From whom a UDP association takes datagrams, besides what the destination rules say.
+enum class udp_filter : std::uint8_t {
+    any,       ///< From everybody (RFC 4787: endpoint-independent filtering).
+    contacted, ///< From addresses that it has sent to (address-dependent filtering).
+};
+
+struct udp_settings {
+    bool enabled = true;
+    udp_filter filter = udp_filter::any;
+    /// Ports that no datagram goes to or comes from.
+    std::vector<port_range> deny_ports;
+    /// What has waited for longer in the kernel's buffer is dropped.
+    std::chrono::milliseconds max_delay{200};
+    /// No key of its own: timeouts.udp_idle.
+    std::chrono::milliseconds idle{300'000};
+
+    bool operator==(const udp_settings&) const = default;
+};
+
 struct proxy_protocol_settings {
     /// Peers that speak PROXY protocol version 2 and whose word for the client's address counts.
     std::vector<network> from;
@@ -115,6 +126,7 @@ struct config {
     destination_settings destinations;
     dns_settings dns;
     limit_settings limits;
+    udp_settings udp;
     proxy_protocol_settings proxy_protocol;
     /// "host:port" past a balancer; empty: clients dial where they have dialled.
     std::string join_at;

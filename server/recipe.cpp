@@ -62,7 +62,7 @@ user_limit_settings recipe::limits_of(std::string_view whose) const {
     if (error || !in_networks(settings.limits.exempt, address)) return settings.limits.user;
     constexpr auto many = std::numeric_limits<std::uint32_t>::max();
     const auto memory = settings.memory.total;
-    return {many, many, many, many, many, many, memory, memory};
+    return {many, many, many, many, many, many, many, memory, memory};
 }
 
 std::uint32_t recipe::most_streams() const {

@@ -130,6 +130,7 @@ session_settings served_session::make_settings(may_begin_as as) {
     made.join_at = settings.join_at;
     made.resume = settings.resume.enabled;
     made.resume_timeout_ms = static_cast<std::uint32_t>(settings.resume.timeout.count());
+    made.datagrams = settings.udp.enabled;
     made.channel_binding = settings.tls.enabled && settings.tls.channel_binding;
     made.allow_v1 = as == may_begin_as::any_version;
     made.first_frame_seen = as == may_begin_as::begun;

@@ -1,6 +1,7 @@
 #include "server/target_connection.hpp"
 
 #include "protocol/program/log.hpp"
+#include "server/udp_association.hpp"
 #include "socks5/reply_code.hpp"
 
 #include <boost/asio/post.hpp>
@@ -110,7 +111,7 @@ void target_connection::on_stream_readable() {
             return refuse(socks5::reply_code_from(parsed.error), parsed.error.message());
         case socks5::parse_status::done:
             driver_->consume(*stream_, parsed.used - before);
-            return dial(std::move(parsed.value));
+            return on_request(std::move(parsed.value));
         }
     }
     if (stream_->at_end()) {
@@ -119,21 +120,47 @@ void target_connection::on_stream_readable() {
     }
 }
 
-void target_connection::dial(socks5::request request) {
+void target_connection::on_request(socks5::request request) {
     limit_.cancel();
     // For a process that takes over: there it is dialled anew.
     partial_ = socks5::encode(request);
     if (log::enabled(log_level::debug)) destination_ = socks5::to_string(request.dst);
-    if (request.cmd != socks5::command::connect)
-        return refuse(socks5::reply_code::command_not_supported,
-                      "only CONNECT is supported, not " + socks5::to_string(request.cmd));
+    if (request.cmd == socks5::command::connect) return dial(request.dst);
+    if (request.cmd == socks5::command::udp_associate && driver_->core().datagrams_lane().agreed())
+        return associate();
+    refuse(socks5::reply_code::command_not_supported,
+           "this server does not support " + socks5::to_string(request.cmd));
+}
+
+void target_connection::associate() {
+    auto place = held_place::take(user_, user_place::association);
+    if (!place) {
+        log::warning(log::kind{"associations refused for a limit of their user", user_->name()},
+                     "an association of {} was refused: its user has {} already "
+                     "(limits.user.udp_associations)",
+                     log::escape(user_->name()), user_->most(user_place::association));
+        return refuse(socks5::reply_code::not_allowed, "its user has too many associations");
+    }
+    if (!take_file()) return;
+    const boost::intrusive_ptr<udp_association> made(new udp_association(
+        driver_, services_.lookups, services_.udp, udp_rules(policy_, services_.udp, services_.own),
+        user_, {std::move(place_), std::move(place), std::move(file_)}));
+    if (const auto error = made->open()) {
+        tell_failure(error);
+        return refuse(socks5::reply_code::general_failure, error.message());
+    }
+    const auto self = std::move(kept_);
+    driver_->core().accept(*stream_);
+    made->begin(*std::exchange(stream_, nullptr));
+}
+
+void target_connection::dial(const socks5::address& dst) {
     if (!take_file()) return;
     driver_->core().accept(*stream_);
     dialling_ = true;
     auto done = [self = self_ptr(this)](dial_result result) {
         self->on_dialled(std::move(result));
     };
-    const auto& dst = request.dst;
     auto& targets = services_.targets;
     if (dst.type == socks5::address::kind::domain) {
         dial_ = targets.dial(dst.domain, dst.port, policy_, std::move(done), user_);

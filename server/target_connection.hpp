@@ -7,6 +7,7 @@
 #include "protocol/link/relay.hpp"
 #include "server/dialer.hpp"
 #include "server/file_places.hpp"
+#include "server/name_lookups.hpp"
 #include "server/told_refusals.hpp"
 #include "socks5/message.hpp"
 
@@ -19,6 +20,9 @@ struct target_services {
     const relay_timeouts& timeouts;
     told_refusals& refusals;
     file_places& files;
+    name_lookups& lookups;
+    const udp_settings& udp;
+    own_addresses& own;
 };
 
 class target_connection final : public ref_counted<target_connection>, public stream_owner {
@@ -41,7 +45,9 @@ class target_connection final : public ref_counted<target_connection>, public st
     void resume(bytes_view state);
 
   private:
-    void dial(socks5::request request);
+    void on_request(socks5::request request);
+    void dial(const socks5::address& dst);
+    void associate();
     /// Whether there is a file for its socket; if not, the stream is refused.
     bool take_file();
     void on_dialled(dial_result result);

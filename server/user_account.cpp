@@ -57,6 +57,7 @@ void user_account::set(const user_limit_settings& limits) {
     counter_of(user_place::link).most.store(limits.links, order);
     counter_of(user_place::stream).most.store(limits.streams, order);
     counter_of(user_place::file).most.store(limits.files, order);
+    counter_of(user_place::association).most.store(limits.udp_associations, order);
     dials_max_.store(limits.dials, order);
     lookups_max_.store(limits.lookups, order);
     detached_memory_max_.store(limits.detached_memory, order);

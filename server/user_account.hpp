@@ -62,7 +62,7 @@ class user_memory final : public memory_budget {
 };
 
 /// What is counted one by one.
-enum class user_place : unsigned char { session, link, stream, file };
+enum class user_place : unsigned char { session, link, stream, file, association };
 
 class user_account {
   public:
@@ -100,7 +100,7 @@ class user_account {
     }
 
     std::string name_;
-    std::array<counter, 4> counters_;
+    std::array<counter, 5> counters_;
     std::atomic<std::size_t> dials_max_{0};
     std::atomic<std::size_t> lookups_max_{0};
     std::atomic<std::size_t> detached_memory_max_{0};

@@ -10,7 +10,7 @@ constexpr std::uint64_t most_memory = 16ULL << 40;
 
 } // namespace
 
-user_limit_settings no_user_limits() { return {0, 0, 0, 0, 0, 0, 0, 0}; }
+user_limit_settings no_user_limits() { return {0, 0, 0, 0, 0, 0, 0, 0, 0}; }
 
 std::uint32_t links_needed(std::uint32_t sessions, std::uint32_t of_session) {
     return sessions * of_session + sessions;
@@ -26,6 +26,7 @@ user_limit_settings over(const user_limit_settings& own, const user_limit_settin
     both.dials = either(own.dials, general.dials);
     both.lookups = either(own.lookups, general.lookups);
     both.files = either(own.files, general.files);
+    both.udp_associations = either(own.udp_associations, general.udp_associations);
     both.memory = either(own.memory, general.memory);
     both.detached_memory = either(own.detached_memory, general.detached_memory);
     return both;
@@ -56,6 +57,9 @@ void bind_user_limits(config_section& section, user_limit_settings& limits) {
                   "Sockets to targets of one user: one a stream, and those of dials. Of the "
                   "process's open files an eighth is kept for links, and another eighth for users "
                   "who have less than a sixty-fourth of them.");
+    section.field("udp_associations", limits.udp_associations, count,
+                  "UDP associations of one user; each is a stream and a socket besides. Programs "
+                  "that send a whole machine's traffic here have one for each of its UDP sockets.");
     section.field("memory", limits.memory, bytes,
                   "The same as `memory.session` for all sessions of one user together. See "
                   "docs/OPERATIONS.md, Users apart, for how users share `memory.total`.",

@@ -19,6 +19,7 @@ struct user_limit_settings {
     std::uint32_t dials = 512;
     std::uint32_t lookups = 128;
     std::uint32_t files = 8'192;
+    std::uint32_t udp_associations = 256;
     std::uint64_t memory = 0; ///< Not given: memory.total, as fair_memory shares it.
     std::uint64_t detached_memory = 256ULL << 20;
 

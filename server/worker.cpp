@@ -41,10 +41,18 @@ worker::worker(shared_state& shared)
           dial_limits{recipe_->settings.limits.dials, recipe_->settings.limits.lookups,
                       recipe_->settings.timeouts.connect},
           own_addresses(), shared_.places)),
+      lookups_(thread_, *resolver_, shared_.places, recipe_->settings.timeouts.connect),
       relay_timeouts_(
           make_relay_timeouts(recipe_->settings.timeouts, recipe_->settings.tcp_keepalive)),
-      services_{*dialer_, recipe_->settings.timeouts.request, relay_timeouts_, shared.refusals,
-                shared.files} {
+      udp_(recipe_->settings.udp),
+      services_{*dialer_,
+                recipe_->settings.timeouts.request,
+                relay_timeouts_,
+                shared.refusals,
+                shared.files,
+                lookups_,
+                udp_,
+                own_} {
     shared_.registry.enlist(*this);
 }
 
@@ -209,6 +217,7 @@ void worker::reload(std::shared_ptr<const recipe> next) {
     const auto& settings = recipe_->settings;
     relay_timeouts_ = make_relay_timeouts(settings.timeouts, settings.tcp_keepalive);
     services_.request_timeout = settings.timeouts.request;
+    udp_ = settings.udp;
     std::vector<served_session*> all;
     for (const auto& [session, owned] : sessions_)
         all.push_back(session);

@@ -145,7 +145,10 @@ class worker {
     link_thread thread_;
     std::unique_ptr<resolver> resolver_;
     std::unique_ptr<dialer> dialer_;
+    name_lookups lookups_;
     relay_timeouts relay_timeouts_;
+    udp_settings udp_;
+    own_addresses own_; ///< For datagrams; the dialer has its own.
     target_services services_;
     std::unordered_map<incoming_link*, std::unique_ptr<incoming_link>> incoming_;
     std::unordered_map<served_session*, std::unique_ptr<served_session>> sessions_;

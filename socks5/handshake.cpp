@@ -15,7 +15,12 @@ void reply_bytes::push(std::initializer_list<std::uint8_t> bytes) {
     size_ = static_cast<std::uint8_t>(size_ + bytes.size());
 }
 
-server_handshake::server_handshake(credential_check check) : check_{std::move(check)} {}
+server_handshake::server_handshake(credential_check check, accepted_commands accepted)
+    : check_{std::move(check)}, accepted_{accepted} {}
+
+bool server_handshake::accepts(command cmd) const {
+    return cmd == command::connect || (cmd == command::udp_associate && accepted_.udp_associate);
+}
 
 handshake_result server_handshake::on_input(std::span<const std::uint8_t> input) {
     handshake_result result;
@@ -102,7 +107,7 @@ std::size_t server_handshake::take_request_message(std::span<const std::uint8_t>
     auto parsed = parse_request(bytes);
     if (parsed.status == parse_status::failed) refuse(result, parsed.error);
     if (parsed.status != parse_status::done) return 0;
-    if (parsed.value.cmd != command::connect) {
+    if (!accepts(parsed.value.cmd)) {
         request_ = std::move(parsed.value);
         refuse(result, errc::command_not_supported);
         return 0;

@@ -27,6 +27,11 @@ namespace muxsocks::socks5 {
 /// Whether a user may use the proxy. Must not keep the views, and should compare in constant time.
 using credential_check = std::function<bool(std::string_view user, std::string_view password)>;
 
+/// What may be asked for besides CONNECT.
+struct accepted_commands {
+    bool udp_associate = false;
+};
+
 enum class handshake_state : std::uint8_t { need_more, request_ready, failed };
 
 /// The few bytes that one call can owe the application, kept in place. Converts to a span.
@@ -74,7 +79,7 @@ class server_handshake {
   public:
     /// With `check` the method is 0x02 (password) and no other. Without it, it is 0x00 (none), or
     /// 0x02 and any password for who offers nothing else.
-    explicit server_handshake(credential_check check = {});
+    explicit server_handshake(credential_check check = {}, accepted_commands accepted = {});
 
     /// Takes the next bytes of the application. Errors are the application's fault: those of
     /// parse_greeting and parse_request, errc::password_required, no_acceptable_method,
@@ -84,7 +89,8 @@ class server_handshake {
 
     handshake_state state() const { return state_; }
 
-    /// Valid when the request is ready, and its cmd is CONNECT; or when it was refused for its cmd.
+    /// Valid when the request is ready, and its cmd is CONNECT or an accepted one; or when it was
+    /// refused for its cmd.
     const socks5::request& request() const { return request_; }
 
   private:
@@ -97,7 +103,10 @@ class server_handshake {
     void fail(handshake_result& result, std::error_code error);
     void refuse(handshake_result& result, std::error_code error);
 
+    bool accepts(command cmd) const;
+
     credential_check check_;
+    accepted_commands accepted_;
     /// The message that is cut: from its beginning, as far as it has come.
     std::vector<std::uint8_t> partial_;
     socks5::request request_;

@@ -139,6 +139,11 @@ void session_driver::turn(link_number number, link& on) {
 
 void session_driver::lay_turn(link_number number, link& on, instant at) {
     session_.begin_turn(number, at, on.batch_bytes());
+    while (const auto slot = session_.datagrams_lane().next()) {
+        const auto result = owner_of(*slot->subject)->read_datagram(slot->place);
+        session_.datagrams_lane().on_read(*slot, result.bytes, result.more);
+        if (!result.more && result.bytes <= small_message_bytes) on_small_message();
+    }
     stream* failed = nullptr;
     while (may_read()) {
         const auto slot = session_.next_read();
@@ -262,6 +267,10 @@ void session_driver::on_event(const event& what) {
             delegate_->on_opened(*this, *what.subject);
         else
             session_.release(*what.subject);
+        break;
+    case event::kind::datagram:
+        if (const auto served_by = owner_of(*what.subject))
+            served_by->on_datagram(session_.datagrams_lane().received(what));
         break;
     case event::kind::established:
         if (session_.agreed().max_links > 1 && links_max_ != 1)

@@ -26,6 +26,14 @@ class stream_owner {
     /// It is the stream's turn: read from the socket into the slot's places.
     virtual read_result read_for_turn(const read_slot& slot) = 0;
     virtual void on_read_failed() = 0;
+    struct datagram_result {
+        std::size_t bytes = 0; ///< Of the place, address included; 0: none was worth sending.
+        bool more = false;     ///< Whether there may be others now.
+    };
+    /// The turn of its datagrams has come (datagrams::on_readable): puts one into the place.
+    virtual datagram_result read_datagram(bytes_span) { return {}; }
+    /// One has come: an address, then its bytes. Both are only looked at here.
+    virtual void on_datagram(bytes_view) {}
     /// The stream is not read for a while (no credit, no link): watch the socket for errors.
     virtual void on_parked() = 0;
     /// The session is about to go on in another process: adds what this owner needs there. Returns

@@ -34,6 +34,14 @@ struct host_port {
 /// "host:port", with brackets around IPv6.
 [[nodiscard]] std::string to_string(const host_port& value);
 
+/// Ports from `first` to `last`, both included.
+struct port_range {
+    std::uint16_t first = 0;
+    std::uint16_t last = 0;
+
+    bool operator==(const port_range&) const = default;
+};
+
 struct listen_address;
 /// As it stands in the configuration: "127.0.0.1:1080", "unix:/run/socket".
 [[nodiscard]] std::string to_string(const listen_address& value);
@@ -168,6 +176,8 @@ struct timeout_settings {
     std::chrono::milliseconds idle{0};
     /// A stream of which one direction has ended and the other carries no byte. Zero: off.
     std::chrono::milliseconds half_closed{0};
+    /// A UDP association without a datagram in either direction (RFC 4787 section 4.3).
+    std::chrono::milliseconds udp_idle{300'000};
 
     bool operator==(const timeout_settings&) const = default;
 };

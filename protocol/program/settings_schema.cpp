@@ -127,6 +127,9 @@ void bind_timeouts(config_section& root, timeout_settings& timeouts, program_rol
         section.field("half_closed", timeouts.half_closed, off_or_limit,
                       "A stream that has ended in one direction and carries no byte in the other "
                       "for that long is ended.");
+        section.field("udp_idle", timeouts.udp_idle, kinds::duration(1s, 24h),
+                      "A UDP association that carries no datagram in either direction for that "
+                      "long is ended.");
     });
 }
 

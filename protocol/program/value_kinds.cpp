@@ -126,6 +126,15 @@ std::optional<listen_address> read_listen_object(const json& value, bool applica
     return made;
 }
 
+std::optional<port_range> parse_ports(const std::string& text) {
+    const std::size_t dash = text.find('-');
+    const auto first = parse_host_port(":" + text.substr(0, dash));
+    const auto last =
+        dash == std::string::npos ? first : parse_host_port(":" + text.substr(dash + 1));
+    if (!first || !last || first->port == 0 || last->port < first->port) return std::nullopt;
+    return port_range{first->port, last->port};
+}
+
 } // namespace
 
 value_kind<bool> boolean() {
@@ -233,6 +242,28 @@ value_kind<host_port> remote_ip_address(std::uint16_t default_port) {
                 return parsed;
             },
             [](const host_port& value) { return json_text(to_string(value)); }};
+}
+
+value_kind<port_range> ports() {
+    return {"port or range of ports", "a port, such as 443, or a range, such as \"8000-8999\"",
+            [](const json& value, std::string& /*hint*/) -> std::optional<port_range> {
+                if (value.is_number_unsigned()) return parse_ports(value.dump());
+                if (value.is_string()) return parse_ports(value.get<std::string>());
+                return std::nullopt;
+            },
+            [](const port_range& value) {
+                return "\"" + std::to_string(value.first) + "-" + std::to_string(value.last) + "\"";
+            }};
+}
+
+value_kind<std::string> ip_address() {
+    return {"IP address", "an IP address, such as \"192.0.2.1\" or \"2001:db8::1\"",
+            [](const json& value, std::string& /*hint*/) -> std::optional<std::string> {
+                const std::string* found = text_of(value);
+                if (found == nullptr || !is_ip_address(*found)) return std::nullopt;
+                return *found;
+            },
+            [](const std::string& value) { return json_text(value); }};
 }
 
 value_kind<listen_address> listening_address(bool applications) {

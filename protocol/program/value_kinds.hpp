@@ -65,6 +65,12 @@ duration(std::chrono::milliseconds min, std::chrono::milliseconds max, bool zero
 
 [[nodiscard]] value_kind<network> ip_network();
 
+/// A port, as a number or text, or "first-last".
+[[nodiscard]] value_kind<port_range> ports();
+
+/// An IP address without a port.
+[[nodiscard]] value_kind<std::string> ip_address();
+
 /// In any form that parse_pin (tls_context.hpp) takes.
 [[nodiscard]] value_kind<sha256_digest> digest();
 

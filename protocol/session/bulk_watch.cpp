@@ -20,11 +20,11 @@ stream_facts bulk_watch::look(const stream_table& streams, instant now, std::uin
         return !stays;
     });
     streams.for_each([&](stream& s) {
-        const auto moved = s.send.sent() + s.recv.received();
+        const auto moved = s.moved_out() + s.moved_in();
         const auto before = std::exchange(s.moved_at_look, moved);
         if (s.metered || (moved - before < worth_bytes && !waits(s))) return;
         s.metered = true;
-        metered_.push_back({s.id, s.send.sent(), s.recv.received(), {}, {}});
+        metered_.push_back({s.id, s.moved_out(), s.moved_in(), {}, {}});
         metered_.back().out.on_moved(0, now);
         metered_.back().out.on_waiting(waits(s), now);
     });
@@ -33,8 +33,8 @@ stream_facts bulk_watch::look(const stream_table& streams, instant now, std::uin
 }
 
 bool bulk_watch::meter(metered& one, stream& s, instant now, std::uint32_t bulk_bytes) {
-    const auto sent = s.send.sent() - std::exchange(one.sent, s.send.sent());
-    const auto received = s.recv.received() - std::exchange(one.received, s.recv.received());
+    const auto sent = s.moved_out() - std::exchange(one.sent, s.moved_out());
+    const auto received = s.moved_in() - std::exchange(one.received, s.moved_in());
     one.out.on_moved(sent, now);
     one.in.on_moved(received, now);
     s.bulk = one.out.update(now, bulk_bytes);

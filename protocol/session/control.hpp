@@ -29,6 +29,7 @@ enum class control_type : std::uint8_t {
     drop = 0x24,
     goaway = 0x30,
     close = 0x31,
+    datagram = 0x80,
     notice = 0x81,
 };
 
@@ -56,7 +57,8 @@ class leading_extensions {
 
 namespace feature {
 inline constexpr std::uint32_t channel_binding = 1U << 0;
-inline constexpr std::uint32_t resume = 1U << 1; ///< The session can be without a link.
+inline constexpr std::uint32_t resume = 1U << 1;    ///< The session can be without a link.
+inline constexpr std::uint32_t datagrams = 1U << 2; ///< Of UDP associations.
 inline constexpr std::uint32_t notice = 1U << 3;
 } // namespace feature
 

@@ -14,6 +14,7 @@ struct event {
         readable, ///< `subject` has unread bytes or its end has come: peek(), consume(), at_end().
         reset,    ///< `subject` ended by RST or with the session (`error`); release() it.
         goaway,   ///< The peer takes no new streams (or ids are used up): open elsewhere.
+        datagram, ///< One came for `subject`: datagrams::received().
         notice,   ///< session::take_notice(), about `subject` or, without one, the session.
         link_up,  ///< Client: the server has let `link` join.
         join_failed, ///< Client: it has not (session::join_answer()); the link is not ours any

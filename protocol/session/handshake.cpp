@@ -15,6 +15,7 @@ handshake::outcome handshake::begin(bytes_view exporter, instant now) {
     std::uint32_t features = feature::notice;
     if (settings_.channel_binding) features |= feature::channel_binding;
     if (settings_.resume) features |= feature::resume;
+    if (settings_.datagrams) features |= feature::datagrams;
     auto hello = make_hello(features);
     proofs_.on_client_hello(hello);
     return {{}, std::move(hello), {}};
@@ -47,6 +48,7 @@ void handshake::agree(const hello_frame& theirs, std::uint32_t features) {
     agreed_.peer_max_streams = theirs.max_streams;
     agreed_.resumable = (features & feature::resume) != 0;
     agreed_.notices = (features & feature::notice) != 0;
+    agreed_.datagrams = settings_.datagrams && (features & feature::datagrams) != 0;
     agreed_.max_links = std::min(settings_.max_links, theirs.max_links);
     agreed_.keeps = agreed_.resumable || agreed_.max_links > 1;
     agreed_.join_at = theirs.join_at;
@@ -65,6 +67,7 @@ handshake::outcome handshake::on_hello(bytes_view payload, instant now) {
         auto features = hello->features & (feature::channel_binding | feature::notice);
         if (settings_.resume && settings_.resume_timeout_ms > 0)
             features |= hello->features & feature::resume;
+        if (settings_.datagrams) features |= hello->features & feature::datagrams;
         agree(*hello, features);
         proofs_.on_client_hello(payload);
         auto answer = make_hello(features);
@@ -122,7 +125,7 @@ void handshake::skip() {
     at_ = step::done;
     agreed_.peer_window = agreed_.peer_max_streams = 0xffff'ffff;
     agreed_.stream_limit = settings_.max_streams;
-    agreed_.resumable = agreed_.keeps = agreed_.notices = false;
+    agreed_.resumable = agreed_.keeps = agreed_.notices = agreed_.datagrams = false;
     agreed_.max_links = 1;
 }
 

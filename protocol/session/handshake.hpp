@@ -19,6 +19,7 @@ struct agreement {
     bool resumable = false; ///< Whether the session can be without a link.
     bool keeps = false;     ///< Whether frames are kept and acknowledged.
     bool notices = false;
+    bool datagrams = false;
     std::string user;
     std::string join_at;
 };

@@ -6,6 +6,7 @@
 
 #include "protocol/ack_watch.hpp"
 #include "protocol/keepalive.hpp"
+#include "protocol/session/datagram_queue.hpp"
 #include "protocol/session/kept_frames.hpp"
 #include "protocol/session/receipts.hpp"
 #include "protocol/session/scheduler.hpp"
@@ -66,7 +67,8 @@ struct link_state {
     std::size_t laid_bytes = 0;       ///< While it is joining.
     leading_extensions leading;       ///< The same: in front of the answer.
 
-    scheduler ready; ///< Streams that can send now, by this link.
+    scheduler ready;          ///< Streams that can send now, by this link.
+    datagram_queue datagrams; ///< Streams whose owners have datagrams, for this link.
     rate_meter rate;
     bool blocked = false;      ///< Whether the last turn had no room for kept frames.
     instant blocked_retry{};   ///< When to look for room again without an ACK.

@@ -60,6 +60,8 @@ class scheduler {
     static constexpr std::uint64_t brisk_bytes_per_second = 100'000'000;
 
     bool empty() const { return fresh_.empty() && bulk_.empty(); }
+    /// Changes when the bulk streams have gone round.
+    std::uint32_t round() const { return round_; }
     bool fresh_empty() const { return fresh_.empty(); }
 
     /// The stream has something that it may send. First in line if it has sent less than a quantum

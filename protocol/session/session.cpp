@@ -35,6 +35,7 @@ void session::end_batch() {
         recharge(s);
         if (version_ == 1) v1_.look(s, now_);
     });
+    datagrams_.end_batch();
     make_room_for_joined();
     reap();
 }

@@ -18,6 +18,7 @@
 #include "protocol/copy_budget.hpp"
 #include "protocol/session/attached_clock.hpp"
 #include "protocol/session/bulk_watch.hpp"
+#include "protocol/session/datagrams.hpp"
 #include "protocol/session/handshake.hpp"
 #include "protocol/session/link_set.hpp"
 #include "protocol/session/received_batch.hpp"
@@ -150,10 +151,10 @@ class session {
             if (!s.released) function(s);
         });
     }
+    datagrams& datagrams_lane() { return datagrams_; }
 
-    // ---- Output of one link, turn by turn: begin_turn, next_read and on_read until there is no
-    // slot, end_turn.
-
+    // ---- Output of one link: begin_turn, reads until there is no slot (datagrams first),
+    // end_turn.
     bool wants_turn(link_number link) const;
     /// Whether larger batches than usual delay no one (scheduler::alone_and_fast).
     bool may_batch_more(link_number link) const;
@@ -204,7 +205,6 @@ class session {
     bool reading_paused() const { return v1_.paused(); }
     /// Whether JOIN is due or out on a link, and not answered.
     bool joining() const { return links_.size() > links_.up_count(); }
-    /// How many streams the peer takes at once.
     std::uint32_t peer_max_streams() const { return agreed().peer_max_streams; }
     const std::string& user() const { return agreed().user; }
     std::uint32_t resume_timeout_ms() const { return agreed().resume_timeout_ms; }
@@ -221,9 +221,8 @@ class session {
     duration rtt() const { return links_.rtt(); }
     /// Since when a link that is up owes a sign of life, the first of them; none while all is well.
     std::optional<instant> unanswered_since() const;
-    /// When a byte last came on any link that is up.
+    /// When a byte last came on any link that is up, or on one.
     instant last_heard() const;
-    /// The same of one link.
     instant last_heard(link_number link) const;
     /// Whether the peer has yet to answer frames of ours, or a PING, on the link, which is up.
     bool owes_answer(link_number link) const;
@@ -238,6 +237,7 @@ class session {
     void set_keepalive(const keepalive_timing& timing);
 
   private:
+    friend class datagrams;
     enum class state : std::uint8_t { open, closed };
 
     // session.cpp
@@ -381,6 +381,7 @@ class session {
     received_batch batch_;
     turn turn_;
     version_one v1_;
+    datagrams datagrams_{*this};
 
     state state_ = state::open;
     bool first_seen_; ///< Whether the header of the session's first frame has come.

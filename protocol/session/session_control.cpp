@@ -94,6 +94,8 @@ void session::on_extension(std::uint32_t id, bytes_view payload) {
             fail(errc::control_out_of_order);
         return;
     }
+    if (static_cast<control_type>(payload[0]) == control_type::datagram && agreed().datagrams)
+        return datagrams_.on_frame(id, payload);
     const bool notice = static_cast<control_type>(payload[0]) == control_type::notice;
     if (!notice || !agreed().notices || !client()) {
         if (!flood_.extensions.take(now_)) fail(errc::flood_of_extensions);

@@ -202,13 +202,19 @@ void session::say_again(link_number lost) {
 
 void session::on_links_changed() {
     links_.choose();
-    for (const auto& l : links_)
+    for (const auto& l : links_) {
         l->ready.clear();
+        l->datagrams.clear();
+    }
     streams_.table.for_each([this](stream& s) {
+        s.datagrams_listed = false;
         if (s.queued != stream::queue::fresh && s.queued != stream::queue::bulk_round) return;
         s.queued = stream::queue::none;
     });
-    streams_.table.for_each([this](stream& s) { schedule(s); });
+    streams_.table.for_each([this](stream& s) {
+        schedule(s);
+        datagrams_.list(s);
+    });
     unblock();
     wake();
 }

@@ -44,7 +44,7 @@ bool session::wants_turn(link_number number) const {
     if (l.pongs_due > 0 || l.brought.ack_due() || l.alive.ping_due()) return true;
     if (!flows(l)) return false;
     if (&l == links_.small() && !waiting_.credits.empty()) return true;
-    if (may_carry(l)) return true;
+    if (may_carry(l) || datagrams_.has_turn(l)) return true;
     return kept_pending(l) && !l.blocked;
 }
 

@@ -22,6 +22,7 @@ void session::begin_turn(link_number number, instant now, std::size_t size) {
     now_ = now;
     auto& l = *links_.find(number);
     if (const auto rate = l.rate.sample(now)) l.ready.on_rate(*rate);
+    if (datagrams_.begin_turn(l, size)) return;
     // Session-level frames that might fill an area get a turn of their own, so that frames are
     // never split where kept ones are walked over.
     const bool pending = kept_pending(l) && l.outbox.size() <= settings_.pool->chunk_size() / 8;
@@ -33,7 +34,11 @@ void session::begin_turn(link_number number, instant now, std::size_t size) {
     auto where = l.kept.open(pending, rst, needed);
     if (pending && !where.kept) {
         if (l.kept.grow(now, l.alive.rtt())) where = l.kept.open(pending, rst, needed);
-        if (!where.kept) wait_for_room(l);
+        if (!where.kept) {
+            wait_for_room(l);
+            // Bulk of datagrams has waited for streams that can send nothing now.
+            if (datagrams_.begin_turn(l, size)) return;
+        }
     }
     if (!l.up()) {
         // JOIN itself does not count, and one small frame more does no harm.
@@ -53,6 +58,11 @@ void session::begin_turn(link_number number, instant now, std::size_t size) {
     if (small) lay_resets();
     if (turn_.rst_only()) {
         if (turn_.kept() == 0) wait_for_room(l);
+        if (turn_.laid() == 0 && datagrams_.has_turn(l)) {
+            chunk_ref unused;
+            turn_.close(unused);
+            datagrams_.begin_turn(l, size);
+        }
         return;
     }
     lay_again(l);
@@ -273,6 +283,7 @@ void session::lay_opening() {
         s.id = ids_.take();
         s.send = send_window(version_ >= 2 ? agreed().peer_window : credit_limit_max);
         streams_.table.insert(s);
+        datagrams_.list(s);
         if (version_ >= 2) {
             if (agreed().keeps) s.first_link = turn_.link()->number;
             lay_own(s, flag::syn);

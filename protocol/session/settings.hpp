@@ -66,6 +66,7 @@ struct session_settings {
     flood_limits flood;
     bool resume = true;
     std::uint32_t resume_timeout_ms = 120'000; ///< Server: how long it keeps a detached session.
+    bool datagrams = false;                    ///< HELLO feature bit 2: UDP associations.
     bool channel_binding = true; ///< HELLO feature bit 0; must be equal on both sides.
     bool allow_v1 = false;
     /// Server: the link has begun with a JOIN that failed, which no version 1 client sends.

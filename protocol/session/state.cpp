@@ -36,6 +36,7 @@ constexpr std::uint8_t bit_binds = 1;
 constexpr std::uint8_t bit_notices = 2;
 constexpr std::uint8_t bit_goaway_received = 4;
 constexpr std::uint8_t bit_goaway_due = 8;
+constexpr std::uint8_t bit_datagrams = 16;
 
 constexpr bool stream_state::*stream_bits[] = {
     &stream_state::fin_wanted,   &stream_state::fin_sent,     &stream_state::rst_wanted,
@@ -91,7 +92,8 @@ void write_session(state_writer& to, const session_state& s) {
     settled.bytes(s.id).bytes(s.secret);
     settled.u8(static_cast<std::uint8_t>((s.binds ? bit_binds : 0) | (a.notices ? bit_notices : 0) |
                                          (s.goaway_received ? bit_goaway_received : 0) |
-                                         (s.goaway_due ? bit_goaway_due : 0)));
+                                         (s.goaway_due ? bit_goaway_due : 0) |
+                                         (a.datagrams ? bit_datagrams : 0)));
     settled.u32(s.own_window).u32(s.own_max_streams);
     settled.u32(a.peer_window).u32(a.peer_max_streams).u32(a.stream_limit);
     settled.u32(a.resume_timeout_ms).u8(a.max_links);
@@ -160,6 +162,7 @@ void read_agreement(field_reader& in, session_state& s) {
     const auto bits = in.u8();
     s.binds = (bits & bit_binds) != 0;
     a.notices = (bits & bit_notices) != 0;
+    a.datagrams = (bits & bit_datagrams) != 0;
     s.goaway_received = (bits & bit_goaway_received) != 0;
     s.goaway_due = (bits & bit_goaway_due) != 0;
     s.own_window = in.u32();

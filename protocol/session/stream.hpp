@@ -79,6 +79,14 @@ struct stream {
     std::uint32_t round = 0;         ///< The bulk round in which `round_bytes` were sent.
     std::uint32_t round_bytes = 0;
 
+    // Datagrams of an association (datagrams.hpp).
+    bool datagrams = false;           ///< Whether its owner has some to be read.
+    bool datagrams_listed = false;    ///< Whether a link's datagram_queue has it.
+    std::uint32_t datagram_round = 0; ///< The round in which `datagram_bytes` were sent.
+    std::uint32_t datagram_bytes = 0;
+    std::uint64_t datagrams_out = 0; ///< Bytes of them, and of those received.
+    std::uint64_t datagrams_in = 0;
+
     // The list of all streams of the session.
     stream* all_next = nullptr;
     stream* all_previous = nullptr;
@@ -87,6 +95,9 @@ struct stream {
     /// was reset: bytes may be missing.
     bool at_end() const { return fin_received && !end && unread.empty() && view_bytes == 0; }
     std::size_t unread_bytes() const { return unread.size() + view_bytes; }
+    /// All bytes that it has moved, for finding out which streams are bulk.
+    std::uint64_t moved_out() const { return send.sent() + datagrams_out; }
+    std::uint64_t moved_in() const { return recv.received() + datagrams_in; }
     /// Whether its first frame has been laid.
     bool opened() const { return id != 0; }
 };

@@ -21,10 +21,18 @@ class turn {
         at_ = area_.begin;
         kept_ = 0;
         asks_ = false;
+        for_datagrams_ = false;
     }
+    /// One that carries datagrams and control frames only, as far as its chunk goes.
+    void open_for_datagrams(link_state& on, const kept_frames::area& where) {
+        open(on, where, where.end - where.begin, 0);
+        for_datagrams_ = true;
+    }
+    bool for_datagrams() const { return for_datagrams_; }
+    std::size_t laid() const { return at_ - area_.begin; }
     link_state* link() const { return link_; }
     bool open() const { return link_ != nullptr; }
-    bool takes_kept() const { return link_ && area_.kept; }
+    bool takes_kept() const { return link_ && area_.kept && !for_datagrams_; }
     bool rst_only() const { return area_.rst_only; }
     std::size_t room() const {
         assert(at_ <= area_.end);
@@ -49,6 +57,11 @@ class turn {
     void skip_data(const frame_header& header, std::uint64_t offset, std::size_t bytes) {
         at_ += write_data_header(header, offset) + bytes;
     }
+    /// A frame whose payload is in its place already.
+    void skip(const frame_header& header) {
+        encode_header(here(), header);
+        at_ += frame_header_size + header.length;
+    }
     /// Whole frames, as they are.
     void lay_raw(bytes_view frames) {
         lay_at(0, frames);
@@ -70,6 +83,7 @@ class turn {
         keep = std::move(area_.chunk);
         area_ = {};
         link_ = nullptr;
+        for_datagrams_ = false;
         return bytes;
     }
 
@@ -93,6 +107,7 @@ class turn {
     std::size_t at_ = 0; ///< Where the next frame is laid.
     std::uint64_t kept_ = 0;
     bool asks_ = false;
+    bool for_datagrams_ = false;
 };
 
 } // namespace muxsocks

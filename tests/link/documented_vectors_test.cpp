@@ -6,6 +6,7 @@
 #include "protocol/link/session_crypto.hpp"
 #include "protocol/session/frame_rules.hpp"
 #include "protocol/session/proofs.hpp"
+#include "socks5/message.hpp"
 #include "tests/catch.hpp"
 #include "tests/vectors/hex.hpp"
 #include "tests/vectors/token_key.hpp"
@@ -236,5 +237,15 @@ TEST_CASE("the vectors of docs/PROTOCOL.md for the other control frames") {
     CHECK(documented("close") ==
           control_frame(
               close_frame{static_cast<std::uint8_t>(close_code::shutting_down), 0, "stopped"}));
+    const auto datagram = [](bytes address) {
+        address.insert(address.begin(), static_cast<std::uint8_t>(control_type::datagram));
+        for (const char each : std::string_view("hello"))
+            address.push_back(static_cast<std::uint8_t>(each));
+        return frame(1, flag::ctrl, address);
+    };
+    CHECK(documented("datagram") ==
+          datagram(socks5::encode(socks5::address::from_ipv4({192, 0, 2, 1}, 53))));
+    CHECK(documented("datagram-to-name") ==
+          datagram(socks5::encode(socks5::address::from_domain("example.org", 53))));
     CHECK(documented("notice") == frame(1, flag::ctrl, encode(notice_frame{1, 60, "quota"})));
 }

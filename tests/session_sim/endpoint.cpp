@@ -120,6 +120,11 @@ bool endpoint::send(link_number number, std::size_t bytes_max, instant now) {
 void endpoint::lay_turn(link_end& on, instant now) {
     core().begin_turn(on.number, now);
     bool vain_read = false;
+    while (const auto slot = core().datagrams_lane().next()) {
+        const auto [bytes, more] = user_.read_datagram(*slot);
+        vain_read |= bytes == 0;
+        core().datagrams_lane().on_read(*slot, bytes, more);
+    }
     while (const auto slot = core().next_read()) {
         const auto result = user_.read(*slot);
         vain_read |= result.bytes == 0;

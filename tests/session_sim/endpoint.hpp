@@ -38,6 +38,8 @@ class stream_user {
     virtual void on_event(const event& what) = 0;
     /// Fills the places of the slot in order, as a read of the stream's socket would.
     virtual read_result read(const read_slot& slot) = 0;
+    /// Puts one datagram into the place; returns its bytes, and whether there are more.
+    virtual std::pair<std::size_t, bool> read_datagram(const datagram_slot&) { return {}; }
     /// What the owner of the stream needs where its session goes on, and there.
     virtual std::vector<std::uint8_t> owner_of(stream&) { return {}; }
     virtual void adopt(session&, stream&, bytes_view) {}

@@ -41,6 +41,7 @@ plan::plan(std::uint64_t seed, bool with_cuts, broken_rule broken) {
     draw_streams(random);
     draw_links(random, with_cuts);
     client.broken = server.broken = broken;
+    client.datagrams = server.datagrams = seed % 2 == 1;
 }
 
 void plan::draw_settings(random_source& random) {

@@ -35,6 +35,9 @@ void player::on_event(const event& what) {
         p->had = p->taken + p->s->unread_bytes();
         release(*p);
         break;
+    case event::kind::datagram:
+        if (!p->over()) check_datagram(*p, core->datagrams_lane().received(what));
+        break;
     case event::kind::established:
         established = true;
         break;
@@ -82,6 +85,49 @@ stream_user::read_result player::read(const read_slot& slot) {
         p.listening = true;
     }
     return result;
+}
+
+// ---- Datagrams: each has its stream's number, its own, and bytes that follow from both
+
+namespace {
+
+constexpr std::size_t datagram_head = 8;
+
+std::size_t size_of_datagram(std::uint32_t number) { return datagram_head + number * 37 % 900; }
+
+} // namespace
+
+void player::make_datagrams(part& p) {
+    if (!core->datagrams_lane().agreed() || !datagram_random_.chance(1, 3)) return;
+    p.datagrams_waiting += static_cast<std::uint32_t>(datagram_random_.between(1, 3));
+    core->datagrams_lane().on_readable(*p.s);
+}
+
+std::pair<std::size_t, bool> player::read_datagram(const datagram_slot& slot) {
+    auto& p = *static_cast<part*>(slot.subject->context);
+    require(!p.over(), "a released stream is asked for datagrams");
+    if (p.datagrams_waiting == 0) return {};
+    --p.datagrams_waiting;
+    const auto number = ++p.datagrams_made;
+    const auto size = size_of_datagram(number);
+    if (size > slot.place.size()) return {0, p.datagrams_waiting > 0}; // It is dropped.
+    store_u32(slot.place.data(), p.what->number);
+    store_u32(slot.place.data() + 4, number);
+    for (auto at = datagram_head; at < size; ++at)
+        slot.place[at] = content(p.what->number, to_server(), number + at);
+    return {size, p.datagrams_waiting > 0};
+}
+
+void player::check_datagram(part& p, bytes_view bytes) {
+    if (!p.what) return; // It has overtaken the request.
+    require(bytes.size() >= datagram_head, "a datagram is shorter than any");
+    const auto number = load_u32(bytes.data() + 4);
+    require(load_u32(bytes.data()) == p.what->number, "a datagram has come to another stream");
+    require(bytes.size() == size_of_datagram(number), "a datagram has another size");
+    for (auto at = datagram_head; at < bytes.size(); ++at)
+        require(bytes[at] == content(p.what->number, !to_server(), number + at),
+                "a datagram was changed");
+    require(p.datagrams_had.insert(number).second, "a datagram has come twice");
 }
 
 // ---- The session goes on elsewhere
@@ -197,6 +243,7 @@ bool player::play(part& p) {
     bool anything = abort(p);
     if (!p.over()) anything |= take(p);
     if (!p.over()) anything |= write(p);
+    if (!p.over() && anything) make_datagrams(p);
     if (!p.over()) anything |= finish(p);
     return anything;
 }

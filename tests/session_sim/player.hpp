@@ -8,6 +8,7 @@
 #include "tests/session_sim/plan.hpp"
 
 #include <functional>
+#include <set>
 
 namespace muxsocks::session_sim {
 
@@ -24,9 +25,12 @@ struct part {
     bool end_seen = false;
     bool aborted = false;
     bool refused = false;
-    bool dies = false;          ///< Whether it was reset behind its last words.
-    std::uint64_t had = 0;      ///< Bytes received when it was reset.
-    bool broken_socket = false; ///< Whether the next read fails.
+    bool dies = false;                       ///< Whether it was reset behind its last words.
+    std::uint64_t had = 0;                   ///< Bytes received when it was reset.
+    bool broken_socket = false;              ///< Whether the next read fails.
+    std::uint32_t datagrams_made = 0;        ///< Each has a number.
+    std::uint32_t datagrams_waiting = 0;     ///< Of these, not yet given to the session.
+    std::set<std::uint32_t> datagrams_had{}; ///< The numbers of those that have come.
     std::error_code reset;
     instant stalled_until{};
 
@@ -37,7 +41,8 @@ struct part {
 
 class player final : public stream_user {
   public:
-    player(role side, std::uint64_t seed) : side_(side), random_(seed) {}
+    player(role side, std::uint64_t seed)
+        : side_(side), random_(seed), datagram_random_(seed + 1) {}
 
     session* core = nullptr;
     std::deque<part> parts;
@@ -52,6 +57,7 @@ class player final : public stream_user {
 
     void on_event(const event& what) override;
     read_result read(const read_slot& slot) override;
+    std::pair<std::size_t, bool> read_datagram(const datagram_slot& slot) override;
     std::vector<std::uint8_t> owner_of(stream& s) override;
     void adopt(session& at, stream& s, bytes_view owner) override;
 
@@ -82,10 +88,13 @@ class player final : public stream_user {
     void check(part& p, bytes_view bytes);
     void on_head(part& p);
     void on_end(part& p);
+    void make_datagrams(part& p);
+    void check_datagram(part& p, bytes_view bytes);
     void release(part& p);
 
     role side_;
     random_source random_;
+    random_source datagram_random_; ///< Of its own: they change no other choice.
     instant now_{};
 };
 

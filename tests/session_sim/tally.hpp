@@ -35,6 +35,8 @@ struct tally {
 
     void add(const session_statistics& more) {
         const auto sum = [](std::uint64_t& to, std::uint64_t what) { to += what; };
+        sum(of.datagrams_sent, more.datagrams_sent);
+        sum(of.datagrams_received, more.datagrams_received);
         sum(of.half_closes, more.half_closes);
         sum(of.resets_sent, more.resets_sent);
         sum(of.windows_dry, more.windows_dry);
@@ -96,6 +98,8 @@ inline constexpr tally_row tally_rows[] = {
     {"streams", [](const tally& t) { return t.streams; }, false},
     {"streams that ended in the normal way at both sides",
      [](const tally& t) { return t.completed; }, false},
+    {"datagrams", [](const tally& t) { return t.of.datagrams_sent; }, false},
+    {"datagrams that have come", [](const tally& t) { return t.of.datagrams_received; }, false},
     {"half-closes", [](const tally& t) { return t.of.half_closes; }, false},
     {"resets", [](const tally& t) { return t.of.resets_sent; }, false},
     {"resets behind last words", [](const tally& t) { return t.last_words; }, false},

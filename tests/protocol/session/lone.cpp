@@ -42,6 +42,8 @@ std::string control_text(std::uint32_t id, bytes_view payload) {
     case control_type::close:
         return "CLOSE " + std::to_string(decode_close(payload)->code) + ": " +
                decode_close(payload)->text;
+    case control_type::datagram:
+        return "DATAGRAM " + std::to_string(id) + " " + as_text(payload.subspan(1));
     case control_type::notice:
         return "NOTICE " + std::to_string(id) + " " + decode_notice(payload)->text;
     default:
@@ -191,6 +193,15 @@ void lone::feed(link_number link, const octets& bytes) {
 
 octets lone::turn(link_number link, std::size_t size) {
     core.begin_turn(link, now, size);
+    auto& lane = core.datagrams_lane();
+    while (const auto slot = lane.next()) {
+        auto& waiting = static_cast<owner*>(slot->subject->context)->datagrams;
+        const auto one = waiting.empty() ? std::string() : waiting.front();
+        if (!waiting.empty()) waiting.pop_front();
+        REQUIRE(one.size() <= slot->place.size());
+        std::copy(one.begin(), one.end(), slot->place.begin());
+        lane.on_read(*slot, one.size(), !waiting.empty());
+    }
     while (const auto slot = core.next_read()) {
         auto& o = *static_cast<owner*>(slot->subject->context);
         std::size_t read = 0;
@@ -272,6 +283,11 @@ void lone::on_event(const event& what) {
         told_.push_back("reset " + id + ": " + why);
         core.release(*std::exchange(o->s, nullptr));
         break;
+    case event::kind::datagram: {
+        const auto bytes = core.datagrams_lane().received(what);
+        told_.push_back("datagram " + id + " " + std::string(bytes.begin(), bytes.end()));
+        break;
+    }
     case event::kind::goaway:
         told_.emplace_back("goaway");
         break;
@@ -326,6 +342,11 @@ void lone::send(owner& o, std::string_view text, bool end) {
     o.to_send += text;
     o.end_after = end;
     core.on_readable(*o.s);
+}
+
+void lone::send_datagram(owner& o, std::string bytes) {
+    o.datagrams.push_back(std::move(bytes));
+    core.datagrams_lane().on_readable(*o.s);
 }
 
 lines lone::told() {

@@ -101,12 +101,15 @@ class lone {
         stream* s = nullptr; ///< None once released.
         std::string received;
         std::string to_send;
+        std::deque<std::string> datagrams; ///< To be sent.
         bool end_after = false;
         bool reading = true;
     };
     owner& open(std::string_view request);
     owner& opened(std::uint32_t id) { return *opened_.at(id); }
     void send(owner& o, std::string_view text, bool end = false);
+    /// Its socket has one more datagram.
+    void send_datagram(owner& o, std::string bytes);
     /// The socket takes up to `size` unread bytes.
     void take(owner& o, std::size_t size = std::string::npos);
     /// What the session told since the last call.

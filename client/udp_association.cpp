@@ -1,0 +1,306 @@
+#include "client/udp_association.hpp"
+
+#include "protocol/link/lingering_close.hpp"
+#include "protocol/program/log.hpp"
+#include "socks5/udp_header.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <random>
+
+namespace muxsocks::client {
+namespace {
+
+namespace ip = asio::ip;
+using association_ptr = boost::intrusive_ptr<udp_association>;
+
+/// Datagrams that one turn passes over, dropped ones, before others have theirs.
+constexpr int datagram_looks_max = 64;
+
+constexpr refusal not_possible{socks5::reply_code::command_not_supported,
+                               "There is no UDP by this connection.", false};
+constexpr refusal no_socket{socks5::reply_code::general_failure, "There is no UDP socket for it.",
+                            false};
+
+ip::address plain_address(const ip::address& address) {
+    if (address.is_v4() || !address.to_v6().is_v4_mapped()) return address;
+    return ip::make_address_v4(ip::v4_mapped, address.to_v6());
+}
+
+socks5::address socks_address(const ip::address& address, std::uint16_t port) {
+    return address.is_v4() ? socks5::address::from_ipv4(address.to_v4().to_bytes(), port)
+                           : socks5::address::from_ipv6(address.to_v6().to_bytes(), port);
+}
+
+/// What the request named, if that is an address at all.
+std::optional<udp_gate::endpoint> hinted(const socks5::address& one) {
+    if (one.type == socks5::address::kind::domain) return {};
+    if (one.type == socks5::address::kind::ipv6)
+        return udp_gate::endpoint(plain_address(ip::address_v6(one.ip)), one.port);
+    return udp_gate::endpoint(ip::address_v4({one.ip[0], one.ip[1], one.ip[2], one.ip[3]}),
+                              one.port);
+}
+
+/// The addresses of the two ends; nothing for what is no TCP, such as a unix-domain socket.
+struct control_ends {
+    ip::address local;
+    ip::address remote;
+};
+std::optional<control_ends> ends_of(tcp_socket& control) {
+    ip::tcp::endpoint local;
+    ip::tcp::endpoint remote;
+    auto local_size = static_cast<socklen_t>(local.capacity());
+    auto remote_size = static_cast<socklen_t>(remote.capacity());
+    const int descriptor = control.native_handle();
+    if (::getsockname(descriptor, local.data(), &local_size) != 0 ||
+        ::getpeername(descriptor, remote.data(), &remote_size) != 0)
+        return {};
+    const auto family = local.data()->sa_family;
+    if (family != AF_INET && family != AF_INET6) return {};
+    local.resize(local_size);
+    remote.resize(remote_size);
+    return control_ends{plain_address(local.address()), plain_address(remote.address())};
+}
+
+} // namespace
+
+// ---- While it waits for a session
+
+associate_request::associate_request(link_thread& thread, tcp_socket control,
+                                     const socks5::address& hint,
+                                     std::shared_ptr<const udp_settings> settings)
+    : thread_(thread), control_(std::move(control)), hint_(hint), settings_(std::move(settings)) {
+    if (log::enabled(log_level::debug)) destination = "a UDP association";
+}
+
+void associate_request::begin(driver_ptr driver, request_sink& sink) {
+    if (std::exchange(watched_, nullptr)) {
+        boost::system::error_code ignored;
+        control_.cancel(ignored);
+    }
+    const auto ends = ends_of(control_);
+    // Older servers know nothing of it, and that is known before they are asked.
+    if (!ends || !driver->core().datagrams_lane().agreed()) return refuse(not_possible);
+    const association_ptr made(new udp_association(std::move(driver), std::move(control_),
+                                                   settings_, {ends->remote, hinted(hint_)}));
+    if (const auto error = made->bind(ends->local)) {
+        log::warning(log::kind{"UDP associations without a socket"},
+                     "an application got no UDP association: {}", error.message());
+        control_ = made->take_back();
+        return refuse(no_socket);
+    }
+    made->begin(sink.stream_timeouts().keepalive);
+}
+
+void associate_request::refuse(const refusal& why) {
+    watched_.reset();
+    log::debug("request for a UDP association answered with REP {:#04x} ({})",
+               static_cast<unsigned>(why.rep), socks5::to_text(why.rep));
+    close_lingering(thread_.clock(), std::move(control_),
+                    socks5::encode(socks5::make_reply(why.rep)));
+}
+
+void associate_request::watch(std::function<void()> gone) {
+    watched_ = std::make_shared<std::function<void()>>(std::move(gone));
+    control_.async_wait(
+        tcp_socket::wait_read, [this, watched = std::weak_ptr<std::function<void()>>(watched_)](
+                                   const boost::system::error_code& error) {
+            const auto call = watched.lock();
+            if (error || !call) return;
+            std::uint8_t byte = 0;
+            const auto size = ::recv(control_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+            if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR)) (*call)();
+        });
+}
+
+// ---- Its beginning
+
+udp_association::udp_association(driver_ptr driver, tcp_socket control,
+                                 std::shared_ptr<const udp_settings> settings, const udp_gate& gate)
+    : driver_(std::move(driver)),
+      control_(std::move(control)),
+      settings_(std::move(settings)),
+      gate_(gate),
+      socket_(driver_->thread().context().get_executor()),
+      idle_(driver_->thread().clock(), [this] { on_idle(); }) {}
+
+std::error_code udp_association::bind(const ip::address& local) {
+    if (!settings_->ports) return socket_.bind({local, 0});
+    const auto& range = *settings_->ports;
+    const unsigned count = range.last - range.first + 1U;
+    // Not the lowest first: one that was just given up may still be sent to.
+    auto at = std::random_device()() % count;
+    std::error_code error;
+    for (unsigned tries = 0; tries < count; ++tries, at = (at + 1) % count) {
+        error = socket_.bind({local, static_cast<std::uint16_t>(range.first + at)});
+        if (error != std::errc::address_in_use) break;
+    }
+    return error;
+}
+
+socks5::address udp_association::bound() const {
+    const auto local = socket_.local();
+    for (const auto& each : settings_->advertise) {
+        const auto address = ip::make_address(each);
+        if (address.is_v4() == local.address().is_v4()) return socks_address(address, local.port());
+    }
+    return socks_address(local.address(), local.port());
+}
+
+void udp_association::begin(const tcp_keepalive& keepalive) {
+    set_tcp_keepalive(control_.native_handle(), keepalive);
+    const auto reply = socks5::encode(socks5::make_reply(socks5::reply_code::succeeded, bound()));
+    // The first words behind the handshake: the socket takes them, or it is broken.
+    (void)::send(control_.native_handle(), reply.data(), reply.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    kept_ = this;
+    stream_ =
+        &driver_->open(socks5::encode(socks5::request{socks5::command::udp_associate, {}}), *this);
+    touch();
+    idle_.expires_after(settings_->idle);
+    wait_control();
+    wait_readable();
+}
+
+bool udp_association::take_reply(bytes_view bytes) {
+    reply_.insert(reply_.end(), bytes.begin(), bytes.end());
+    const auto parsed = socks5::parse_reply(reply_);
+    if (parsed.status == socks5::parse_status::need_more) return true;
+    replied_ = true;
+    if (parsed.status == socks5::parse_status::done &&
+        parsed.value.code() == socks5::reply_code::succeeded) {
+        driver_->core().on_connected(*stream_);
+        reply_ = {};
+        return true;
+    }
+    log::info(
+        log::kind{"UDP associations that the server has refused"},
+        "the server has refused a UDP association (REP {:#04x}): the application's connection "
+        "for it is closed",
+        static_cast<unsigned>(parsed.value.rep));
+    return false;
+}
+
+// ---- Datagrams
+
+void udp_association::wait_readable() {
+    if (waiting_ || !socket_.is_open()) return;
+    waiting_ = true;
+    socket_.async_wait([self = association_ptr(this)](const boost::system::error_code& error) {
+        self->waiting_ = false;
+        if (error || !self->stream_) return;
+        self->driver_->core().datagrams_lane().on_readable(*self->stream_);
+    });
+}
+
+stream_owner::datagram_result udp_association::read_datagram(bytes_span place) {
+    if (!socket_.is_open()) return {};
+    std::array<std::uint8_t, socks5::udp_header::front_size> front{};
+    for (int looks = 0; looks < datagram_looks_max; ++looks) {
+        // ATYP comes to where the frame's address belongs.
+        const auto got = socket_.receive(front, place, settings_->max_delay);
+        if (got.what == datagram_socket::outcome::none) {
+            wait_readable();
+            return {};
+        }
+        if (got.what != datagram_socket::outcome::taken) {
+            ++too_old_;
+            continue;
+        }
+        const bool whole = got.bytes > front.size() &&
+                           std::all_of(front.begin(), front.end(), [](auto b) { return b == 0; });
+        const auto address = whole ? socks5::parse_address(place.first(got.bytes - front.size()))
+                                   : socks5::parse_result<socks5::address>{};
+        if (address.status != socks5::parse_status::done || address.value.port == 0 ||
+            !gate_.admit(got.from, std::chrono::steady_clock::now())) {
+            ++refused_;
+            continue;
+        }
+        ++up_;
+        touch();
+        return {got.bytes - front.size(), true};
+    }
+    return {0, true};
+}
+
+void udp_association::on_datagram(bytes_view bytes) {
+    if (!socket_.is_open() || !gate_.peer()) return;
+    const auto from = socks5::parse_address(bytes);
+    if (from.status != socks5::parse_status::done ||
+        from.value.type == socks5::address::kind::domain)
+        return;
+    static constexpr std::array<std::uint8_t, socks5::udp_header::front_size> front{};
+    touch();
+    if (!socket_.send(front, bytes, *gate_.peer())) ++down_;
+}
+
+// ---- Ends
+
+void udp_association::wait_control() {
+    control_.async_wait(tcp_socket::wait_read,
+                        [self = association_ptr(this)](const boost::system::error_code& error) {
+                            if (!error && self->control_.is_open()) self->on_control();
+                        });
+}
+
+void udp_association::on_control() {
+    std::array<std::uint8_t, 4096> unread;
+    const auto size = ::recv(control_.native_handle(), unread.data(), unread.size(), MSG_DONTWAIT);
+    if (size > 0 || (size < 0 && (errno == EAGAIN || errno == EINTR))) return wait_control();
+    end("its application has closed its connection");
+}
+
+void udp_association::on_stream_readable() {
+    if (!stream_) return;
+    const association_ptr self(this);
+    bool goes_on = true;
+    bytes_view view;
+    while (driver_->core().peek(*stream_, {&view, 1}) > 0) {
+        const auto size = view.size();
+        if (!replied_ && goes_on) goes_on = take_reply(view);
+        driver_->consume(*stream_, size);
+    }
+    if (!goes_on || stream_->at_end()) end("the server has ended it");
+    if (stream_ && stream_->at_end()) let_go();
+}
+
+void udp_association::on_stream_reset(std::error_code why) {
+    const association_ptr self(this);
+    end(why ? "its stream was reset" : "its stream has ended");
+    let_go();
+}
+
+void udp_association::on_idle() {
+    const auto until = moved_ + settings_->idle;
+    if (until > std::chrono::steady_clock::now()) return idle_.expires_at(until);
+    asio::post(driver_->thread().context(),
+               [self = association_ptr(this)] { self->end("it was idle (timeouts.udp_idle)"); });
+}
+
+void udp_association::end(const char* why) {
+    if (!socket_.is_open()) return;
+    log::debug("UDP association ended, {}: {} datagrams up, {} down, {} refused, {} too old, {} "
+               "without room in the kernel",
+               why, up_, down_, refused_, too_old_, socket_.dropped_by_kernel());
+    socket_.close();
+    idle_.cancel();
+    boost::system::error_code ignored;
+    control_.cancel(ignored);
+    close_lingering(driver_->thread().clock(), std::move(control_), {});
+    if (!stream_) return;
+    // The server's answer to FIN is what lets go of a stream that it knows of.
+    if (!stream_->opened()) return let_go();
+    driver_->core().finish(*stream_);
+}
+
+void udp_association::let_go() {
+    if (!stream_) return;
+    const auto self = std::move(kept_);
+    driver_->core().release(*std::exchange(stream_, nullptr));
+}
+
+} // namespace muxsocks::client
