@@ -31,8 +31,10 @@ class http_front final : public front {
             auto made = on_head({buffer_.data(), size});
             if (made.result == verdict::ready) {
                 made.to_send = bytes_of(to_send_);
-                // Whoever forwards begins with the head.
-                made.used = forwards_ ? input.size() : input.size() - (buffer_.size() - size);
+                // Whoever forwards begins with the head. What is behind it need not be of this input:
+                // it may have waited here while a wrong password was answered.
+                if (!forwards_) buffer_.erase(0, size);
+                made.used = input.size();
                 return made;
             }
             if (made.result == verdict::failed) return made;
@@ -43,14 +45,15 @@ class http_front final : public front {
         }
     }
 
-    void proceed(tcp_socket socket, bytes_view rest) override {
+    void proceed(tcp_socket socket, bytes_view /*rest*/) override {
         if (forwards_) {
             const boost::intrusive_ptr<forward_connection> forwarding(
                 new forward_connection(std::move(socket), services_, std::move(buffer_)));
             return forwarding->begin();
         }
         const request_ptr request(new connect_request(services_.thread, std::move(socket), target_,
-                                                      {rest.begin(), rest.end()}, http_answers()));
+                                                      {buffer_.begin(), buffer_.end()},
+                                                      http_answers()));
         request->give_up = std::chrono::steady_clock::now() + services_.wait;
         services_.sink.submit(request);
     }

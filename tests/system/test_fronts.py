@@ -66,6 +66,19 @@ def test_bytes_behind_the_head_belong_to_the_tunnel(pair, target):
         assert servers.read_all(connection) == b"early\x00bytes"
 
 
+def test_bytes_that_wait_behind_a_wrong_password_belong_to_the_tunnel(pair, target):
+    echo = target(servers.echo)
+    proxy = pair(client={"users": USERS})
+    name, secret = USERS[0]["name"], USERS[0]["password"]
+    said = (connect_text(echo.address, basic(name, "wrong")) + connect_text(echo.address, basic(name, secret))).encode()
+    with socket.create_connection(proxy.socks, timeout=deadline.seconds(10)) as connection:
+        connection.sendall(said + b"early")
+        assert http.read_answer(connection).status == 407
+        assert http.read_head(connection) == "HTTP/1.1 200 Connection established\r\n\r\n"
+        connection.shutdown(socket.SHUT_WR)
+        assert servers.read_all(connection) == b"early"
+
+
 def test_heads_may_come_in_pieces(pair, target):
     echo = target(servers.echo)
     proxy = pair()
