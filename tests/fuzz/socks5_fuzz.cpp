@@ -8,6 +8,7 @@
 #include "socks5/error.hpp"
 #include "socks5/handshake.hpp"
 #include "socks5/message.hpp"
+#include "socks5/udp_header.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -120,6 +121,19 @@ outcome run_handshake(byte_span bytes, bool with_users, unsigned cuts) {
     return result;
 }
 
+void check_udp_header(byte_span bytes) {
+    const auto found = parse_udp_header(bytes);
+    if (!found) return;
+    require(found->size <= bytes.size(), "a header is no longer than its datagram");
+    require(found->dst.port != 0, "a datagram goes to a port");
+    std::vector<std::uint8_t> written{0, 0, 0};
+    append(written, found->dst);
+    require(std::equal(written.begin(), written.end(), bytes.begin(),
+                       bytes.begin() + static_cast<std::ptrdiff_t>(found->size)),
+            "a header is written back as it was");
+    check_text(found->dst);
+}
+
 void check_handshake(byte_span bytes, bool with_users, unsigned cuts) {
     const auto whole = run_handshake(bytes, with_users, 0);
     require(run_handshake(bytes, with_users, cuts) == whole, "pieces make no difference");
@@ -131,7 +145,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (size < 2) return 0;
     const byte_span bytes{data + 2, size - 2};
     const unsigned cuts = data[1] + 1u;
-    switch (data[0] % 8) {
+    switch (data[0] % 9) {
     case 0:
         check_parser(parse_greeting, bytes);
         break;
@@ -155,8 +169,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 6:
         check_handshake(bytes, false, cuts);
         break;
-    default:
+    case 7:
         check_handshake(bytes, true, cuts);
+        break;
+    default:
+        check_udp_header(bytes);
         break;
     }
     return 0;
