@@ -12,9 +12,9 @@
 namespace muxsocks::client {
 namespace {
 
-std::vector<std::uint8_t> connect_to(const socks5::address& target) {
+std::vector<std::uint8_t> request_for(socks5::command cmd, const socks5::address& target) {
     std::vector<std::uint8_t> bytes;
-    append(bytes, socks5::request{socks5::command::connect, target});
+    append(bytes, socks5::request{cmd, target});
     return bytes;
 }
 
@@ -22,10 +22,10 @@ std::vector<std::uint8_t> connect_to(const socks5::address& target) {
 
 connect_request::connect_request(link_thread& thread, tcp_socket socket,
                                  const socks5::address& target, std::vector<std::uint8_t> early,
-                                 const answer_language& language)
+                                 const answer_language& language, socks5::command cmd)
     : thread_(thread),
       socket_(std::move(socket)),
-      request_(connect_to(target)),
+      request_(request_for(cmd, target)),
       early_(std::move(early)),
       language_(language) {
     if (log::enabled(log_level::debug)) destination = socks5::to_string(target);

@@ -1,7 +1,8 @@
 #pragma once
 
 /// \file
-/// An application's wish for one connection, of whichever protocol: SOCKS, or HTTP's CONNECT. The
+/// An application's wish for one connection, of whichever protocol: SOCKS, or HTTP's CONNECT; or
+/// for the address of a name (RESOLVE), which is a connection that ends behind the reply. The
 /// socket is here until there is a stream, and then the relay's.
 
 #include "client/answer_language.hpp"
@@ -12,7 +13,8 @@ class connect_request final : public pending_request {
   public:
     /// `early` is what the application has sent right behind its request.
     connect_request(link_thread& thread, tcp_socket socket, const socks5::address& target,
-                    std::vector<std::uint8_t> early, const answer_language& language);
+                    std::vector<std::uint8_t> early, const answer_language& language,
+                    socks5::command cmd = socks5::command::connect);
 
     void begin(driver_ptr driver, request_sink& sink) override;
     void refuse(const refusal& why) override;

@@ -31,8 +31,8 @@ class http_front final : public front {
             auto made = on_head({buffer_.data(), size});
             if (made.result == verdict::ready) {
                 made.to_send = bytes_of(to_send_);
-                // Whoever forwards begins with the head. What is behind it need not be of this input:
-                // it may have waited here while a wrong password was answered.
+                // Whoever forwards begins with the head. What is behind it need not be of this
+                // input: it may have waited here while a wrong password was answered.
                 if (!forwards_) buffer_.erase(0, size);
                 made.used = input.size();
                 return made;

@@ -19,7 +19,8 @@ class socks5_front final : public front {
   public:
     explicit socks5_front(const front_services& services)
         : services_(services),
-          handshake_(check_against(services.users), {.udp_associate = services.udp != nullptr}) {}
+          handshake_(check_against(services.users),
+                     {.udp_associate = services.udp != nullptr, .resolve = true}) {}
 
     const char* protocol() const override { return "SOCKS"; }
 
@@ -46,7 +47,7 @@ class socks5_front final : public front {
                                             services_.udp);
         else
             request = new connect_request(services_.thread, std::move(socket), asked.dst,
-                                          {rest.begin(), rest.end()}, socks5_answers());
+                                          {rest.begin(), rest.end()}, socks5_answers(), asked.cmd);
         request->give_up = std::chrono::steady_clock::now() + services_.wait;
         services_.sink.submit(request);
     }

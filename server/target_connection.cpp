@@ -8,6 +8,8 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
+
 namespace muxsocks::server {
 namespace {
 
@@ -128,6 +130,7 @@ void target_connection::on_request(socks5::request request) {
     if (request.cmd == socks5::command::connect) return dial(request.dst);
     if (request.cmd == socks5::command::udp_associate && driver_->core().datagrams_lane().agreed())
         return associate();
+    if (request.cmd == socks5::command::resolve) return resolve(request.dst);
     refuse(socks5::reply_code::command_not_supported,
            "this server does not support " + socks5::to_string(request.cmd));
 }
@@ -152,6 +155,49 @@ void target_connection::associate() {
     const auto self = std::move(kept_);
     driver_->core().accept(*stream_);
     made->begin(*std::exchange(stream_, nullptr));
+}
+
+void target_connection::resolve(const socks5::address& dst) {
+    driver_->core().accept(*stream_);
+    if (dst.type != socks5::address::kind::domain) {
+        const asio::ip::address literal =
+            dst.type == socks5::address::kind::ipv6
+                ? asio::ip::address(asio::ip::address_v6(dst.ip))
+                : asio::ip::address_v4({dst.ip[0], dst.ip[1], dst.ip[2], dst.ip[3]});
+        return on_resolved({}, {&literal, 1}, true);
+    }
+    dialling_ = true;
+    lookup_ = services_.lookups.look_up(
+        dst.domain, user_,
+        [self = self_ptr(this)](std::error_code error, std::span<const asio::ip::address> addresses,
+                                bool last) { self->on_resolved(error, addresses, last); });
+}
+
+void target_connection::on_resolved(std::error_code error,
+                                    std::span<const asio::ip::address> addresses, bool last) {
+    if (!stream_) return;
+    const auto allowed =
+        std::find_if(addresses.begin(), addresses.end(), [this](const auto& address) {
+            return policy_->allows(address, services_.own);
+        });
+    if (last) lookup_ = 0;
+    if (allowed != addresses.end())
+        return answer(socks5::make_reply(socks5::reply_code::succeeded,
+                                         address_of(asio::ip::tcp::endpoint(*allowed, 0))));
+    denied_ = denied_ || !addresses.empty();
+    if (!last) return;
+    if (denied_)
+        return refuse(socks5::reply_code::not_allowed, "its addresses are none that are allowed");
+    refuse(socks5::reply_code_from(error), error.message());
+}
+
+void target_connection::answer(const socks5::reply& reply) {
+    limit_.cancel();
+    if (lookup_ != 0) services_.lookups.cancel(std::exchange(lookup_, 0));
+    const auto self = std::move(kept_);
+    auto& s = *std::exchange(stream_, nullptr);
+    driver_->core().on_connected(s);
+    driver_->core().refuse(s, socks5::encode(reply));
 }
 
 void target_connection::dial(const socks5::address& dst) {
@@ -202,6 +248,7 @@ void target_connection::on_dialled(dial_result result) {
     const auto self = kept_;
     dialling_ = false;
     partial_ = {};
+    dial_ = 0;
     if (result.error) {
         if (result.error == dial_errc::denied) {
             tell_refusal(result);
@@ -269,7 +316,8 @@ int target_connection::save(std::vector<std::uint8_t>& state) {
 void target_connection::on_handed_over() {
     const auto self = std::move(kept_);
     limit_.cancel();
-    if (dialling_) services_.targets.cancel(dial_);
+    if (lookup_ != 0) services_.lookups.cancel(std::exchange(lookup_, 0));
+    if (dial_ != 0) services_.targets.cancel(dial_);
     stream_ = nullptr;
 }
 
@@ -327,7 +375,8 @@ void target_connection::let_go() {
     if (!stream_) return;
     const auto self = std::move(kept_);
     limit_.cancel();
-    if (dialling_) services_.targets.cancel(dial_);
+    if (lookup_ != 0) services_.lookups.cancel(std::exchange(lookup_, 0));
+    if (dial_ != 0) services_.targets.cancel(dial_);
     driver_->core().release(*std::exchange(stream_, nullptr));
 }
 

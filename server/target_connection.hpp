@@ -48,6 +48,11 @@ class target_connection final : public ref_counted<target_connection>, public st
     void on_request(socks5::request request);
     void dial(const socks5::address& dst);
     void associate();
+    void resolve(const socks5::address& dst);
+    void on_resolved(std::error_code error, std::span<const asio::ip::address> addresses,
+                     bool last);
+    /// The reply, and the end of the stream.
+    void answer(const socks5::reply& reply);
     /// Whether there is a file for its socket; if not, the stream is refused.
     bool take_file();
     void on_dialled(dial_result result);
@@ -70,6 +75,8 @@ class target_connection final : public ref_counted<target_connection>, public st
     std::string destination_;
     dialer::dial_id dial_ = 0;
     bool dialling_ = false;
+    name_lookups::lookup_id lookup_ = 0; ///< Not 0 while a name is looked up for RESOLVE.
+    bool denied_ = false;                ///< Whether it has an address that is not allowed.
 };
 
 /// A stream of a session that was handed over: goes on with what its owner has saved there.

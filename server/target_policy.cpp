@@ -202,6 +202,11 @@ std::optional<std::string> target_policy::refusal(const ip::address& address, st
     return sentence(found, address.to_string(), port);
 }
 
+bool target_policy::allows(const ip::address& address, own_addresses& own) const {
+    const std::uint16_t port = rules_.ports.empty() ? 443 : rules_.ports.front().first;
+    return judge(address, port, own).why == finding::reason::none;
+}
+
 std::string target_policy::sentence(const finding& found, const std::string& target,
                                     std::uint16_t port) const {
     switch (found.why) {

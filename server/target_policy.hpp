@@ -32,6 +32,9 @@ class target_policy {
     explicit target_policy(destination_settings rules, std::string key = "destinations",
                            std::vector<network> general_deny = {});
 
+    /// Whether the address may be dialled at some port.
+    [[nodiscard]] bool allows(const boost::asio::ip::address& address, own_addresses& own) const;
+
     /// Nothing if the target may be dialled. Else a sentence for the log that says what forbids it
     /// and which key would allow it. In this order:
     ///

@@ -236,6 +236,11 @@ void udp_association::finish() {
     log::debug("association of stream {} ended: {} datagrams up, {} down, {} denied, {} too old, "
                "{} lost, {} without room in the kernel",
                stream_->id, up_, down_, denied_, too_old_, lost_, socket_.dropped_by_kernel());
+    close();
+    driver_->core().finish(*stream_);
+}
+
+void udp_association::close() {
     socket_.close();
     idle_.cancel();
     waiting_datagrams_.clear();
@@ -244,7 +249,12 @@ void udp_association::finish() {
     names_.clear();
     places_.association = {};
     places_.file = {};
-    driver_->core().finish(*stream_);
+}
+
+void udp_association::on_handed_over() {
+    const auto self = std::move(kept_);
+    close();
+    stream_ = nullptr;
 }
 
 void udp_association::let_go() {

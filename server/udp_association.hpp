@@ -47,6 +47,8 @@ class udp_association final : public ref_counted<udp_association>, public stream
     datagram_result read_datagram(bytes_span place) override;
     void on_datagram(bytes_view bytes) override;
     void on_timeouts_changed() override;
+    /// It does not go along: there its stream is reset, and the application may have another one.
+    void on_handed_over() override;
 
   private:
     using endpoint = asio::ip::udp::endpoint;
@@ -78,6 +80,7 @@ class udp_association final : public ref_counted<udp_association>, public stream
     void make_room_for_name();
     void touch() { moved_ = std::chrono::steady_clock::now(); }
     void on_idle();
+    void close();
     /// FIN; the peer's own follows.
     void finish();
     void let_go();

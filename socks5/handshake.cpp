@@ -19,7 +19,8 @@ server_handshake::server_handshake(credential_check check, accepted_commands acc
     : check_{std::move(check)}, accepted_{accepted} {}
 
 bool server_handshake::accepts(command cmd) const {
-    return cmd == command::connect || (cmd == command::udp_associate && accepted_.udp_associate);
+    return cmd == command::connect || (cmd == command::resolve && accepted_.resolve) ||
+           (cmd == command::udp_associate && accepted_.udp_associate);
 }
 
 handshake_result server_handshake::on_input(std::span<const std::uint8_t> input) {

@@ -201,6 +201,8 @@ std::string to_string(command cmd) {
         return "BIND (0x02)";
     case command::udp_associate:
         return "UDP ASSOCIATE (0x03)";
+    case command::resolve:
+        return "RESOLVE (0xf0)";
     }
     constexpr std::string_view digits = "0123456789abcdef";
     const auto value = static_cast<unsigned>(cmd);

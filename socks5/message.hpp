@@ -80,7 +80,12 @@ void append(std::vector<std::uint8_t>& out, const password_status& message);
 // -- Request and reply, RFC 1928 sections 4 to 6 --------------------------------------------------
 
 /// Others may stand in a request; they parse, and are answered with REP 0x07.
-enum class command : std::uint8_t { connect = 0x01, bind = 0x02, udp_associate = 0x03 };
+enum class command : std::uint8_t {
+    connect = 0x01,
+    bind = 0x02,
+    udp_associate = 0x03,
+    resolve = 0xf0, ///< Tor's: the address of DST's name is to stand in the reply.
+};
 
 /// "BIND (0x02)"; "command 0x7f" if it has no name.
 std::string to_string(command cmd);
