@@ -326,7 +326,7 @@ void target_connection::resume(bytes_view state) {
     partial_.assign(state.begin() + 1, state.end());
     auto parsed = socks5::parse_request(partial_);
     if (parsed.status == socks5::parse_status::done)
-        dial(std::move(parsed.value));
+        on_request(std::move(parsed.value));
     else
         on_stream_readable();
 }

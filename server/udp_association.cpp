@@ -154,10 +154,17 @@ void udp_association::send_to_name(const socks5::address& to, bytes_view bytes) 
             return send_to_first(found->second.addresses, to.port, bytes);
         if (found->second.lookup == 0) names_.erase(found);
     }
-    if (waiting_datagrams_.size() == waiting_max) {
+    if (bytes.size() > waiting_bytes_max) {
+        ++lost_;
+        return look_up(to.domain);
+    }
+    while (waiting_datagrams_.size() == waiting_max ||
+           waiting_bytes_ + bytes.size() > waiting_bytes_max) {
+        waiting_bytes_ -= waiting_datagrams_.front().bytes.size();
         waiting_datagrams_.pop_front();
         ++lost_;
     }
+    waiting_bytes_ += bytes.size();
     waiting_datagrams_.push_back({to.domain, to.port, {bytes.begin(), bytes.end()}});
     look_up(to.domain);
 }
@@ -189,7 +196,8 @@ void udp_association::on_addresses(const std::string& host,
     const auto found = names_.find(host);
     if (found == names_.end() || !socket_.is_open()) return;
     auto& known = found->second.addresses;
-    known.insert(known.end(), addresses.begin(), addresses.end());
+    for (const auto& each : addresses)
+        if (known.size() < addresses_max) known.push_back(each);
     if (last) found->second.lookup = 0;
     if (known.empty() && !last) return;
     const auto ready = std::stable_partition(waiting_datagrams_.begin(), waiting_datagrams_.end(),
@@ -197,6 +205,7 @@ void udp_association::on_addresses(const std::string& host,
     for (auto one = ready; one != waiting_datagrams_.end(); ++one) {
         if (known.empty()) ++lost_;
         send_to_first(known, one->port, one->bytes);
+        waiting_bytes_ -= one->bytes.size();
     }
     waiting_datagrams_.erase(ready, waiting_datagrams_.end());
     if (known.empty()) names_.erase(found);
@@ -244,6 +253,7 @@ void udp_association::close() {
     socket_.close();
     idle_.cancel();
     waiting_datagrams_.clear();
+    waiting_bytes_ = 0;
     for (const auto& [host, one] : names_)
         if (one.lookup != 0) lookups_.cancel(one.lookup);
     names_.clear();

@@ -31,6 +31,9 @@ class udp_association final : public ref_counted<udp_association>, public stream
     static constexpr std::size_t names_max = 64;
     /// Datagrams that wait for names to be looked up; one more takes the place of the oldest.
     static constexpr std::size_t waiting_max = 8;
+    /// Of all of them together: nobody's memory is charged for them.
+    static constexpr std::size_t waiting_bytes_max = 16 * 1024;
+    static constexpr std::size_t addresses_max = 8; ///< Of one name.
 
     udp_association(driver_ptr driver, name_lookups& names, const udp_settings& settings,
                     udp_rules rules, user_account_ptr user, udp_places places);
@@ -100,6 +103,7 @@ class udp_association final : public ref_counted<udp_association>, public stream
     time_point moved_{};
     std::unordered_map<std::string, name> names_;
     std::deque<waiting_datagram> waiting_datagrams_;
+    std::size_t waiting_bytes_ = 0;
     std::uint64_t up_ = 0; ///< Datagrams that went to their destinations, and from them.
     std::uint64_t down_ = 0;
     std::uint64_t denied_ = 0;

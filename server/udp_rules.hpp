@@ -26,7 +26,7 @@ class udp_rules {
     /// Of verdicts; the address of an interface may come and go.
     static constexpr std::chrono::seconds age_max{10};
     /// Addresses that are remembered for having been sent to; beyond them the lowest are forgotten.
-    static constexpr std::size_t contacted_max = 4'096;
+    static constexpr std::size_t contacted_max = 512;
 
     /// `own` must outlive this.
     udp_rules(std::shared_ptr<const target_policy> policy, const udp_settings& settings,
