@@ -91,8 +91,9 @@ TEST_CASE("a server that is told the least") {
     CHECK(settings.limits.unauthenticated == 256);
     CHECK(settings.limits.unauthenticated_per_address == 8);
     CHECK(settings.limits.exempt.empty());
-    CHECK(settings.limits.user ==
-          user_limit_settings{8, 40, 4'096, 512, 128, 8'192, settings.memory.total, 256U << 20});
+    CHECK(settings.udp == udp_settings{true, udp_filter::any, {}, 200ms, 5min});
+    CHECK(settings.limits.user == user_limit_settings{8, 40, 4'096, 512, 128, 8'192, 256,
+                                                      settings.memory.total, 256U << 20});
     CHECK(settings.proxy_protocol.from.empty());
     CHECK(settings.allow_v1.empty());
     CHECK(settings.resume == resume_settings{true, 8h, 100'000, {}});
@@ -130,7 +131,7 @@ TEST_CASE("a server that is told everything") {
                    "resets_per_second": 7, "resets_burst": 8, "unauthenticated": 9,
                    "unauthenticated_per_address": 10, "exempt": ["10.0.0.1"],
                    "user": {"sessions": 1, "links": 20, "streams": 3, "dials": 4, "lookups": 5,
-                            "files": 6, "memory": "1MiB", "detached_memory": "2MiB"}},
+                            "files": 6, "udp_associations": 7, "memory": "1MiB", "detached_memory": "2MiB"}},
         "proxy_protocol": {"from": ["10.0.0.2"]}, "join_at": "[2001:db8::1]:444",
         "allow_v1": ["10.0.0.0/8"],
         "link": {"max": 2, "congestion": "reno"},
@@ -139,7 +140,8 @@ TEST_CASE("a server that is told everything") {
                       "tcp": {"idle": "3s", "interval": "4s", "count": 5}},
         "memory": {"stream_window": "1MiB", "session": "2MiB", "total": "4MiB"},
         "timeouts": {"connect": "1s", "handshake": "2s", "request": "3s", "frame": "4s",
-                     "drain": "6s", "idle": "7s", "half_closed": "8s"},
+                     "drain": "6s", "idle": "7s", "half_closed": "8s", "udp_idle": "9s"},
+        "udp": {"enabled": false, "filter": "contacted", "deny_ports": [443, "5000-5001"], "max_delay": "50ms"},
         "threads": 2,
         "log": {"level": "warning", "format": "json", "file": "a.log", "destinations": true}
     })";
@@ -154,7 +156,7 @@ TEST_CASE("a server that is told everything") {
     const destination_settings own{
         networks({"192.0.2.0/24"}), networks({"::1"}), true, {{22, 22}, {8000, 8999}}};
     CHECK(settings.users[0] ==
-          user{"a", token_digest(token), own, {1, 20, 5, 4, 5, 6, 3U << 20, 2U << 20}});
+          user{"a", token_digest(token), own, {1, 20, 5, 4, 5, 6, 7, 3U << 20, 2U << 20}});
     CHECK(settings.users[1].token_sha256[0] == 0xaa);
     CHECK_FALSE(settings.users[1].destinations);
     CHECK(settings.destinations == destination_settings{networks({"198.51.100.0/24"}),
@@ -175,7 +177,7 @@ TEST_CASE("a server that is told everything") {
                                             9,
                                             10,
                                             networks({"10.0.0.1"}),
-                                            {1, 20, 3, 4, 5, 6, 1U << 20, 2U << 20}});
+                                            {1, 20, 3, 4, 5, 6, 7, 1U << 20, 2U << 20}});
     CHECK(settings.proxy_protocol.from == networks({"10.0.0.2"}));
     CHECK(settings.join_at == "[2001:db8::1]:444");
     CHECK(settings.allow_v1 == networks({"10.0.0.0/8"}));
@@ -184,7 +186,9 @@ TEST_CASE("a server that is told everything") {
     CHECK(settings.keepalive == keepalive_settings{1s, 2s});
     CHECK(settings.tcp_keepalive == tcp_keepalive_settings{3s, 4s, 5});
     CHECK(settings.memory == memory_settings{1U << 20, 2U << 20, 4U << 20});
-    CHECK(settings.timeouts == timeout_settings{1s, 2s, 3s, 4s, 10s, 6s, 7s, 8s});
+    CHECK(settings.timeouts == timeout_settings{1s, 2s, 3s, 4s, 10s, 6s, 7s, 8s, 9s});
+    CHECK(settings.udp ==
+          udp_settings{false, udp_filter::contacted, {{443, 443}, {5'000, 5'001}}, 50ms, 9s});
     CHECK(settings.threads == 2);
     CHECK(settings.log ==
           log_settings{log_level::warning, log_format::json, in_folder("a.log"), true});

@@ -373,7 +373,7 @@ TEST_CASE_METHOD(fixture, "a user's dead targets beside another user's dials") {
     listener target(context, "127.0.0.2");
     server.on("silent.example", {.silent = true});
     shared_memory memory{1};
-    const user_limit_settings limits{9, 9, 9, 999, 999, 9, 9, 9};
+    const user_limit_settings limits{9, 9, 9, 999, 999, 9, 9, 9, 9};
     const auto greedy = std::make_shared<user_account>("greedy", limits, memory);
     const auto honest = std::make_shared<user_account>("honest", limits, memory);
     std::deque<outcome> dead(100);

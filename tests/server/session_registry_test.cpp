@@ -35,7 +35,7 @@ constexpr std::uint64_t plenty = 1'000'000'000;
 struct fixture {
     resume_settings settings;
     shared_memory memory{plenty};
-    user_limit_settings limits{100'000, 1, 1, 1, 1, 1, plenty, plenty};
+    user_limit_settings limits{100'000, 1, 1, 1, 1, 1, 1, plenty, plenty};
     std::map<std::string, user_account_ptr> users;
     session_registry registry{settings};
 

@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t mib = 1024 * 1024;
 
 user_limit_settings limits_of(std::uint32_t places, std::uint64_t memory = 1'000 * mib) {
-    return {places, places, places, places, places, places, memory, memory};
+    return {places, places, places, places, places, places, places, memory, memory};
 }
 
 } // namespace
