@@ -1,6 +1,7 @@
 #include "server/server.hpp"
 
 #include "protocol/program/config_error.hpp"
+#include "protocol/program/local_sockets.hpp"
 #include "protocol/program/log.hpp"
 #include "protocol/program/resources.hpp"
 #include "protocol/program/service.hpp"
@@ -14,6 +15,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <thread>
 
 namespace muxsocks::server {
 namespace {
@@ -34,6 +36,17 @@ file_states look_at_certificates(const config& settings) {
     return look_at({settings.tls.cert, settings.tls.key, settings.tls.client_ca});
 }
 
+/// One that runs, or one that the service manager has kept something of.
+std::optional<predecessor> find_predecessor(const command_line& line,
+                                            std::span<const listen_address> listening) {
+    if (line.take_over) {
+        auto running = predecessor::find(program_role::server, listening);
+        if (running) return running;
+        log::info("there is no server whose place could be taken");
+    }
+    return predecessor::find_stored();
+}
+
 class program final : public service::program {
   public:
     /// `before`: whose place is taken, if there is one.
@@ -52,7 +65,11 @@ class program final : public service::program {
         service_ = std::make_unique<service>(
             *this, workers_.threads(), std::move(first),
             service::words{serving.tls.enabled ? "links" : "links without TLS", "no new streams"});
-        if (before) take_sessions(*before, workers_);
+        if (!before) return;
+        take_sessions(*before, workers_);
+        if (service_->manager().keeps_descriptors())
+            for (const auto name : {stored_state_name, stored_socket_name})
+                service_->manager().forget_stored(name);
     }
 
     void run() {
@@ -60,9 +77,27 @@ class program final : public service::program {
             if (thread == 0) offer();
         });
         offer_.reset();
+        if (storing_.joinable()) storing_.join();
     }
 
   private:
+    std::vector<asio::io_context*> contexts() const {
+        std::vector<asio::io_context*> all;
+        for (const auto& each : workers_)
+            all.push_back(&each->context());
+        return all;
+    }
+
+    /// In a thread that may wait; once.
+    bool store() override {
+        if (storing_.joinable()) return true;
+        storing_ = std::thread([this] {
+            served_sessions sessions(workers_, shared_);
+            (void)store_place(*service_, contexts(), sessions);
+        });
+        return true;
+    }
+
     std::string offered_at() const {
         return hand_over_path(program_role::server, shared_.current->settings.listen);
     }
@@ -70,11 +105,8 @@ class program final : public service::program {
     /// To a new process that takes the place of this one.
     void offer() {
         offer_ = std::make_unique<hand_over_offer>(offered_at(), [this](hand_over_channel& to) {
-            std::vector<asio::io_context*> threads;
-            for (const auto& each : workers_)
-                threads.push_back(&each->context());
             served_sessions sessions(workers_, shared_);
-            return give_place(to, *service_, threads, sessions);
+            return give_place(to, *service_, contexts(), sessions);
         });
     }
 
@@ -219,6 +251,7 @@ class program final : public service::program {
     std::unique_ptr<service> service_;
     std::atomic<bool> freeing_{false};
     std::unique_ptr<hand_over_offer> offer_;
+    std::thread storing_;
 };
 
 } // namespace
@@ -237,9 +270,7 @@ void run(const command_line& line, std::uint64_t file_limit) {
         log::warning("{}", warning);
     if (const auto warning = file_limit_warning(file_limit, loaded.settings.limits.streams))
         log::warning("{}", *warning);
-    auto before = line.take_over ? predecessor::find(program_role::server, loaded.settings.listen)
-                                 : std::nullopt;
-    if (line.take_over && !before) log::info("there is no server whose place could be taken");
+    auto before = find_predecessor(line, loaded.settings.listen);
     program running(line, std::move(loaded.settings), file_limit, std::move(before));
     running.run();
 }

@@ -22,10 +22,11 @@ class descriptor_list {
         return *this;
     }
     ~descriptor_list() {
-        for (int next = take(); next >= 0; next = take())
-            ::close(next);
+        for (; taken_ < all_.size(); ++taken_)
+            if (all_[taken_] >= 0) ::close(all_[taken_]);
     }
 
+    /// -1 keeps the place of one that is lost.
     void add(int descriptor) { all_.push_back(descriptor); }
     [[nodiscard]] std::size_t size() const { return all_.size() - taken_; }
     /// The next one, the caller's from here on; -1 when there is none.

@@ -138,9 +138,18 @@ std::vector<int> passed_sockets(const std::string& name) {
     auto names = variable_text("LISTEN_FDNAMES");
     for (int i = 0; i < count; ++i) {
         const auto end = names.find(':');
-        if (name.empty() || names.substr(0, end) == name) found.push_back(first_passed + i);
+        const auto own = names.substr(0, end);
+        const bool any = name.empty() && own != stored_state_name && own != stored_socket_name;
+        if (any || (!name.empty() && own == name)) found.push_back(first_passed + i);
         names.erase(0, end == names.npos ? names.size() : end + 1);
     }
+    return found;
+}
+
+std::vector<int> passed_descriptors(std::string_view name) {
+    auto found = passed_sockets(std::string(name));
+    for (const int each : found)
+        (void)::fcntl(each, F_SETFD, FD_CLOEXEC);
     return found;
 }
 

@@ -8,6 +8,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <sys/types.h>
 #include <vector>
 
@@ -29,6 +30,13 @@ int connect_to_unix(const listen_address& at);
 /// The descriptors of that name (FileDescriptorName=) that the service manager has passed to this
 /// process, and of "", all of them.
 std::vector<int> passed_sockets(const std::string& name);
+
+/// What the service manager keeps between two processes, by the names that it was given (see
+/// protocol/program/descriptor_store.hpp). No sockets for "systemd:".
+inline constexpr std::string_view stored_state_name = "muxsocks-state";
+inline constexpr std::string_view stored_socket_name = "muxsocks-socket";
+/// As passed_sockets(), the caller's: children do not inherit them.
+std::vector<int> passed_descriptors(std::string_view name);
 
 /// A non-blocking copy of a passed one. Throws std::runtime_error with a sentence.
 int open_passed_listener(const listen_address& at);

@@ -104,14 +104,16 @@ void service::on_signal(int signal) {
     case SIGUSR2:
         return program_.dial_anew();
     default:
-        return draining_ ? stop() : drain();
+        if (draining_) return stop();
+        if (signal == SIGTERM && manager_.keeps_descriptors() && program_.store()) return;
+        return drain();
     }
 }
 
 // ---- Another process takes over
 
 void service::give_place(int new_process) {
-    manager_.main_process(new_process);
+    if (new_process > 0) manager_.main_process(new_process);
     listeners_.let_go();
     if (std::exchange(draining_, true)) return;
     program_.drain();

@@ -78,6 +78,9 @@ class service {
         virtual void log_statistics() = 0;
         /// SIGUSR2.
         virtual void dial_anew() = 0;
+        /// The service manager wants this process to end, and keeps what belongs to the next one:
+        /// whether the program gives it that. give_place() or drain() follows later.
+        virtual bool store() { return false; }
         /// No new streams from here on.
         virtual void drain() = 0;
         /// Calls `then` if no worker has a stream left.
@@ -108,14 +111,16 @@ class service {
     // ---- Another process takes the place of this one. In the first thread.
 
     listeners& listening() { return listeners_; }
-    /// The new process serves: what is left here has a few seconds to end.
+    service_manager& manager() { return manager_; }
+    /// The new process serves, or (0) will: what is left here has a few seconds to end.
     void give_place(int new_process);
+    /// No new streams; those that run have `timeouts.drain`.
+    void drain();
 
   private:
     asio::io_context& context();
     void wait_signal();
     void on_signal(int signal);
-    void drain();
     void check_drained();
     void stop();
     void reload();

@@ -4,6 +4,8 @@
 
 #include <boost/asio/post.hpp>
 
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -22,6 +24,9 @@ namespace {
 
 /// How long a message may wait for room in the manager's queue.
 constexpr ::timeval send_timeout{.tv_sec = 2, .tv_usec = 0};
+constexpr int longest_wait_ms = 5000;
+/// Descriptors of one message; Linux lets 253 pass.
+constexpr std::size_t stored_at_once = 200;
 
 std::string variable(const char* name) {
     const char* const value = std::getenv(name);
@@ -49,8 +54,14 @@ std::uint64_t monotonic_microseconds() {
            static_cast<std::uint64_t>(now.tv_nsec) / 1000;
 }
 
+union passed_room {
+    ::cmsghdr align;
+    char bytes[CMSG_SPACE(stored_at_once * sizeof(int))];
+};
+
 /// Returns errno.
-int send_datagram(const std::string& socket, const std::string& message) {
+int send_datagram(const std::string& socket, const std::string& message,
+                  std::span<const int> descriptors = {}) {
     ::sockaddr_un address{};
     address.sun_family = AF_UNIX;
     if (socket.size() >= sizeof address.sun_path) return ENAMETOOLONG;
@@ -61,8 +72,23 @@ int send_datagram(const std::string& socket, const std::string& message) {
     const int descriptor = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (descriptor < 0) return errno;
     (void)::setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &send_timeout, sizeof send_timeout);
-    const auto sent = ::sendto(descriptor, message.data(), message.size(), MSG_NOSIGNAL,
-                               reinterpret_cast<const ::sockaddr*>(&address), size);
+    ::iovec place{const_cast<char*>(message.data()), message.size()};
+    ::msghdr packet{};
+    packet.msg_name = &address;
+    packet.msg_namelen = size;
+    packet.msg_iov = &place;
+    packet.msg_iovlen = 1;
+    passed_room room{};
+    if (!descriptors.empty()) {
+        packet.msg_control = room.bytes;
+        packet.msg_controllen = CMSG_SPACE(descriptors.size_bytes());
+        auto* const control = CMSG_FIRSTHDR(&packet);
+        control->cmsg_level = SOL_SOCKET;
+        control->cmsg_type = SCM_RIGHTS;
+        control->cmsg_len = CMSG_LEN(descriptors.size_bytes());
+        std::memcpy(CMSG_DATA(control), descriptors.data(), descriptors.size_bytes());
+    }
+    const auto sent = ::sendmsg(descriptor, &packet, MSG_NOSIGNAL);
     const int error = sent < 0 ? errno : 0;
     ::close(descriptor);
     return error;
@@ -71,7 +97,9 @@ int send_datagram(const std::string& socket, const std::string& message) {
 } // namespace
 
 service_manager::service_manager() : socket_(variable("NOTIFY_SOCKET")) {
-    if (!socket_.empty()) alive_interval_ = interval_from_environment();
+    if (socket_.empty()) return;
+    alive_interval_ = interval_from_environment();
+    keeps_descriptors_ = number(variable("FDSTORE")) > 0;
 }
 
 void service_manager::ready(std::string status) {
@@ -90,6 +118,33 @@ void service_manager::stopping(std::chrono::milliseconds longest) {
 }
 
 void service_manager::main_process(int id) { send("MAINPID=" + std::to_string(id)); }
+
+bool service_manager::store(std::string_view name, std::span<const int> descriptors) {
+    // Not looked at there: also one whose peer has gone may have bytes that nobody has read.
+    const auto message = "FDSTORE=1\nFDPOLL=0\nFDNAME=" + std::string(name);
+    while (!descriptors.empty()) {
+        const auto part = descriptors.first(std::min(descriptors.size(), stored_at_once));
+        if (send_datagram(socket_, message, part) != 0) return false;
+        descriptors = descriptors.subspan(part.size());
+    }
+    return true;
+}
+
+void service_manager::forget_stored(std::string_view name) {
+    send("FDSTOREREMOVE=1\nFDNAME=" + std::string(name));
+}
+
+bool service_manager::wait() {
+    int both[2];
+    if (::pipe2(both, O_CLOEXEC) != 0) return false;
+    const bool sent = send_datagram(socket_, "BARRIER=1", {&both[1], 1}) == 0;
+    ::close(both[1]);
+    // It closes its end once it has come to the message.
+    ::pollfd end{both[0], 0, 0};
+    const bool heard = sent && ::poll(&end, 1, longest_wait_ms) == 1;
+    ::close(both[0]);
+    return heard;
+}
 
 void service_manager::alive() { send("WATCHDOG=1"); }
 

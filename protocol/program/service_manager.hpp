@@ -11,7 +11,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace muxsocks {
@@ -33,6 +35,19 @@ class service_manager {
     /// Another process is the service from here on.
     void main_process(int id);
 
+    // ---- What it keeps for the next process.
+
+    /// Whether it keeps descriptors ($FDSTORE, which systemd sets from version 254 on, and the unit
+    /// for older ones).
+    [[nodiscard]] bool keeps_descriptors() const { return keeps_descriptors_; }
+    /// False if it was not told of all of them. They stay the caller's.
+    bool store(std::string_view name, std::span<const int> descriptors);
+    /// Those of the name are closed there.
+    void forget_stored(std::string_view name);
+    /// Whether all that was said has come to it, in a few seconds: a process that ends before may
+    /// not have been heard.
+    bool wait();
+
     /// The time between two calls of alive(): half of what the manager waits for. Zero: nobody
     /// waits.
     [[nodiscard]] std::chrono::microseconds alive_interval() const { return alive_interval_; }
@@ -42,6 +57,7 @@ class service_manager {
 
     std::string socket_;
     std::chrono::microseconds alive_interval_{0};
+    bool keeps_descriptors_ = false;
     std::atomic<bool> complained_{false};
 };
 

@@ -3,6 +3,8 @@
 #include "protocol/link/session_crypto.hpp"
 #include "protocol/program/log.hpp"
 
+#include <boost/asio/post.hpp>
+
 #include <algorithm>
 #include <stdexcept>
 
@@ -134,6 +136,48 @@ bool give_place(hand_over_channel& to, service& frame, std::span<asio::io_contex
     return true;
 }
 
+bool store_place(service& frame, std::span<asio::io_context* const> threads,
+                 giving_sessions& sessions) {
+    stopped_threads all(threads, thread_patience);
+    if (!all.all_here()) {
+        asio::post(*threads.front(), [&frame] { frame.drain(); });
+        return false;
+    }
+    place_writer place;
+    all.run(0, [&] {
+        frame.listening().pause();
+        for (const auto& each : frame.listening().to_inherit())
+            place.add(each);
+    });
+    const auto add = [&](bytes_view state, std::span<const int> sockets) {
+        place.add(state, sockets);
+        return true;
+    };
+    for (std::size_t i = 0; i < all.size(); ++i)
+        all.run(i, [&] { sessions.save(i, add); });
+    const bool kept = place.send(frame.manager());
+    if (kept) {
+        log::info("stopping: {} sessions wait with the service manager for the next process",
+                  place.sessions());
+        for (std::size_t i = 0; i < all.size(); ++i)
+            all.run(i, [&] { sessions.let_go(i, {}); });
+    } else {
+        log::warning("the service manager does not keep the sessions of this process");
+    }
+    all.run(0, [&] {
+        if (kept) return frame.give_place(0);
+        frame.listening().go_on_accepting();
+        frame.drain();
+    });
+    return kept;
+}
+
+std::optional<predecessor> predecessor::find_stored() {
+    auto found = stored_place::find();
+    if (!found) return {};
+    return predecessor(std::move(*found));
+}
+
 std::optional<predecessor> predecessor::find(program_role role,
                                              std::span<const listen_address> listening) {
     auto from = hand_over_channel::connect(hand_over_path(role, listening));
@@ -150,15 +194,16 @@ std::optional<predecessor> predecessor::find(program_role role,
 
 std::vector<received_session>
 predecessor::take_sessions(const std::function<bool(const session_state&)>& may_be_here) {
+    if (!from_) return take_stored(may_be_here);
     std::vector<received_session> all;
     std::vector<std::uint8_t> refused;
     std::uint32_t number = 0;
-    from_.send(step::ready);
-    auto said = from_.receive();
+    from_->send(step::ready);
+    auto said = from_->receive();
     for (; said && (said->what == step::session || said->what == step::all);
-         said = from_.receive()) {
+         said = from_->receive()) {
         if (said->what == step::all) {
-            from_.send(step::taken, refused);
+            from_->send(step::taken, refused);
             continue;
         }
         std::error_code why;
@@ -177,13 +222,27 @@ predecessor::take_sessions(const std::function<bool(const session_state&)>& may_
                   all.size());
         return all;
     }
-    if (!said && from_.peer_has_ended()) {
+    if (!said && from_->peer_has_ended()) {
         log::warning("process {}, whose place is taken, has died before it was done; {} of its "
                      "sessions are here",
                      process(), all.size());
         return all;
     }
     throw std::runtime_error("the process that serves here has kept its place");
+}
+
+std::vector<received_session>
+predecessor::take_stored(const std::function<bool(const session_state&)>& may_be_here) {
+    std::vector<received_session> all;
+    for (auto& each : std::exchange(stored_, {})) {
+        std::error_code why;
+        auto state = decode_state(each.state, session_crypto(), why);
+        if (!state) log::warning("a session is not taken over: {}", why.message());
+        if (state && may_be_here(*state))
+            all.push_back({std::move(*state), std::move(each.sockets)});
+    }
+    log::info("this process has the place of the one before, {} sessions with it", all.size());
+    return all;
 }
 
 } // namespace muxsocks

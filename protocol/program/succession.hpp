@@ -4,6 +4,7 @@
 /// Both sides of a hand-over, step by step (the messages are in protocol/program/hand_over.hpp).
 /// What a session is, and what of a program's state goes with it, is the program's business.
 
+#include "protocol/program/descriptor_store.hpp"
 #include "protocol/program/hand_over.hpp"
 #include "protocol/program/service.hpp"
 #include "protocol/program/stopped_threads.hpp"
@@ -34,19 +35,27 @@ class giving_sessions {
 bool give_place(hand_over_channel& to, service& frame, std::span<asio::io_context* const> threads,
                 giving_sessions& sessions);
 
+/// The same with the service manager for the new process (protocol/program/descriptor_store.hpp),
+/// which comes later. Otherwise this process drains.
+bool store_place(service& frame, std::span<asio::io_context* const> threads,
+                 giving_sessions& sessions);
+
 /// A session as it has come: not this process's yet.
 struct received_session {
     session_state state;
     descriptor_list sockets;
 };
 
-/// A process whose place is taken.
+/// A process whose place is taken: one that runs, or one that has ended and left it with the
+/// service manager.
 class predecessor {
   public:
     /// Nothing if there is nobody, or it dies. Throws std::runtime_error with a sentence if it
     /// refuses.
     static std::optional<predecessor> find(program_role role,
                                            std::span<const listen_address> listening);
+
+    static std::optional<predecessor> find_stored();
 
     /// Its listening sockets, the caller's.
     std::vector<inherited_listener> take_listeners() { return std::exchange(listening_, {}); }
@@ -55,14 +64,20 @@ class predecessor {
     /// all.
     std::vector<received_session>
     take_sessions(const std::function<bool(const session_state&)>& may_be_here);
-    int process() const { return from_.peer_process(); }
 
   private:
+    int process() const { return from_->peer_process(); }
+    std::vector<received_session>
+    take_stored(const std::function<bool(const session_state&)>& may_be_here);
+
+    explicit predecessor(stored_place stored)
+        : listening_(std::move(stored.listening)), stored_(std::move(stored.sessions)) {}
     predecessor(hand_over_channel from, std::vector<inherited_listener> listening)
         : from_(std::move(from)), listening_(std::move(listening)) {}
 
-    hand_over_channel from_;
+    std::optional<hand_over_channel> from_;
     std::vector<inherited_listener> listening_;
+    std::vector<stored_place::session> stored_;
 };
 
 } // namespace muxsocks

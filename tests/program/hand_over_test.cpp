@@ -38,22 +38,6 @@ struct channel_pair {
     return found.st_ino;
 }
 
-struct set_variable {
-    set_variable(const char* name, const std::string& value) : name_(name) {
-        const char* const old = std::getenv(name);
-        if (old) old_ = old;
-        ::setenv(name, value.c_str(), 1);
-    }
-    ~set_variable() {
-        if (old_)
-            ::setenv(name_, old_->c_str(), 1);
-        else
-            ::unsetenv(name_);
-    }
-    const char* name_;
-    std::optional<std::string> old_;
-};
-
 } // namespace
 
 TEST_CASE("a message between two processes") {
@@ -163,7 +147,7 @@ TEST_CASE("an offer") {
 }
 
 TEST_CASE("where a process offers its place is found by what it listens on") {
-    const set_variable runtime("RUNTIME_DIRECTORY", "/run/one:/run/two");
+    const environment_variable runtime("RUNTIME_DIRECTORY", "/run/one:/run/two");
     const listen_address tcp{{"127.0.0.1", 1080}, false};
     listen_address local{{"/run/x", 0}, false};
     local.type = listen_address::kind::unix_path;
@@ -174,8 +158,8 @@ TEST_CASE("where a process offers its place is found by what it listens on") {
     CHECK(of({tcp}) == of({tcp}));
     CHECK(of({tcp}) != of({tcp, local}));
     CHECK(of({local}) != hand_over_path(program_role::client, {{local}}));
-    const set_variable none("RUNTIME_DIRECTORY", "");
-    const set_variable neither("XDG_RUNTIME_DIR", "");
+    const environment_variable none("RUNTIME_DIRECTORY", "");
+    const environment_variable neither("XDG_RUNTIME_DIR", "");
     CHECK(of({tcp}).empty());
 }
 
