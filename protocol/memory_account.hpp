@@ -81,6 +81,8 @@ class memory_account {
     void charge_anyway(std::size_t bytes);
     void discharge(std::size_t bytes);
     std::size_t charged() const { return charged_; }
+    /// What is held by all who share the part of the process's budget that pays; 0 where it is all.
+    std::size_t owner_holds() const { return kept_ ? kept_->used() : 0; }
     /// From here on it is `to` that pays, for what is held already, too.
     void move_to(std::shared_ptr<memory_budget> to);
 

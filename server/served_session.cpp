@@ -159,15 +159,25 @@ std::optional<join_fail_frame> served_session::join(link_ptr next, const join_fr
     const driver_ptr keep = driver_;
     const bool alone = !keep->core().attached();
     const auto joined = next;
-    const auto failure = keep->join(std::move(next), frame, behind, used);
+    const bool room = account_->has_place(user_place::link);
+    const auto failure = keep->join(std::move(next), frame, behind, used, room);
+    if (failure && failure->code == join_failure::try_later) tell_refused_link();
     if (failure) return failure;
     joined->set_trusted(true);
+    count_links();
     if (keep->core().closed()) return failure;
     if (alone)
         log::info("link from {} is back, {} streams go on", name(), keep->core().stream_count());
     else
         log::info("another link from {} is up, {} in all", name(), keep->core().link_count());
     return failure;
+}
+
+void served_session::tell_refused_link() const {
+    log::warning(log::kind{"links refused for a limit of their user", account_->name()},
+                 "a link for a session of {} was refused: its user has {} already "
+                 "(limits.user.links)",
+                 name(), account_->most(user_place::link));
 }
 
 std::string served_session::name() const {
@@ -210,8 +220,7 @@ void served_session::on_established(session_driver& from) {
 
 bool served_session::take_place() {
     place_ = held_place::take(account_, user_place::session);
-    link_ = held_place(account_, user_place::link);
-    account_->take_anyway(user_place::link);
+    count_links();
     if (place_) return true;
     const auto victim = worker_.shared().registry.give_up_one_of(*account_);
     if (victim) {
@@ -255,7 +264,7 @@ void served_session::on_detached(session_driver& from, std::error_code, const st
 
 void served_session::wait_for_client() {
     expiry_.expires_after(worker_.now_serving().settings.resume.timeout);
-    link_ = {};
+    count_links();
     charge_detached(own_bytes());
     const auto gone = worker_.shared().registry.on_detached(id(), driver_->core().memory_held() +
                                                                       charged_detached_);
@@ -266,6 +275,7 @@ void served_session::wait_for_client() {
 
 void served_session::on_link_gone(session_driver& from, link_number, std::error_code,
                                   const std::string& text) {
+    count_links();
     log::debug("a link from {} has ended: {}; {} others carry the session", name(), text,
                from.core().link_count());
 }
@@ -273,9 +283,18 @@ void served_session::on_link_gone(session_driver& from, link_number, std::error_
 void served_session::on_attached(session_driver&) {
     expiry_.cancel();
     charge_detached(0);
-    account_->take_anyway(user_place::link);
-    link_ = held_place(account_, user_place::link);
+    count_links();
     enlist(); // Anew: it may have been chosen to go for newer ones just now.
+}
+
+void served_session::count_links() {
+    const auto now = driver_->core().closed() ? 0 : driver_->core().link_count();
+    while (links_.size() > now)
+        links_.pop_back();
+    while (links_.size() < now) {
+        account_->take_anyway(user_place::link);
+        links_.emplace_back(account_, user_place::link);
+    }
 }
 
 void served_session::enlist() {
@@ -317,7 +336,7 @@ void served_session::on_closed(session_driver& from, std::error_code why, const 
         log::info("link from {} closed: {}: {}", name(), text,
                   log::escape(from.core().peer_text()));
     place_ = {};
-    link_ = {};
+    links_.clear();
     worker_.forget(*this);
 }
 

@@ -82,6 +82,9 @@ class served_session final : private session_driver::delegate {
     void enlist();
     /// Whether the user may have one session more, perhaps for one that has no link.
     bool take_place();
+    /// Counts its links for its user, as many as there are now.
+    void count_links();
+    void tell_refused_link() const;
     void refuse_stream(session_driver& from, stream& opened);
     /// What the session takes besides its buffers, in bytes.
     std::size_t own_bytes() const;
@@ -94,7 +97,7 @@ class served_session final : private session_driver::delegate {
     std::shared_ptr<const target_policy> policy_;
     user_account_ptr account_; ///< From its authentication on.
     held_place place_;
-    held_place link_;
+    std::vector<held_place> links_; ///< One for each of its links.
     digest key_{};
     deadline expiry_;                  ///< Of the detached session.
     std::size_t charged_detached_ = 0; ///< To its user, for what a detached session is itself.

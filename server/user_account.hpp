@@ -76,6 +76,7 @@ class user_account {
 
     /// Whether there was a place for one more.
     bool take(user_place of);
+    [[nodiscard]] bool has_place(user_place of) const { return held(of) < most(of); }
     void take_anyway(user_place of) { counter_of(of).held.fetch_add(1, order); }
     void give(user_place of) { counter_of(of).held.fetch_sub(1, order); }
     [[nodiscard]] std::size_t held(user_place of) const { return counter_of(of).held.load(order); }

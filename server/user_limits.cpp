@@ -41,8 +41,8 @@ void bind_user_limits(config_section& section, user_limit_settings& limits) {
         "of the one that has been without a link for longest, and is refused only where "
         "each has one. A client has one, or as many as its `sessions` says for each server.");
     section.field("links", limits.links, count,
-                  "Links of one user's sessions. Never less than `link.max` for each session, and "
-                  "one that replaces another.",
+                  "Links of one user's sessions. One more is to come again later. Never less than "
+                  "`link.max` for each session, and one that replaces another.",
                   {.default_text = "as many"});
     section.field("streams", limits.streams, count,
                   "Streams of one user. A browser with 500 tabs has some 1,500, BitTorrent with "

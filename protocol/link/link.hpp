@@ -69,6 +69,8 @@ class link : public ref_counted<link> {
     void send(bytes_view plaintext);
     /// Bytes that wait for flush, or that the socket did not take.
     std::size_t output_size() const { return output_.size(); }
+    /// Memory of what the socket did not take; idle, and while it takes all, there is none.
+    std::size_t output_held() const { return waiting_write_ ? output_.capacity() : 0; }
     /// Whether the socket did not take all: on_link_writable will follow.
     bool output_stuck() const { return waiting_write_; }
     void flush();

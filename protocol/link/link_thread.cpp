@@ -15,8 +15,8 @@ constexpr std::size_t uses_worth_a_search = 64;
 
 } // namespace
 
-std::size_t link_thread::most_stalled() const {
-    std::size_t most = 0;
+stalled_memory link_thread::most_stalled() const {
+    stalled_memory most;
     for (const auto& each : holders_)
         most = std::max(most, each.most_stalled());
     return most;
@@ -24,11 +24,11 @@ std::size_t link_thread::most_stalled() const {
 
 void link_thread::shed_most_stalled() {
     memory_holder* victim = nullptr;
-    std::size_t most = 0;
+    stalled_memory most;
     for (auto& each : holders_) {
-        const auto bytes = each.most_stalled();
-        if (bytes <= most) continue;
-        most = bytes;
+        const auto here = each.most_stalled();
+        if (here <= most) continue;
+        most = here;
         victim = &each;
     }
     if (victim) victim->shed_most_stalled();

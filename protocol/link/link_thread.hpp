@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <compare>
 #include <cstddef>
 #include <memory>
 #include <utility>
@@ -23,12 +24,21 @@
 
 namespace muxsocks {
 
+/// Memory that could be had by resetting one stream. Who looks for it compares: of the user who
+/// holds most in all, what is most.
+struct stalled_memory {
+    std::size_t owner_holds = 0;
+    std::size_t bytes = 0; ///< 0: nothing stands still.
+
+    auto operator<=>(const stalled_memory&) const = default;
+};
+
 /// A session, for who looks for memory.
 class memory_holder : public boost::intrusive::list_base_hook<
                           boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
   public:
     /// Unread bytes of the stream that holds most of those that have not moved for 5 seconds.
-    virtual std::size_t most_stalled() const = 0;
+    virtual stalled_memory most_stalled() const = 0;
     virtual void shed_most_stalled() = 0; ///< Resets that stream.
 
   protected:
@@ -55,7 +65,7 @@ class link_thread {
     /// It leaves when it is destroyed.
     void enlist(memory_holder& one) { holders_.push_back(one); }
     /// Of all holders of this thread.
-    std::size_t most_stalled() const;
+    stalled_memory most_stalled() const;
     void shed_most_stalled();
 
     /// A session holds as much more now, or less.

@@ -12,10 +12,6 @@ namespace {
 constexpr std::size_t batch_bytes_alone = 512 * 1024;
 /// A message of up to this size, with nothing behind it, is someone's who waits for an answer.
 constexpr std::size_t small_message_bytes = 4096;
-/// Frames that are taken, and sockets that are read, between two looks at the clock; a system call
-/// for each.
-constexpr std::size_t frames_at_once = 32;
-constexpr std::size_t reads_at_once = 8;
 /// The least silence of a peer for which TCP is asked what it knows.
 constexpr std::chrono::milliseconds path_silence{50};
 
@@ -93,6 +89,11 @@ void session_driver::consume(stream& s, std::size_t bytes) {
     if (session_.reading_paused()) return;
     for (const auto& each : links_)
         if (!each.on->reading() && !frames_left(each)) each.on->set_reading(true);
+}
+
+stalled_memory session_driver::most_stalled() const {
+    const auto bytes = session_.most_stalled(now());
+    return bytes == 0 ? stalled_memory() : stalled_memory{session_.owner_holds(), bytes};
 }
 
 void session_driver::shed_most_stalled() {
@@ -195,52 +196,10 @@ void session_driver::settle() {
     }
     if (session_.attached()) down_text_.clear();
     if (wanted && !last_words_.is_set()) wake();
+    session_.charge_links(held_by_links());
     tell_held(session_.memory_held());
     update_deadline();
     if (steering_ && !look_soon_ && worth_a_look()) steer_soon();
-}
-
-std::size_t session_driver::take(link_number number, bytes_view bytes) {
-    return session_.on_bytes(number, bytes, now(), frames_at_once);
-}
-
-instant session_driver::begin_reads() {
-    const auto at = now();
-    reads_ = 0;
-    reads_until_ = at + thread_.share_of_round() / std::max<std::size_t>(links_.size(), 1);
-    return at;
-}
-
-bool session_driver::may_read() const {
-    return reads_ == 0 || reads_ % reads_at_once != 0 || now() < reads_until_;
-}
-
-void session_driver::take_frames_left() {
-    if (std::exchange(frames_posted_, true)) return;
-    thread_.on_wait();
-    asio::post(thread_.context(), [self = driver_ptr(this)] {
-        self->thread_.on_waited();
-        const auto until = now() + self->thread_.share_of_round();
-        do {
-            std::vector<link_ptr> waiting;
-            for (const auto& each : self->links_)
-                if (self->frames_left(each)) waiting.push_back(each.on);
-            for (const auto& each : waiting)
-                if (self->find(*each)) each->deliver_again();
-        } while (self->any_frames_left() && now() < until);
-        self->frames_posted_ = false;
-        for (const auto& each : self->links_)
-            each.on->on_frames_left(self->frames_left(each));
-        if (self->any_frames_left()) self->take_frames_left();
-    });
-}
-
-bool session_driver::frames_left(const driven& on) const {
-    return on.on->is_open() && session_.frames_left(on.number);
-}
-
-bool session_driver::any_frames_left() const {
-    return std::ranges::any_of(links_, [this](const driven& each) { return frames_left(each); });
 }
 
 void session_driver::tell_held(std::size_t held) {

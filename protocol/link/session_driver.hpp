@@ -97,9 +97,9 @@ class session_driver final : public ref_counted<session_driver>,
     /// Who takes what; nothing while the session is to have one link.
     const link_roles* roles() const { return steering_ ? &steering_->choice().roles() : nullptr; }
     /// Server: a verified JOIN, with what came behind it, of which `used` was taken. A failure
-    /// leaves all as it is.
+    /// leaves all as it is. Without `room` a link with a right proof is to come later.
     std::optional<join_fail_frame> join(link_ptr next, const join_frame& frame, bytes_view behind,
-                                        std::size_t& used);
+                                        std::size_t& used, bool room = true);
 
     /// Whether the session could end now and the peer would miss nothing, as far as can be known
     /// here: all that was sent is acknowledged, and no byte waits in a link's output.
@@ -147,6 +147,7 @@ class session_driver final : public ref_counted<session_driver>,
         link_ptr on;
         std::uint64_t acked_bytes = 0;  ///< By TCP, when the path was last looked at.
         std::uint64_t out_of_order = 0; ///< The same.
+        std::size_t kept_bytes = 0;     ///< Received, and not taken yet: the link keeps them.
     };
 
     void on_link_up(link&) override {}
@@ -154,7 +155,7 @@ class session_driver final : public ref_counted<session_driver>,
     void on_link_writable(link& from) override;
     void on_link_down(link& from, std::error_code error, const std::string& text) override;
 
-    std::size_t most_stalled() const override { return session_.most_stalled(now()); }
+    stalled_memory most_stalled() const override;
     void shed_most_stalled() override;
 
     driven* find(const link& one);
@@ -170,7 +171,8 @@ class session_driver final : public ref_counted<session_driver>,
     void turn(link_number number, link& on);
     void lay_turn(link_number number, link& on, instant at);
     /// Gives the session what it may take at a time; its frames_left() says whether more waits.
-    std::size_t take(link_number number, bytes_view bytes);
+    std::size_t take(driven& from, bytes_view bytes);
+    std::size_t held_by_links() const;
     /// What links have left of their frames, from the next round of the event loop on.
     void take_frames_left();
     bool frames_left(const driven& on) const;

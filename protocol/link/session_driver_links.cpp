@@ -49,7 +49,7 @@ std::size_t session_driver::start(link_ptr first, bytes_view received) {
     session_.on_link(exporter, now());
     settle();
     if (received.empty()) return 0;
-    const auto used = take(0, received);
+    const auto used = take(links_.front(), received);
     settle();
     return used;
 }
@@ -63,7 +63,7 @@ std::size_t session_driver::on_link_bytes(link& from, bytes_view bytes) {
     const auto found = find(from);
     if (!found) return bytes.size();
     const auto number = found->number;
-    const auto used = take(number, bytes);
+    const auto used = take(*found, bytes);
     if (!session_.frames_left(number)) from.on_frames_left(false);
     settle();
     return used;
@@ -132,15 +132,16 @@ const link* session_driver::find_link(link_number number) const {
 }
 
 std::optional<join_fail_frame> session_driver::join(link_ptr next, const join_frame& frame,
-                                                    bytes_view behind, std::size_t& used) {
+                                                    bytes_view behind, std::size_t& used,
+                                                    bool room) {
     const driver_ptr self(this);
     used = 0;
-    const auto failure = session_.on_join(frame, exporter_of(*next), now());
+    const auto failure = session_.on_join(frame, exporter_of(*next), now(), room);
     if (failure) return failure;
     next->set_owner(*this);
     links_.push_back({frame.number, std::move(next)});
     // Before the batch ends: which links the client has given up stands directly behind JOIN.
-    used = take(frame.number, behind);
+    used = take(links_.back(), behind);
     settle();
     if (steering_) steer();
     return {};

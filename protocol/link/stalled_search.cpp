@@ -15,7 +15,7 @@ constexpr std::chrono::milliseconds rest_time{250};
 struct stalled_search::finding {
     std::mutex mutex;
     std::size_t threads_left;
-    std::size_t bytes = 0; ///< Of the best stream so far.
+    stalled_memory best; ///< So far.
     link_thread* where = nullptr;
 };
 
@@ -29,10 +29,10 @@ bool stalled_search::begin() {
     shared->threads_left = threads_.size();
     for (const auto each : threads_)
         asio::post(each->context(), [this, shared, each] {
-            const auto bytes = each->most_stalled();
+            const auto here = each->most_stalled();
             const std::lock_guard lock(shared->mutex);
-            if (bytes > shared->bytes) {
-                shared->bytes = bytes;
+            if (here > shared->best) {
+                shared->best = here;
                 shared->where = each;
             }
             if (--shared->threads_left == 0) end(*shared);

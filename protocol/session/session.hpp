@@ -67,16 +67,15 @@ class session {
     /// join_failed or link_down follows.
     link_number join(bytes_view exporter, instant now);
     /// Server: verifies a JOIN. With an empty result the link belongs to the session, which has
-    /// looked at nothing behind JOIN yet.
+    /// looked at nothing behind JOIN yet. Without `room` the proof is verified, and that is all.
     std::optional<join_fail_frame> on_join(const join_frame& frame, bytes_view exporter,
-                                           instant now);
+                                           instant now, bool room = true);
     /// Plaintext from the link, beginning at a frame. Takes whole frames and returns their bytes;
     /// the rest must come again, with more behind it. The views that readable streams show point
-    /// into `bytes` until end_batch().
-    /// After about `frames_max` frames of streams others have their turn: see frames_left().
+    /// into `bytes` until end_batch(). About `frames_max` frames of streams are taken at a time.
     std::size_t on_bytes(link_number link, bytes_view bytes, instant now,
                          std::size_t frames_max = SIZE_MAX);
-    /// Whether on_bytes() has left whole frames for its next call, with these bytes alone or more.
+    /// Whether on_bytes() has left whole frames for its next call.
     bool frames_left(link_number link) const;
     /// The link is gone without CLOSE, or given up here. Without another one the session detaches
     /// if it can be resumed, or closes. Not while a turn is laid.
@@ -89,8 +88,7 @@ class session {
     std::vector<link_facts> facts() const;
     /// Whether nothing new goes by the link: others give signs of life, and it does not.
     bool avoids(link_number link) const;
-    /// What the server said to the JOIN that failed last.
-    const join_fail_frame& join_answer() const { return join_answer_; }
+    const join_fail_frame& join_answer() const { return join_answer_; } ///< To the last one.
 
     // ---- Events.
 
@@ -139,8 +137,7 @@ class session {
     /// The local socket has taken the oldest `bytes`. `now` may be later than all that the session
     /// has heard, and counts only if it is.
     void consume(stream& s, std::size_t bytes, instant now);
-    /// The unread bytes of the stream that holds most of those that have not moved for 5 seconds;
-    /// 0 without one.
+    /// Unread bytes of the stream that holds most and has not moved for 5 seconds; 0 without one.
     std::size_t most_stalled(instant now) const;
     /// Resets that stream: its memory is needed.
     void shed_most_stalled(instant now);
@@ -227,6 +224,8 @@ class session {
     /// Whether the peer has yet to answer frames of ours, or a PING, on the link, which is up.
     bool owes_answer(link_number link) const;
     std::size_t memory_held() const { return account_.charged(); }
+    std::size_t owner_holds() const { return account_.owner_holds(); } ///< Its user, by all.
+    void charge_links(std::size_t bytes_outside); ///< And their frames that wait here.
     /// Its memory is `to`'s, from here on.
     void charge_to(std::shared_ptr<memory_budget> to) { account_.move_to(std::move(to)); }
     std::size_t kept_held() const { return kept_memory_.held(); }
@@ -387,7 +386,7 @@ class session {
     bool first_seen_; ///< Whether the header of the session's first frame has come.
     bool goaway_due_ = false;
     bool goaway_received_ = false;
-    bool joined_ = false; ///< Whether a link has joined since the last batch ended.
+    bool joined_ = false; ///< Since the last batch ended.
     std::uint8_t version_ = 2;
     std::uint16_t peer_detail_ = 0;
     instant now_;
@@ -399,6 +398,7 @@ class session {
 
     waiting waiting_;
     instant credits_given_{}; ///< When a lost link last gave repetitions of CREDIT back.
+    std::size_t links_charged_ = 0;
 };
 
 } // namespace muxsocks

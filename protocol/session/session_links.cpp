@@ -13,6 +13,7 @@ constexpr duration patience_min = std::chrono::seconds(1);
 constexpr duration patience_asked = std::chrono::milliseconds(250);
 /// What an answer may take beyond a round trip and a quarter.
 constexpr duration patience_more = std::chrono::milliseconds(10);
+constexpr std::uint32_t full_retry_ms = 1'000;
 
 bool is_stream_frame(bytes_view frame) { return load_u32(frame.data()) != 0; }
 
@@ -53,13 +54,15 @@ link_number session::join(bytes_view exporter, instant now) {
 }
 
 std::optional<join_fail_frame> session::on_join(const join_frame& frame, bytes_view exporter,
-                                                instant now) {
+                                                instant now, bool room) {
     const bool joinable = established() && agreed().keeps && !client();
     const auto expected = proofs_.join_proof(frame.number, exporter);
     const bool proven = equal_in_constant_time(expected, frame.proof);
     if (!proven || !joinable || frame.version != 2 || frame.id != id())
         return join_fail_frame{join_failure::unknown_session, 0};
     if (links_.used.contains(frame.number)) return join_fail_frame{join_failure::number_used, 0};
+    // The number stays unused: the client comes again, with the same one or another.
+    if (!room) return join_fail_frame{join_failure::try_later, full_retry_ms};
     now_ = now;
     links_.used.use(frame.number);
     auto& added = add_link(frame.number, link_state::phase::up, now);
@@ -246,6 +249,16 @@ std::vector<link_facts> session::facts() const {
         all.push_back(one);
     }
     return all;
+}
+
+void session::charge_links(std::size_t bytes_outside) {
+    for (const auto& l : links_)
+        bytes_outside += l->outbox.capacity() + l->copies.capacity();
+    if (bytes_outside > links_charged_)
+        account_.charge_anyway(bytes_outside - links_charged_);
+    else if (bytes_outside < links_charged_)
+        account_.discharge(links_charged_ - bytes_outside);
+    links_charged_ = bytes_outside;
 }
 
 // ---- What the peer has processed

@@ -12,13 +12,16 @@ namespace {
 
 struct holder : memory_holder {
     explicit holder(link_thread& where, std::size_t bytes) : stalled(bytes) { where.enlist(*this); }
-    std::size_t most_stalled() const override { return stalled; }
+    stalled_memory most_stalled() const override {
+        return stalled == 0 ? stalled_memory() : stalled_memory{user_holds, stalled};
+    }
     void shed_most_stalled() override {
         ++shed;
         stalled = 0;
     }
 
     std::size_t stalled;
+    std::size_t user_holds = 0;
     int shed = 0;
 };
 
@@ -56,6 +59,17 @@ TEST_CASE_METHOD(fixture, "a search for streams that stand still") {
         CHECK(b.shed == 1);
         CHECK(c.shed == 1);
         CHECK(a.shed == 1);
+    }
+    SECTION("ends at a user who holds more in all before one whose stream does") {
+        a.user_holds = 1000;
+        c.user_holds = 999;
+        CHECK(search.begin());
+        run();
+        CHECK(a.shed == 1);
+        CHECK(search.begin());
+        run();
+        CHECK(c.shed == 1);
+        CHECK(b.shed == 0);
     }
     SECTION("goes on alone while it is under way") {
         CHECK(search.begin());

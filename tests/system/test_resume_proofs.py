@@ -16,7 +16,7 @@ import time
 import pytest
 
 from support import muxsocks, servers, socks
-from support.deadline import seconds
+from support.deadline import seconds, wait_until
 from support.recorder import Recorder
 
 LONG = bool(os.environ.get("MUXSOCKS_LONG"))
@@ -24,6 +24,7 @@ TRIES = 10_000 if LONG else 50
 
 JOIN_SIZE = 7 + 54
 REFUSED = bytes.fromhex("00000000 40 0006 23 01 00000000")
+LATER = bytes.fromhex("00000000 40 0006 23 03 000003e8")
 JOIN_OK = 0x22
 
 
@@ -236,3 +237,26 @@ def test_refusals_take_the_same_time(overheard, threads):
     if LONG:
         assert max(medians.values()) <= 1.05 * min(medians.values()), medians
     say(proxy)
+
+
+def test_one_link_more_than_its_user_may_have_comes_later(overheard):
+    """After a reload that leaves fewer than its sessions had. Only who knows the secret is told."""
+    proxy = overheard(1)
+    secret = secret_of(proxy.recorder.links[0], muxsocks.TOKEN)
+    proxy.server.reload(muxsocks.merge(proxy.server.config, {
+        "link": {"max": 1}, "limits": {"user": {"sessions": 1, "links": 2}}}))
+    proxy.server.says("configuration reloaded")
+    with socket.create_connection(proxy.server.endpoint, timeout=seconds(5)) as second:
+        second.sendall(join(proxy.session, 99, secret))
+        assert next_frame(second)[7] == JOIN_OK
+        assert ask(proxy.server.endpoint, join(proxy.session, 100, secret)) == LATER
+        assert ask(proxy.server.endpoint, join(proxy.session, 100)) == REFUSED
+        assert proxy.server.says(r"a link for a session of alice@\S+ was refused: its user has 2 "
+                                 r"already \(limits.user.links\)")
+    # The client ends a session of which it is told that a link has gone which it never had.
+    wait_until(lambda: len(proxy.recorder.links) > 2 and len(frames(proxy.recorder.links[2]["down"])) > 1,
+               10, proxy.server.log)
+    anew = proxy.recorder.links[2]
+    session = frames(anew["down"])[1][1:17]
+    request = join(session, 99, secret_of(anew, muxsocks.TOKEN))
+    assert ask(proxy.server.endpoint, request)[7] == JOIN_OK, "places were not given back"

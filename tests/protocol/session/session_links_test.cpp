@@ -83,6 +83,15 @@ TEST_CASE("a number of a link is used once") {
         CHECK(code_of(wrong) == 1);
         CHECK(code_of(join_of(server.core, 3)) == 0);
     }
+    SECTION("nor does a right one for which there is no room") {
+        const auto asked = join_of(server.core, 3);
+        auto wrong = asked;
+        wrong.proof[0] ^= 1;
+        CHECK(server.core.on_join(wrong, {}, server.now, false)->code ==
+              join_failure::unknown_session);
+        CHECK(server.core.on_join(asked, {}, server.now, false)->code == join_failure::try_later);
+        CHECK(code_of(asked) == 0);
+    }
     SECTION("a DROP uses one up, in front of its JOIN") {
         server.feed(0, drop(3, 0));
         CHECK(code_of(join_of(server.core, 3)) == 2);
@@ -119,6 +128,16 @@ TEST_CASE("one link too many takes the place of the one that was silent for long
         CHECK(server.told() == lines{down(0, errc::link_given_up)});
         CHECK(server.core.link_count() == 2);
     }
+}
+
+TEST_CASE("what links hold outside of it is the session's memory") {
+    lone server(role::server);
+    server.establish();
+    const auto before = server.core.memory_held();
+    server.core.charge_links(100'000);
+    CHECK(server.core.memory_held() >= before + 100'000);
+    server.core.charge_links(0);
+    CHECK(server.core.memory_held() == before);
 }
 
 TEST_CASE("what a lost link had goes by another, behind its DROP") {
