@@ -38,7 +38,7 @@ class program final : public service::program, public trouble_watch::watcher {
                                                   share_of(recipe_->settings.sessions, i, threads),
                                                   files_),
                          stalled_);
-        service_ = std::make_unique<service>(*this, workers_.threads(),
+        service_ = std::make_unique<service>(*this, program_role::client, workers_.threads(),
                                              make_program_configuration(recipe_, std::move(seen)),
                                              service::words{"applications", "no new connections"});
         auto& first = workers_.first();
@@ -56,9 +56,32 @@ class program final : public service::program, public trouble_watch::watcher {
         workers_[turn_++ % workers_.size()].take(descriptor, from);
     }
 
-    void log_statistics() override {
-        workers_.on_all([](worker& each) { each.log_statistics(); });
+    void show(const snapshot_request& request, std::function<void(snapshot)> then) override {
+        workers_.sum_up([request](worker& each) { return each.show(request); },
+                        [this, request, then = std::move(then)](snapshot all) {
+                            all.keep_busiest(request.streams);
+                            all.memory_held = budget_.used();
+                            all.memory_limit = budget_.limit();
+                            then(std::move(all));
+                        });
     }
+
+    void log_statistics(const snapshot& now) override {
+        for (const auto& each : now.sessions) {
+            const auto name = log::escape(each.name);
+            if (each.state == "down") {
+                log::info("link to {}: down", name);
+                continue;
+            }
+            log::info("link to {}: {}, {}", name, each.links.empty() ? "detached" : "up",
+                      describe(each));
+            for (const auto& link : each.links)
+                log::info("link {} to {} takes {}", link.number, name, link.takes);
+        }
+    }
+
+    /// Only servers have users.
+    void kick(const std::string&, std::function<void(std::size_t)> then) override { then(0); }
 
     void dial_anew() override { suspect_all("asked to dial anew"); }
 

@@ -188,6 +188,7 @@ void bind_config(config_section& root, config& config) {
         "control.");
     root.field("threads", config.threads, kinds::number(1, 256),
                "Threads to spread the sessions over, and no more than there are `sessions`.");
+    bind_status(root, config.status);
     bind_log(root, config.log);
 }
 
@@ -228,6 +229,7 @@ class checker {
         check_auth();
         check_listener();
         warn_of_plain_link();
+        if (const auto fault = status_fault(config_.status)) fail(*fault);
     }
 
   private:

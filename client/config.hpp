@@ -9,6 +9,7 @@
 /// compares with the schema in config.cpp.
 
 #include "protocol/program/settings.hpp"
+#include "protocol/program/status_settings.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -99,6 +100,7 @@ struct config {
     /// Whether the server may be a version 1 peer.
     bool allow_v1 = false;
     std::uint32_t threads = 1;
+    status_settings status;
     log_settings log;
 
     bool operator==(const config&) const = default;

@@ -28,7 +28,8 @@ connect_request::connect_request(link_thread& thread, tcp_socket socket,
       request_(request_for(cmd, target)),
       early_(std::move(early)),
       language_(language) {
-    if (log::enabled(log_level::debug)) destination = socks5::to_string(target);
+    if (log::enabled(log_level::debug) || log::destinations_shown())
+        destination = socks5::to_string(target);
 }
 
 void connect_request::begin(driver_ptr driver, request_sink& sink) {
@@ -43,6 +44,7 @@ void connect_request::begin(driver_ptr driver, request_sink& sink) {
 
 void connect_request::refuse(const refusal& why) {
     watched_.reset();
+    thread_.counters().on_reply(static_cast<std::uint8_t>(why.rep));
     log::debug("request for {} answered with REP {:#04x} ({})", destination,
                static_cast<unsigned>(why.rep), socks5::to_text(why.rep));
     close_lingering(thread_.clock(), std::move(socket_), language_.refused(why));
@@ -65,8 +67,7 @@ client_relay::client_relay(driver_ptr driver, request_type request, tcp_socket s
                            request_sink& sink)
     : relay(std::move(driver), std::move(socket), sink.stream_timeouts()),
       sink_(sink),
-      destination_(request->destination),
-      began_(std::chrono::steady_clock::now()) {
+      destination_(request->destination) {
     opening_ = std::make_unique<opening_state>(std::move(request), driver_->thread().clock(),
                                                [this] { on_wait_over(); });
 }
@@ -96,6 +97,7 @@ bool client_relay::on_first_bytes(std::span<const bytes_view> bytes) {
         return false;
     }
     rep_ = parsed.value.rep;
+    driver_->thread().counters().on_reply(rep_);
     id_ = stream_->id;
     if (parsed.value.code() == socks5::reply_code::succeeded)
         driver_->core().on_connected(*stream_);
@@ -180,6 +182,11 @@ void client_relay::on_wait_over() {
         self->end(errc::stream_timeout);
         request->refuse(refusals::no_link);
     });
+}
+
+void client_relay::describe(shown_stream& to) const {
+    relay::describe(to);
+    if (log::destinations_shown()) to.destination = destination_;
 }
 
 void client_relay::on_ended(std::error_code why) {

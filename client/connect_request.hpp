@@ -53,6 +53,7 @@ class client_relay final : public relay {
     bool on_stream_end() override;
     bool on_reset_before_bytes(std::error_code why) override;
     void on_ended(std::error_code why) override;
+    void describe(shown_stream& to) const override;
     void replace_reply(std::size_t used, bytes_view words);
     /// Whether another session may have the request, after this one's stream has ended.
     bool can_go_elsewhere(std::error_code why, const connect_request& request) const;
@@ -73,7 +74,6 @@ class client_relay final : public relay {
     std::uint32_t id_ = 0;
     static constexpr std::uint8_t no_reply = 0xff;
     std::uint8_t rep_ = no_reply; ///< REP of the reply that has come.
-    std::chrono::steady_clock::time_point began_;
 };
 
 } // namespace muxsocks::client

@@ -3,6 +3,7 @@
 #include "protocol/program/log.hpp"
 #include "protocol/program/path_text.hpp"
 #include "protocol/program/relay_settings.hpp"
+#include "protocol/program/session_snapshot.hpp"
 
 #include <boost/asio/post.hpp>
 
@@ -337,28 +338,29 @@ std::vector<std::string> link_pool::link_states() const {
     return lines;
 }
 
-void link_pool::log_statistics() const {
-    const auto line = [](const link_supervisor& each) {
-        if (!each.driver()) return log::info("link to {}: down", to_string(each.server().address));
-        const auto& core = each.driver()->core();
-        const auto& counted = core.statistics();
-        log::info("link to {}: {}, {} streams, {} opened, {} bytes up, {} bytes down, round trip "
-                  "{:.1f} ms, {} resumed, {} bytes held",
-                  to_string(each.server().address),
-                  each.driver()->current_link() ? "up" : "detached", core.stream_count(),
-                  counted.streams_opened, counted.bytes_sent, counted.bytes_received,
-                  std::chrono::duration<double, std::milli>(core.rtt()).count(),
-                  counted.links > 0 ? counted.links - 1 : 0, core.memory_held());
-        each.driver()->for_each_link([&](link_number number, const link& on) {
-            log::info("link {} to {} takes {}{}: {}", number, to_string(each.server().address),
-                      role_text(each.driver()->roles(), number), on.has_bbr() ? " by BBR" : "",
-                      path_text(on.path()));
-        });
+void link_pool::show(const snapshot_request& request, snapshot& to) const {
+    const auto add = [&](const link_supervisor& each) {
+        const auto name = to_string(each.server().address);
+        if (!each.driver()) {
+            ++to.all.down;
+            if (!request.sessions) return;
+            auto& down = to.sessions.emplace_back();
+            down.name = name;
+            down.state = "down";
+            down.reason = each.last_failure();
+            return;
+        }
+        muxsocks::add(*each.driver(), to.all);
+        to.ready = to.ready || each.available();
+        if (!request.sessions) return;
+        to.sessions.push_back(muxsocks::show(*each.driver(), program_role::client, name));
+        if (request.streams > 0) show_streams(*each.driver(), name, to.streams);
     };
     for (const auto& each : slots_)
-        line(*each.supervisor);
+        add(*each.supervisor);
     for (const auto& each : retiring_)
-        line(*each);
+        add(*each);
+    to.waiting += waiting_.size();
 }
 
 } // namespace muxsocks::client

@@ -9,6 +9,7 @@
 #include "client/link_supervisor.hpp"
 #include "client/request_queue.hpp"
 #include "protocol/program/resources.hpp"
+#include "protocol/program/snapshot.hpp"
 
 #include <list>
 #include <memory>
@@ -39,8 +40,7 @@ class link_pool final : public request_sink, public link_supervisor::watcher {
     std::size_t stream_count() const;
     /// One line a link, for people.
     std::vector<std::string> link_states() const;
-    /// One line a link.
-    void log_statistics() const;
+    void show(const snapshot_request& request, snapshot& to) const;
 
   private:
     struct slot {

@@ -74,6 +74,8 @@ class link_supervisor final : private session_driver::delegate,
     std::size_t load() const;
     const driver_ptr& driver() const { return driver_; }
     const server_entry& server() const { return server_; }
+    /// The sentence with which the last dial failed; empty after one that did not.
+    const std::string& last_failure() const { return last_failure_; }
     /// When the current session was set up.
     std::chrono::steady_clock::time_point since() const { return since_; }
 

@@ -14,6 +14,7 @@ namespace muxsocks::client {
 class request_queue {
   public:
     bool empty() const { return waiting_.empty(); }
+    std::size_t size() const { return waiting_.size(); }
     void push(request_ptr request);
 
     /// Offers each in its turn to `place`, which returns whether it has taken it. The first that

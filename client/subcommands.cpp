@@ -8,6 +8,7 @@
 #include "protocol/program/config_error.hpp"
 #include "protocol/program/config_file.hpp"
 #include "protocol/program/share_link.hpp"
+#include "protocol/program/status_command.hpp"
 #include "protocol/program/write_file.hpp"
 
 #include <boost/program_options.hpp>
@@ -124,6 +125,10 @@ std::optional<int> run_subcommand(int argc, const char* const* argv) {
     if (word == "doctor") return doctor(argc - 1, argv + 1);
     if (word == "env") return env(argc - 1, argv + 1);
     if (word == "health") return health(argc - 1, argv + 1);
+    if (const auto code = run_status_command(
+            program_role::client, argc - 1, argv + 1,
+            [](const command_line& line) { return load_config(line).settings.status; }))
+        return code;
     return {};
 }
 

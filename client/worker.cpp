@@ -68,4 +68,12 @@ void worker::reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t ses
     pool_.reload(recipe_, sessions);
 }
 
+snapshot worker::show(const snapshot_request& request) const {
+    snapshot part;
+    part.counted = thread_.counted();
+    pool_.show(request, part);
+    part.keep_busiest(request.streams);
+    return part;
+}
+
 } // namespace muxsocks::client

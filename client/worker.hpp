@@ -38,7 +38,7 @@ class worker {
     /// Whether the last stream has ended.
     bool idle() const { return pool_.idle(); }
     void stop() { pool_.close(); }
-    void log_statistics() const { pool_.log_statistics(); }
+    snapshot show(const snapshot_request& request) const;
 
   private:
     /// The configuration in force has changed.

@@ -65,7 +65,11 @@ foreach(role client server)
     configure_file(${MUXSOCKS_PACKAGING}/man/${program}.1.in ${MUXSOCKS_GENERATED}/${program}.1 @ONLY)
     muxsocks_install_configured(${program}.1 ${CMAKE_INSTALL_MANDIR}/man1 ${role} ${GZIP_PROGRAM})
     install(FILES ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/docs/OPERATIONS.md
-        ${PROJECT_SOURCE_DIR}/docs/CONFIGURATION.md DESTINATION ${doc} COMPONENT ${role})
+        ${PROJECT_SOURCE_DIR}/docs/CONFIGURATION.md ${PROJECT_SOURCE_DIR}/docs/STATUS.md
+        DESTINATION ${doc} COMPONENT ${role})
+    install(FILES ${MUXSOCKS_PACKAGING}/prometheus/muxsocks.rules.yml
+        ${MUXSOCKS_PACKAGING}/prometheus/muxsocks.dashboard.json DESTINATION ${doc}/examples
+        COMPONENT ${role})
     install(FILES ${PROJECT_SOURCE_DIR}/configs/${role}.json DESTINATION ${doc}/examples
         COMPONENT ${role})
     install(FILES ${completions}/${program}.bash RENAME ${program}

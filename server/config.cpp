@@ -215,6 +215,7 @@ void bind_config(config_section& root, config& config) {
     bind_timeouts(root, config.timeouts, program_role::server);
     root.field("threads", config.threads, kinds::number(1, 256),
                "Threads to spread the links over.", {.default_text = "one a core"});
+    bind_status(root, config.status);
     bind_log(root, config.log);
 }
 
@@ -234,6 +235,7 @@ class checker {
         for (std::size_t i = 0; i < config_.users.size(); ++i)
             check_links("users[" + std::to_string(i) + "].limits", config_.users[i].limits);
         warn();
+        if (const auto fault = status_fault(config_.status)) fail(*fault);
     }
 
   private:

@@ -10,6 +10,7 @@
 
 #include "protocol/program/network.hpp"
 #include "protocol/program/settings.hpp"
+#include "protocol/program/status_settings.hpp"
 #include "server/user_limits.hpp"
 
 #include <chrono>
@@ -141,6 +142,7 @@ struct config {
     timeout_settings timeouts;
     /// Never 0 in a loaded configuration: the default is one a core.
     std::uint32_t threads = 0;
+    status_settings status;
     log_settings log;
 
     bool operator==(const config&) const = default;

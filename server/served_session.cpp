@@ -318,6 +318,7 @@ void served_session::charge_detached(std::size_t bytes) {
 void served_session::on_closed(session_driver& from, std::error_code why, const std::string& text) {
     if (!was_up_ && why != errc::closed_by_peer && !ticket_.lost())
         worker_.shared().admission_of_links->on_silent_end(peer_);
+    if (why == errc::authentication_failed) ++worker_.thread().counters().authentications_failed;
     if (why == errc::authentication_failed)
         log::warning(
             log::kind{"links refused for their authentication", host_of(peer_).to_string()},

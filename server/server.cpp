@@ -63,7 +63,7 @@ class program final : public service::program {
         auto first = make_program_configuration(shared_.current, std::move(first_look_));
         if (before) first.inherited = before->take_listeners();
         service_ = std::make_unique<service>(
-            *this, workers_.threads(), std::move(first),
+            *this, program_role::server, workers_.threads(), std::move(first),
             service::words{serving.tls.enabled ? "links" : "links without TLS", "no new streams"});
         if (!before) return;
         take_sessions(*before, workers_);
@@ -173,18 +173,42 @@ class program final : public service::program {
             [](const auto& a, const auto& b) { return a->load() < b->load(); });
     }
 
-    /// One line of the process behind those of all sessions.
-    void log_statistics() override {
-        workers_.sum_up([](worker& each) { return each.log_statistics(); },
-                        [this](const process_statistics& all) {
-                            const auto dials = shared_.places->connects.now();
-                            const auto lookups = shared_.places->names.now();
-                            log::info("{} sessions, {} links not authenticated, {} dials under "
-                                      "way, {} dials waiting, {} look-ups under way, {} look-ups "
-                                      "waiting, {} bytes held by the process",
-                                      all.sessions, all.incoming, dials.taken, dials.waiting,
-                                      lookups.taken, lookups.waiting, shared_.budget.used());
+    void show(const snapshot_request& request, std::function<void(snapshot)> then) override {
+        workers_.sum_up([request](worker& each) { return each.show(request); },
+                        [this, request, then = std::move(then)](snapshot all) {
+                            all.keep_busiest(request.streams);
+                            add_shared(all);
+                            then(std::move(all));
                         });
+    }
+
+    void add_shared(snapshot& to) {
+        const auto dials = shared_.places->connects.now();
+        const auto lookups = shared_.places->names.now();
+        to.dials = dials.taken;
+        to.waiting = dials.waiting;
+        to.lookups = lookups.taken;
+        to.lookups_waiting = lookups.waiting;
+        to.memory_held = shared_.budget.used();
+        to.memory_limit = shared_.budget.limit();
+        to.ready = !shared_.draining;
+    }
+
+    /// One line of the process behind those of all sessions.
+    void log_statistics(const snapshot& now) override {
+        for (const auto& each : now.sessions) {
+            log::info("session of {}: {}", each.name, describe(each));
+            for (const auto& link : each.links)
+                log::info("link {} of {} takes {}", link.number, each.name, link.takes);
+        }
+        log::info("{} sessions, {} links not authenticated, {} dials under way, {} dials waiting, "
+                  "{} look-ups under way, {} look-ups waiting, {} bytes held by the process",
+                  now.sessions.size(), now.unauthenticated, now.dials, now.waiting, now.lookups,
+                  now.lookups_waiting, now.memory_held);
+    }
+
+    void kick(const std::string& user, std::function<void(std::size_t)> then) override {
+        workers_.sum_up([user](worker& each) { return each.kick(user); }, std::move(then));
     }
 
     /// Links are dialled by clients.

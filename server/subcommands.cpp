@@ -1,6 +1,7 @@
 #include "server/subcommands.hpp"
 
 #include "protocol/program/command_line.hpp"
+#include "protocol/program/status_command.hpp"
 #include "server/config.hpp"
 #include "server/edit_users.hpp"
 #include "server/health.hpp"
@@ -31,6 +32,10 @@ std::optional<int> run_subcommand(int argc, const char* const* argv) {
     if (word == "init") return initialise(argc - 1, argv + 1);
     if (word == "user") return edit_users(argc - 1, argv + 1);
     if (word == "health") return health(argc - 1, argv + 1);
+    if (const auto code = run_status_command(
+            program_role::server, argc - 1, argv + 1,
+            [](const command_line& line) { return load_config(line).settings.status; }))
+        return code;
     return {};
 }
 

@@ -33,8 +33,7 @@ class target_relay final : public relay {
         : relay(std::move(driver), std::move(socket), timeouts),
           place_(std::move(place)),
           file_(std::move(file)),
-          destination_(std::move(destination)),
-          began_(std::chrono::steady_clock::now()) {}
+          destination_(std::move(destination)) {}
 
     int save(std::vector<std::uint8_t>& state) override {
         state.push_back(relay_mark);
@@ -53,11 +52,15 @@ class target_relay final : public relay {
                    why ? why.message() : "both directions finished");
     }
     std::uint32_t stream_id() const { return id_; }
+    void describe(shown_stream& to) const override {
+        relay::describe(to);
+        std::swap(to.bytes_up, to.bytes_down); // As its client sees it.
+        if (log::destinations_shown()) to.destination = destination_;
+    }
 
     held_place place_;
     held_file file_;
     std::string destination_;
-    std::chrono::steady_clock::time_point began_;
 
   public:
     std::uint32_t id_ = 0;
@@ -126,7 +129,8 @@ void target_connection::on_request(socks5::request request) {
     limit_.cancel();
     // For a process that takes over: there it is dialled anew.
     partial_ = socks5::encode(request);
-    if (log::enabled(log_level::debug)) destination_ = socks5::to_string(request.dst);
+    if (log::enabled(log_level::debug) || log::destinations_shown())
+        destination_ = socks5::to_string(request.dst);
     if (request.cmd == socks5::command::connect) return dial(request.dst);
     if (request.cmd == socks5::command::udp_associate && driver_->core().datagrams_lane().agreed())
         return associate();
@@ -204,6 +208,7 @@ void target_connection::dial(const socks5::address& dst) {
     if (!take_file()) return;
     driver_->core().accept(*stream_);
     dialling_ = true;
+    dialled_at_ = std::chrono::steady_clock::now();
     auto done = [self = self_ptr(this)](dial_result result) {
         self->on_dialled(std::move(result));
     };
@@ -249,6 +254,7 @@ void target_connection::on_dialled(dial_result result) {
     dialling_ = false;
     partial_ = {};
     dial_ = 0;
+    count(result.error);
     if (result.error) {
         if (result.error == dial_errc::denied) {
             tell_refusal(result);
@@ -269,6 +275,19 @@ void target_connection::on_dialled(dial_result result) {
                          std::move(file_), std::move(destination_)));
     relay->id_ = s.id;
     relay->start(s);
+}
+
+void target_connection::count(std::error_code error) {
+    auto& counters = driver_->thread().counters();
+    const auto took = std::chrono::steady_clock::now() - dialled_at_;
+    if (!error) {
+        counters.dials.add(took);
+        counters.on_reply(0);
+    } else if (error == dial_errc::denied) {
+        ++counters.denied;
+    } else {
+        counters.dials_failed.add(took);
+    }
 }
 
 void target_connection::tell_refusal(const dial_result& result) {
@@ -299,6 +318,7 @@ void target_connection::tell_failure(std::error_code error) {
 void target_connection::refuse(socks5::reply_code rep, const std::string& why) {
     log::debug("stream {} to {} refused with REP {:#04x}: {}", stream_->id, destination_,
                static_cast<unsigned>(rep), why);
+    driver_->thread().counters().on_reply(static_cast<std::uint8_t>(rep));
     limit_.cancel();
     const auto self = std::move(kept_);
     auto& s = *std::exchange(stream_, nullptr);

@@ -56,6 +56,7 @@ class target_connection final : public ref_counted<target_connection>, public st
     /// Whether there is a file for its socket; if not, the stream is refused.
     bool take_file();
     void on_dialled(dial_result result);
+    void count(std::error_code error);
     void tell_refusal(const dial_result& result);
     void tell_failure(std::error_code error);
     void refuse(socks5::reply_code rep, const std::string& why);
@@ -74,6 +75,7 @@ class target_connection final : public ref_counted<target_connection>, public st
         partial_; ///< The request, as far as it has come; until it is dialled.
     std::string destination_;
     dialer::dial_id dial_ = 0;
+    std::chrono::steady_clock::time_point dialled_at_{};
     bool dialling_ = false;
     name_lookups::lookup_id lookup_ = 0; ///< Not 0 while a name is looked up for RESOLVE.
     bool denied_ = false;                ///< Whether it has an address that is not allowed.

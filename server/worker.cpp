@@ -4,6 +4,7 @@
 #include "protocol/program/log.hpp"
 #include "protocol/program/path_text.hpp"
 #include "protocol/program/relay_settings.hpp"
+#include "protocol/program/session_snapshot.hpp"
 #include "server/incoming_link.hpp"
 #include "server/served_session.hpp"
 
@@ -25,6 +26,11 @@ resolver_options dns_options(const dns_settings& settings, dns_watch& watch) {
     options.remember_failures = true;
     options.on_dns_result = [&watch](std::error_code error) { watch.on_result(error); };
     return options;
+}
+
+user_snapshot use_of(const session& core) {
+    const auto& counted = core.statistics();
+    return {1, core.stream_count(), counted.bytes_received, counted.bytes_sent};
 }
 
 } // namespace
@@ -146,6 +152,12 @@ void worker::forget(served_session& one) {
     const auto found = sessions_.find(&one);
     if (found == sessions_.end()) return;
     authenticating_.erase(one.place());
+    // Nobody else counts, or names could be made up.
+    if (recipe_->users.contains(one.driver().core().user())) {
+        auto used = use_of(one.driver().core());
+        used.sessions = used.streams = 0;
+        ended_users_[one.driver().core().user()] += used;
+    }
     auto gone = std::make_shared<std::unique_ptr<served_session>>(std::move(found->second));
     sessions_.erase(found);
     by_id_.erase(one.id());
@@ -241,6 +253,16 @@ bool worker::idle() const {
     return true;
 }
 
+std::size_t worker::kick(const std::string& user) {
+    std::vector<served_session*> found;
+    for (const auto& [session, owned] : sessions_)
+        if (session->driver().core().established() && session->driver().core().user() == user)
+            found.push_back(session);
+    for (const auto session : found)
+        session->close(close_code::normal, errc::closed_locally, "ended by the operator");
+    return found.size();
+}
+
 void worker::close_all(close_code code, std::error_code why, std::string_view text) {
     std::vector<served_session*> all;
     for (const auto& [session, owned] : sessions_)
@@ -252,23 +274,25 @@ void worker::close_all(close_code code, std::error_code why, std::string_view te
     count();
 }
 
-process_statistics worker::log_statistics() const {
+snapshot worker::show(const snapshot_request& request) const {
+    snapshot part;
+    part.counted = thread_.counted();
+    part.unauthenticated = incoming_.size();
+    part.users = ended_users_;
+    for (const auto& [name, user] : recipe_->users)
+        part.users.try_emplace(name);
     for (const auto& [session, owned] : sessions_) {
         const auto& core = session->driver().core();
-        const auto& counted = core.statistics();
-        log::info("session of {}: {} streams, {} opened, {} bytes up, {} bytes down, round trip "
-                  "{:.1f} ms, {} resumed, {} bytes held",
-                  session->name(), core.stream_count(), counted.streams_opened,
-                  counted.bytes_received, counted.bytes_sent,
-                  std::chrono::duration<double, std::milli>(core.rtt()).count(),
-                  counted.links > 0 ? counted.links - 1 : 0, core.memory_held());
-        session->driver().for_each_link([&](link_number number, const link& on) {
-            log::info("link {} of {} takes {}{}: {}", number, session->name(),
-                      role_text(session->driver().roles(), number), on.has_bbr() ? " by BBR" : "",
-                      path_text(on.path()));
-        });
+        muxsocks::add(session->driver(), part.all);
+        if (core.established()) part.users[core.user()] += use_of(core);
+        if (!request.sessions) continue;
+        auto shown = muxsocks::show(session->driver(), program_role::server, session->name());
+        shown.user = core.user();
+        if (request.streams > 0) show_streams(session->driver(), shown.name, part.streams);
+        part.sessions.push_back(std::move(shown));
     }
-    return {sessions_.size(), incoming_.size()};
+    part.keep_busiest(request.streams);
+    return part;
 }
 
 } // namespace muxsocks::server

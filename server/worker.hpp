@@ -7,6 +7,7 @@
 /// data path.
 
 #include "protocol/link/resolver.hpp"
+#include "protocol/program/snapshot.hpp"
 #include "protocol/program/succession.hpp"
 #include "protocol/session/state.hpp"
 #include "server/admission.hpp"
@@ -19,6 +20,8 @@
 #include <atomic>
 #include <functional>
 #include <list>
+#include <map>
+#include <string>
 #include <unordered_map>
 
 namespace muxsocks::server {
@@ -29,18 +32,6 @@ class served_session;
 /// What the bytes of a link may be with which a session begins: of any version, of version 2, or
 /// what follows a JOIN that has failed.
 enum class may_begin_as { any_version, version_2, begun };
-
-/// What SIGUSR1 tells of a worker, or of all of them.
-struct process_statistics {
-    std::size_t sessions = 0;
-    std::size_t incoming = 0; ///< Links that have not authenticated.
-
-    process_statistics& operator+=(const process_statistics& other) {
-        sessions += other.sessions;
-        incoming += other.incoming;
-        return *this;
-    }
-};
 
 /// What all workers share.
 struct shared_state {
@@ -119,9 +110,10 @@ class worker {
     /// A session of another process. Before the threads run.
     void take_over(const session_state& from, descriptor_list sockets);
 
+    /// Ends all sessions of the user, those that wait for a link, too; returns how many.
+    std::size_t kick(const std::string& user);
     void close_all(close_code code, std::error_code why, std::string_view text);
-    /// A line for each session; the rest is for a line of all workers.
-    process_statistics log_statistics() const;
+    snapshot show(const snapshot_request& request) const;
 
     // For incoming_link and served_session.
     /// A new session whose first bytes are `first`; returns what it took of them.
@@ -156,6 +148,8 @@ class worker {
     std::unordered_map<admission::link_id, served_session*> authenticating_;
     std::unordered_map<session_id, served_session*, session_id_hash> by_id_;
     std::vector<session_id> saved_; ///< During a hand-over.
+    /// What users' sessions carried that are over. Bounded: who gets here has authenticated.
+    std::map<std::string, user_snapshot> ended_users_;
     std::atomic<std::size_t> load_{0};
 };
 

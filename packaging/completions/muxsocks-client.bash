@@ -16,7 +16,7 @@ _muxsocks_client() {
         mapfile -t COMPREPLY < <(compgen -A hostname -- "$current")
         return
         ;;
-    --listen | --user | --pin)
+    --listen | --user | --pin | --limit)
         return
         ;;
     esac
@@ -26,6 +26,8 @@ _muxsocks_client() {
     import) words='--link-file --out --listen --open-listener --force --help' ;;
     doctor) words='--config --link-file --target --help' ;;
     health | env) words=$run ;;
+    status) words='--config --json --watch --help' ;;
+    streams) words='--config --json --watch --limit --help' ;;
     *) words=$run ;;
     esac
     if [[ $current == -* ]]; then
@@ -33,7 +35,7 @@ _muxsocks_client() {
         return
     fi
     compopt -o filenames
-    ((COMP_CWORD > 1)) && words='' || words='import doctor health env'
+    ((COMP_CWORD > 1)) && words='' || words='import doctor health env status streams'
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current"; compgen -f -- "$current")
 }
 

@@ -1,12 +1,14 @@
 # fish completion for muxsocks-client
 
 set -l program muxsocks-client
-set -l run "not __fish_seen_subcommand_from import doctor"
+set -l run "not __fish_seen_subcommand_from import doctor status streams"
 
 complete -c $program -n "__fish_is_first_token" -a import -d "make client.json from a share link"
 complete -c $program -n "__fish_is_first_token" -a doctor -d "find out what is wrong"
 complete -c $program -n "__fish_is_first_token" -a health -d "ask the client that runs"
 complete -c $program -n "__fish_is_first_token" -a env -d "print variables for a shell"
+complete -c $program -n "__fish_is_first_token" -a status -d "what the client that runs does"
+complete -c $program -n "__fish_is_first_token" -a streams -d "its busiest streams"
 
 complete -c $program -s h -l help -d "print help and exit"
 complete -c $program -n "not __fish_seen_subcommand_from import" -s c -l config -r -F -d "configuration file"
@@ -26,3 +28,7 @@ complete -c $program -n "__fish_seen_subcommand_from import" -l out -r -F -d "th
 complete -c $program -n "__fish_seen_subcommand_from import" -l open-listener -d "allow listening beyond loopback for anyone"
 complete -c $program -n "__fish_seen_subcommand_from import" -l force -d "replace the file"
 complete -c $program -n "__fish_seen_subcommand_from doctor" -l target -x -d "what the server is asked to connect to"
+
+complete -c $program -n "__fish_seen_subcommand_from status streams" -l json -d "as JSON"
+complete -c $program -n "__fish_seen_subcommand_from status streams" -l watch -d "show it anew each second"
+complete -c $program -n "__fish_seen_subcommand_from streams" -l limit -x -d "how many"

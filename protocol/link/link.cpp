@@ -54,7 +54,8 @@ link::link(link_thread& thread, tcp_socket socket, std::optional<tls_engine> eng
     : thread_(thread),
       socket_(std::move(socket)),
       engine_(std::move(engine)),
-      queue_(socket_.native_handle()) {}
+      queue_(socket_.native_handle()),
+      since_(std::chrono::steady_clock::now()) {}
 
 link::~link() = default;
 
@@ -62,8 +63,7 @@ void link::start(owner& to, bytes_view early) {
     const link_ptr self(this);
     owner_ = &to;
     if (!engine_) {
-        state_ = state::up;
-        owner_->on_link_up(*this);
+        on_up();
     } else {
         state_ = state::handshake;
         output_ = thread_.take_output();
@@ -82,6 +82,13 @@ void link::start_up(owner& to, std::vector<std::uint8_t> received) {
     tail_ = std::move(received);
     deliver_again();
     wait_read();
+}
+
+void link::on_up() {
+    state_ = state::up;
+    const auto now = std::chrono::steady_clock::now();
+    thread_.counters().on_link_up(now - std::exchange(since_, now));
+    owner_->on_link_up(*this);
 }
 
 // ---- Input
@@ -155,8 +162,7 @@ void link::receive(bytes_view ciphertext) {
         ciphertext = ciphertext.subspan(result.ciphertext_used);
         more = result.more;
         if (state_ == state::handshake && engine_->handshake_done()) {
-            state_ = state::up;
-            owner_->on_link_up(*this);
+            on_up();
         }
         if (result.plaintext > 0 && is_open()) {
             put_tail_first();
@@ -280,6 +286,10 @@ void link::wait_write() {
 void link::down(std::error_code error, std::string text) {
     if (!is_open()) return close_socket();
     const link_ptr self(this);
+    if (state_ == state::up)
+        thread_.counters().on_link_lost(error);
+    else
+        thread_.counters().on_handshake_failed(error);
     close_socket();
     owner_->on_link_down(*this, error, text);
 }
@@ -288,6 +298,7 @@ void link::close() {
     if (!is_open()) return;
     const link_ptr self(this);
     const bool was_up = state_ == state::up;
+    if (was_up) thread_.counters().on_link_lost({});
     state_ = state::closing;
     reading_ = true;
     if (engine_ && was_up) {
@@ -304,7 +315,8 @@ void link::close() {
     wait_read();
 }
 
-void link::abort() {
+void link::abort(std::error_code why) {
+    if (state_ == state::up) thread_.counters().on_link_lost(why);
     if (state_ != state::closed) close_socket();
 }
 

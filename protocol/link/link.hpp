@@ -94,14 +94,16 @@ class link : public ref_counted<link> {
     /// Ends the link without a word to the owner: what waits is still written, with close_notify,
     /// for two seconds at most.
     void close();
-    /// Ends the link at once.
-    void abort();
+    /// Ends the link at once; `why` is for who counts.
+    void abort(std::error_code why = {});
     bool is_open() const { return state_ == state::handshake || state_ == state::up; }
 
     /// 32 bytes, or none on a plain link.
     std::vector<std::uint8_t> exporter() const;
     const std::optional<tls_engine>& engine() const { return engine_; }
     link_thread& thread() { return thread_; }
+    /// When TLS was up.
+    std::chrono::steady_clock::time_point since() const { return since_; }
     /// "192.0.2.1:443"; empty if unknown.
     std::string peer_text() const;
 
@@ -137,6 +139,7 @@ class link : public ref_counted<link> {
     void wait_write();
     void write_out();
     void down(std::error_code error, std::string text);
+    void on_up();
     void drain_input();
     void close_socket();
     bytes_span scratch();
@@ -159,6 +162,7 @@ class link : public ref_counted<link> {
     state state_ = state::created;
     socket_queue queue_;
     output_interest output_interest_;
+    std::chrono::steady_clock::time_point since_; ///< It was made, and then, that TLS was up.
     bool reading_ = true;
     bool trusted_ = true;
     bool waiting_read_ = false;

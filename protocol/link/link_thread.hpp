@@ -10,6 +10,7 @@
 #include "protocol/link/asio.hpp"
 #include "protocol/link/deadlines.hpp"
 #include "protocol/link/output_buffer.hpp"
+#include "protocol/link/thread_counters.hpp"
 #include "protocol/memory_account.hpp"
 
 #include <boost/intrusive/list.hpp>
@@ -33,13 +34,15 @@ struct stalled_memory {
     auto operator<=>(const stalled_memory&) const = default;
 };
 
-/// A session, for who looks for memory.
+/// A session, for who looks for memory, or for what was counted.
 class memory_holder : public boost::intrusive::list_base_hook<
                           boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
   public:
     /// Unread bytes of the stream that holds most of those that have not moved for 5 seconds.
     virtual stalled_memory most_stalled() const = 0;
     virtual void shed_most_stalled() = 0; ///< Resets that stream.
+    /// What it has counted since it began.
+    virtual const session_statistics& counted() const = 0;
 
   protected:
     ~memory_holder() = default;
@@ -61,6 +64,9 @@ class link_thread {
     deadlines& clock() { return clock_; }
     chunk_pool& chunks() { return chunks_; }
     memory_budget& budget() { return budget_; }
+    thread_counters& counters() { return counters_; }
+    /// With what sessions have counted that are not over.
+    thread_counters counted() const;
 
     /// It leaves when it is destroyed.
     void enlist(memory_holder& one) { holders_.push_back(one); }
@@ -124,6 +130,7 @@ class link_thread {
     static constexpr std::size_t bytes_worth_a_search = 1024 * 1024;
 
     memory_budget& budget_;
+    thread_counters counters_;
     bool closing_ = false;
     std::ptrdiff_t held_ = 0;         // By all sessions.
     std::ptrdiff_t held_most_ = 0;    // Since the last check.

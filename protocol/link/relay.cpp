@@ -51,8 +51,9 @@ void close_with_reset(tcp_socket& socket) {
 relay::relay(driver_ptr driver, tcp_socket socket, const relay_timeouts& timeouts)
     : driver_(std::move(driver)),
       socket_(std::move(socket)),
+      began_(std::chrono::steady_clock::now()),
       timeouts_(timeouts),
-      moved_(std::chrono::steady_clock::now()) {}
+      moved_(began_) {}
 
 relay::~relay() = default;
 
@@ -381,9 +382,16 @@ void relay::end(std::error_code why) {
     timeout_.reset();
     if (last_words_ && last_words_->why) driver_->give_last_words();
     last_words_.reset();
+    driver_->thread().counters().on_stream_ended(why, std::chrono::steady_clock::now() - began_);
     on_ended(why);
     driver_->core().release(*released);
     driver_->thread().on_freed(stream_footprint);
+}
+
+void relay::describe(shown_stream& to) const {
+    to.bytes_up = bytes_up_;
+    to.bytes_down = bytes_down_;
+    to.began = began_;
 }
 
 // ---- Time

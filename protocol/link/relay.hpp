@@ -45,6 +45,7 @@ class relay : public ref_counted<relay>, public stream_owner {
     static constexpr std::size_t state_size = 26;
     /// As start(), for a stream whose relay was saved elsewhere; `state` has state_size bytes.
     void resume(stream& s, bytes_view state);
+    void describe(shown_stream& to) const override;
 
   protected:
     /// The first received bytes are about to be written. Returns whether they may be; if not, the
@@ -73,6 +74,7 @@ class relay : public ref_counted<relay>, public stream_owner {
     stream* stream_ = nullptr;
     std::uint64_t bytes_up_ = 0; ///< From the socket into the stream.
     std::uint64_t bytes_down_ = 0;
+    std::chrono::steady_clock::time_point began_;
 
   private:
     /// What is left to be said while the other end of the stream, or of the socket, is a reset.

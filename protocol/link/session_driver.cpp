@@ -29,9 +29,11 @@ session_driver::session_driver(link_thread& thread, session_settings settings, d
       last_words_(thread.clock(), [this] { on_session_closed(session_.error()); }),
       look_(thread.clock(), [this] { steer(); }) {
     thread_.enlist(*this);
+    ++thread_.counters().sessions_begun;
 }
 
 session_driver::~session_driver() {
+    thread_.counters().sessions.add(session_.statistics());
     tell_held(0);
     for (const auto& each : links_)
         each.on->abort();
@@ -254,9 +256,12 @@ void session_driver::on_event(const event& what) {
         on_link_over(what);
         break;
     case event::kind::attached:
+        if (detached_at_ != instant{})
+            thread_.counters().gaps.add(now() - std::exchange(detached_at_, instant{}));
         if (delegate_) delegate_->on_attached(*this);
         break;
     case event::kind::detached:
+        detached_at_ = now();
         session_.for_each_stream([](stream& s) {
             if (const auto served_by = owner_of(s)) served_by->on_parked();
         });
@@ -266,6 +271,7 @@ void session_driver::on_event(const event& what) {
         down_text_.clear();
         break;
     case event::kind::closed: {
+        if (links_.empty()) ++thread_.counters().sessions_lost;
         const auto delay = delegate_ ? delegate_->answer_delay(*this, what.error) : duration{};
         if (!links_.empty() && delay > duration{})
             last_words_.expires_after(delay);
@@ -285,7 +291,7 @@ void session_driver::on_link_over(const event& what) {
         if (over->belongs_to(*this)) over->close();
         return;
     }
-    over->abort();
+    over->abort(what.error);
     if (joining) {
         if (delegate_) delegate_->on_join_lost(*this, what.error, what.error.message());
     } else {

@@ -157,6 +157,7 @@ class session_driver final : public ref_counted<session_driver>,
 
     stalled_memory most_stalled() const override;
     void shed_most_stalled() override;
+    const session_statistics& counted() const override { return session_.statistics(); }
 
     driven* find(const link& one);
     driven* find(link_number number);
@@ -218,6 +219,7 @@ class session_driver final : public ref_counted<session_driver>,
     std::string down_text_;
     static constexpr unsigned last_words_held_max = 256;
     unsigned last_words_held_ = 0;
+    instant detached_at_{};
     std::size_t held_seen_ = 0; ///< What the session held when the thread was last told.
     std::size_t reads_ = 0;     ///< In this turn.
     instant reads_until_{};

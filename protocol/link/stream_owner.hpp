@@ -7,9 +7,20 @@
 
 #include "protocol/session/session.hpp"
 
+#include <chrono>
+#include <string>
 #include <vector>
 
 namespace muxsocks {
+
+/// What is shown of a stream. Up is from the local socket into the stream.
+struct shown_stream {
+    std::uint64_t bytes_up = 0;
+    std::uint64_t bytes_down = 0;
+    std::chrono::steady_clock::time_point began{};
+    /// Empty unless the log may name it.
+    std::string destination{};
+};
 
 class stream_owner {
   public:
@@ -43,6 +54,8 @@ class stream_owner {
     virtual void on_handed_over() {}
     /// A reload has changed how long a stream may be idle.
     virtual void on_timeouts_changed() {}
+    /// For who shows streams.
+    virtual void describe(shown_stream&) const {}
 
   protected:
     ~stream_owner() = default;

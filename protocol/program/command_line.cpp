@@ -37,15 +37,21 @@ struct role_texts {
     const char* beginning;
 };
 
-constexpr std::array<command_text, 4> client_commands{
+constexpr std::array<command_text, 6> client_commands{
     {{"import", "make client.json from a share link"},
      {"doctor", "find out what is wrong, and what to do"},
      {"health", "ask the client that runs whether all is well"},
-     {"env", "print the variables by which a shell's programs find it"}}};
-constexpr std::array<command_text, 3> server_commands{
+     {"env", "print the variables by which a shell's programs find it"},
+     {"status", "show the links, sessions and traffic of the client that runs"},
+     {"streams", "show its busiest streams"}}};
+constexpr std::array<command_text, 7> server_commands{
     {{"init", "make key, token, server.json and client.json"},
      {"user", "add, list or remove users"},
-     {"health", "ask the server that runs whether all is well"}}};
+     {"health", "ask the server that runs whether all is well"},
+     {"status", "show the links, sessions and traffic of the server that runs"},
+     {"users", "show who uses it, and how much"},
+     {"streams", "show its busiest streams"},
+     {"kick", "end the sessions of a user"}}};
 
 const role_texts& texts_of(program_role role) {
     static constexpr role_texts client{

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <deque>
 #include <fcntl.h>
 #include <memory>
 #include <mutex>
@@ -95,6 +96,27 @@ std::string why_not_opened(int error) {
     return std::generic_category().message(error);
 }
 
+/// For recent_problems().
+class problem_list {
+  public:
+    void add(log_level level, std::string_view message) {
+        const std::lock_guard lock(mutex_);
+        if (all_.size() == most) all_.pop_back();
+        all_.push_front({std::chrono::system_clock::now(), level, std::string(message)});
+    }
+
+    std::vector<problem> all() {
+        const std::lock_guard lock(mutex_);
+        return {all_.begin(), all_.end()};
+    }
+
+  private:
+    static constexpr std::size_t most = 20;
+
+    std::mutex mutex_;
+    std::deque<problem> all_;
+};
+
 /// What makes a line of a message.
 class line_format {
   public:
@@ -128,12 +150,14 @@ void say_left_out(repeated_lines::time_point until);
 
 struct state {
     void add(log_level level, std::string_view message) {
+        if (level >= log_level::warning) problems.add(level, message);
         spdlog::memory_buf_t line;
         format.format(level, message, line);
         writer.add({line.data(), line.size()});
     }
 
     line_format format;
+    problem_list problems;
     counted_kinds kinds;
     std::mutex file_mutex;
     std::string file;
@@ -230,6 +254,8 @@ bool enabled(log_level level) noexcept {
 }
 
 bool destinations_shown() noexcept { return destinations_in_force.load(std::memory_order_relaxed); }
+
+std::vector<problem> recent_problems() { return shared_state().problems.all(); }
 
 std::string escape(std::string_view text, std::size_t limit) {
     std::string result;

@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace muxsocks::log {
 
@@ -49,6 +50,16 @@ void set_level(log_level level) noexcept;
 
 /// Whether names and addresses of destinations may stand in lines above debug (log.destinations).
 [[nodiscard]] bool destinations_shown() noexcept;
+
+/// A line of level warning or error.
+struct problem {
+    std::chrono::system_clock::time_point time;
+    log_level level = log_level::warning;
+    std::string message;
+};
+
+/// The last of them, the newest first; 20 at most.
+[[nodiscard]] std::vector<problem> recent_problems();
 
 /// Text from outside, made safe to print: everything but printable ASCII becomes \xNN, backslashes
 /// and quotation marks get a backslash; at most `limit` bytes of the input are shown, then "...".

@@ -48,9 +48,10 @@ void keep_threads(program_role role, std::uint32_t running, std::uint32_t& loade
     loaded = running;
 }
 
-service::service(program& with, std::vector<link_thread*> threads, program_configuration first,
-                 words said)
+service::service(program& with, program_role role, std::vector<link_thread*> threads,
+                 program_configuration first, words said)
     : program_(with),
+      role_(role),
       threads_(std::move(threads)),
       now_(std::move(first)),
       words_(std::move(said)),
@@ -60,8 +61,11 @@ service::service(program& with, std::vector<link_thread*> threads, program_confi
       signals_(context().get_executor()),
       watchdog_(manager_, threads_.front()->clock(), contexts_of(threads_)),
       certificates_(threads_.front()->clock(), [this] { renew_certificates(); }),
+      status_(context(), threads_.front()->clock(), *this),
       drain_check_(threads_.front()->clock(), [this] { check_drained(); }) {
+    taking_over_ = !now_.inherited.empty();
     listeners_.open(now_.listen, std::exchange(now_.inherited, {}));
+    if (!taking_over_) status_.open(now_.status);
     for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2})
         signals_.add(signal);
 }
@@ -72,6 +76,8 @@ void service::run(const std::function<void(std::size_t)>& start) {
     wait_signal();
     certificates_.watch(std::exchange(now_.seen, {}), now_.certificate, now_.tls.get());
     watchdog_.start();
+    // The old process keeps its own until it knows that this one goes on.
+    if (taking_over_) status_.open_when_free(now_.status);
     // What connects from here on waits in the listeners.
     manager_.ready("serving");
     asio::post(context(), [this] { listeners_.accept(); });
@@ -100,7 +106,7 @@ void service::on_signal(int signal) {
     case SIGHUP:
         return reload();
     case SIGUSR1:
-        return program_.log_statistics();
+        return program_.show({}, [this](const snapshot& now) { program_.log_statistics(now); });
     case SIGUSR2:
         return program_.dial_anew();
     default:
@@ -115,11 +121,32 @@ void service::on_signal(int signal) {
 void service::give_place(int new_process) {
     if (new_process > 0) manager_.main_process(new_process);
     listeners_.let_go();
+    status_.close();
     if (std::exchange(draining_, true)) return;
     program_.drain();
     drain_until_ = std::chrono::steady_clock::now() +
                    std::min<decltype(now_.drain)>(now_.drain, time_behind_a_hand_over);
     drain_check_.expires_after(drain_check_interval);
+}
+
+// ---- The status
+
+void service::show(const snapshot_request& request, std::function<void(snapshot)> then) {
+    program_.show(request, std::move(then));
+}
+
+process_facts service::facts() const {
+    return {role_,
+            started_,
+            loaded_,
+            last_load_good_,
+            now_.certificate,
+            now_.tls ? now_.tls->certificate_not_after() : std::nullopt};
+}
+
+void service::kick(const std::string& user, std::function<void(std::size_t)> then) {
+    log::info("the sessions of {} are ended, as it was asked for", log::escape(user));
+    program_.kick(user, std::move(then));
 }
 
 // ---- The stop
@@ -144,6 +171,7 @@ void service::stop() {
     if (std::exchange(stopped_, true)) return;
     drain_check_.cancel();
     listeners_.close();
+    status_.close();
     program_.close();
     for (const auto each : threads_)
         asio::post(each->context(), [each] {
@@ -165,11 +193,15 @@ void service::reload() {
             log::warning("{}", warning);
         use(std::move(next));
         listeners_.move_to(now_.listen);
+        status_.move_to(now_.status);
+        loaded_ = std::chrono::system_clock::now();
+        last_load_good_ = true;
         log::info("configuration reloaded");
         manager_.ready("serving");
     } catch (const std::exception& error) {
         const auto refusal =
             std::string("reload refused, the old configuration stays: ") + error.what();
+        last_load_good_ = false;
         log::error("{}", refusal);
         manager_.ready(refusal);
     }

@@ -15,6 +15,8 @@
 #include "protocol/program/command_line.hpp"
 #include "protocol/program/listeners.hpp"
 #include "protocol/program/service_manager.hpp"
+#include "protocol/program/snapshot.hpp"
+#include "protocol/program/status_server.hpp"
 
 #include <boost/asio/signal_set.hpp>
 
@@ -32,6 +34,7 @@ class link_thread;
 /// A configuration that was read with all that it names, as far as the frame is concerned.
 struct program_configuration {
     std::vector<listen_address> listen;
+    status_settings status;
     log_settings log;
     std::chrono::milliseconds drain{};
     std::string certificate;                ///< The file; for the warning before it expires.
@@ -52,6 +55,7 @@ program_configuration make_program_configuration(std::shared_ptr<const Recipe> r
                                                  file_states seen) {
     program_configuration made;
     made.listen = recipe->settings.listen;
+    made.status = recipe->settings.status;
     made.log = recipe->settings.log;
     made.drain = recipe->settings.timeouts.drain;
     made.certificate = recipe->settings.tls.cert;
@@ -64,7 +68,7 @@ program_configuration make_program_configuration(std::shared_ptr<const Recipe> r
 /// and sets it back.
 void keep_threads(program_role role, std::uint32_t running, std::uint32_t& loaded);
 
-class service {
+class service final : private status_source {
   public:
     /// What the two programs do differently. Called in the first thread.
     class program {
@@ -75,12 +79,17 @@ class service {
         virtual program_configuration renew() = 0;
         /// A connection was accepted; the descriptor is the callee's.
         virtual void take(int descriptor, const listen_address& from) = 0;
-        virtual void log_statistics() = 0;
+        /// Asks all workers what they do, and calls `then` in the first thread.
+        virtual void show(const snapshot_request& request, std::function<void(snapshot)> then) = 0;
+        /// SIGUSR1: says it in the log.
+        virtual void log_statistics(const snapshot& now) = 0;
         /// SIGUSR2.
         virtual void dial_anew() = 0;
         /// The service manager wants this process to end, and keeps what belongs to the next one:
         /// whether the program gives it that. give_place() or drain() follows later.
         virtual bool store() { return false; }
+        /// Ends all sessions of the user, and passes their number on.
+        virtual void kick(const std::string& user, std::function<void(std::size_t)> then) = 0;
         /// No new streams from here on.
         virtual void drain() = 0;
         /// Calls `then` if no worker has a stream left.
@@ -99,8 +108,8 @@ class service {
 
     /// Binds what `first` listens on; throws std::runtime_error with a sentence. `threads` are the
     /// workers', which outlive this.
-    service(program& with, std::vector<link_thread*> threads, program_configuration first,
-            words said);
+    service(program& with, program_role role, std::vector<link_thread*> threads,
+            program_configuration first, words said);
 
     /// Serves until a signal stops it; `start` runs in each thread, with its number, first of all.
     void run(const std::function<void(std::size_t)>& start);
@@ -118,6 +127,10 @@ class service {
     void drain();
 
   private:
+    void show(const snapshot_request& request, std::function<void(snapshot)> then) override;
+    process_facts facts() const override;
+    void kick(const std::string& user, std::function<void(std::size_t)> then) override;
+
     asio::io_context& context();
     void wait_signal();
     void on_signal(int signal);
@@ -128,6 +141,7 @@ class service {
     void renew_certificates();
 
     program& program_;
+    program_role role_;
     std::vector<link_thread*> threads_;
     program_configuration now_;
     words words_;
@@ -136,9 +150,14 @@ class service {
     asio::basic_signal_set<executor> signals_;
     service_watchdog watchdog_;
     certificate_watch certificates_;
+    status_server status_;
     deadline drain_check_;
     std::chrono::steady_clock::time_point drain_until_{};
+    std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
+    std::chrono::system_clock::time_point loaded_ = started_;
+    bool last_load_good_ = true;
     bool draining_ = false;
+    bool taking_over_ = false; ///< From another process, at the start.
     bool stopped_ = false;
 };
 

@@ -57,8 +57,8 @@ class worker_set {
         };
         auto all = std::make_shared<state>(state{{}, all_.size(), std::move(then)});
         on_all([this, ask, all](Worker& each) {
-            asio::post(first().thread().context(), [all, part = ask(each)] {
-                all->sum += part;
+            asio::post(first().thread().context(), [all, part = ask(each)]() mutable {
+                all->sum += std::move(part);
                 if (--all->left == 0) all->then(std::move(all->sum));
             });
         });

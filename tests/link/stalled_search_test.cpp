@@ -1,4 +1,5 @@
 #include "protocol/link/stalled_search.hpp"
+#include "protocol/session/session.hpp"
 
 #include "tests/catch.hpp"
 #include "tests/link/test_network.hpp"
@@ -14,6 +15,10 @@ struct holder : memory_holder {
     explicit holder(link_thread& where, std::size_t bytes) : stalled(bytes) { where.enlist(*this); }
     stalled_memory most_stalled() const override {
         return stalled == 0 ? stalled_memory() : stalled_memory{user_holds, stalled};
+    }
+    const session_statistics& counted() const override {
+        static const session_statistics none;
+        return none;
     }
     void shed_most_stalled() override {
         ++shed;

@@ -14,7 +14,8 @@ from support import hardening, programs
 from support.deadline import seconds
 
 ROLES = ["client", "server"]
-SUBCOMMANDS = {"client": ["import", "doctor", "health", "env"], "server": ["init", "user", "health"]}
+SUBCOMMANDS = {"client": ["import", "doctor", "health", "env", "status", "streams"],
+               "server": ["init", "user", "health", "status", "users", "streams", "kick"]}
 PACKAGING = programs.ROOT / "packaging"
 
 

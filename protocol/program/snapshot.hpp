@@ -1,0 +1,111 @@
+#pragma once
+
+/// \file
+/// What a program does at one moment, as plain values: each worker fills in its own part in its own
+/// thread, the parts are added, and all that shows state (log statistics, metrics, status) reads
+/// only the sum. Up is from the client to the server, on both sides.
+
+#include "protocol/link/thread_counters.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace muxsocks {
+
+struct link_snapshot {
+    std::uint32_t number = 0; ///< In its session.
+    std::string roles;        ///< What of the session goes by it: "small frames and bulk".
+    std::string takes;        ///< The same with how, and what TCP knows: for the log.
+    std::string peer;         ///< "192.0.2.1:443".
+    std::string tls;          ///< What was agreed on; "plain" for none.
+    double rtt_seconds = 0;   ///< Of PINGs; 0: not known.
+    double tcp_rtt_seconds = 0;
+    std::uint64_t sent_packets = 0;
+    std::uint64_t retransmits = 0; ///< Of those, packets that were sent again.
+    std::uint64_t bytes_sent = 0;  ///< On the wire, and acknowledged.
+    std::uint64_t bytes_received = 0;
+    double age_seconds = 0;
+};
+
+struct stream_snapshot {
+    std::uint32_t id = 0;
+    std::string session; ///< The name of its session.
+    std::string destination;
+    std::uint64_t bytes_up = 0;
+    std::uint64_t bytes_down = 0;
+    double age_seconds = 0;
+};
+
+struct session_snapshot {
+    std::string name;   ///< The client: the server's address. The server: user@address.
+    std::string user;   ///< Empty for a client, and where there are no users.
+    std::string state;  ///< "attached", "detached", or of a client without session "down".
+    std::string reason; ///< Why it is down.
+    std::uint64_t streams = 0;
+    std::uint64_t streams_opened = 0;
+    std::uint64_t bytes_up = 0;
+    std::uint64_t bytes_down = 0;
+    std::uint64_t resumed = 0;
+    std::uint64_t bytes_held = 0;
+    double rtt_seconds = 0;
+    std::vector<link_snapshot> links;
+};
+
+/// "3 streams, 7 opened, ...", for the log.
+[[nodiscard]] std::string describe(const session_snapshot& session);
+
+struct user_snapshot {
+    std::uint64_t sessions = 0;
+    std::uint64_t streams = 0;
+    std::uint64_t bytes_up = 0; ///< Since the program began.
+    std::uint64_t bytes_down = 0;
+
+    user_snapshot& operator+=(const user_snapshot& other);
+};
+
+/// What is asked for: lists cost more than sums.
+struct snapshot_request {
+    /// Whether each session is shown; else there are their sums only.
+    bool sessions = true;
+    /// Of the streams with most bytes; 0: none.
+    std::size_t streams = 0;
+};
+
+/// Of all sessions.
+struct session_sums {
+    std::uint64_t attached = 0;
+    std::uint64_t detached = 0;
+    std::uint64_t down = 0; ///< Servers that a client has no session with.
+    std::uint64_t links = 0;
+    std::uint64_t streams = 0;
+    std::uint64_t bytes_held = 0;
+    std::vector<float> rtts; ///< Of those with a link, in seconds.
+
+    session_sums& operator+=(session_sums&& other);
+};
+
+struct snapshot {
+    thread_counters counted;
+    session_sums all;
+    std::vector<session_snapshot> sessions;
+    std::vector<stream_snapshot> streams;
+    std::map<std::string, user_snapshot> users; ///< The server's only.
+    std::uint64_t waiting = 0;                  ///< Requests that wait for a link, or for a dial.
+    std::uint64_t dials = 0;                    ///< Under way.
+    std::uint64_t lookups = 0;
+    std::uint64_t lookups_waiting = 0;
+    std::uint64_t unauthenticated = 0; ///< Links that have not authenticated.
+    std::uint64_t memory_held = 0;
+    std::uint64_t memory_limit = 0;
+    bool ready = false; ///< The client: a link is up that answers. The server: it takes streams.
+
+    /// Lists are put one behind the other, numbers added; what the whole process has is added once.
+    snapshot& operator+=(snapshot&& part);
+    /// Keeps the `most` streams that have carried most.
+    void keep_busiest(std::size_t most);
+};
+
+} // namespace muxsocks

@@ -1,0 +1,193 @@
+#include "protocol/program/status_json.hpp"
+
+#include "protocol/program/log.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace muxsocks::status_json {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+constexpr std::size_t live_sessions = 100;
+
+double seconds_of(std::chrono::system_clock::time_point time) {
+    return std::chrono::duration<double>(time.time_since_epoch()).count();
+}
+
+/// What peers and users have named may be no UTF-8.
+std::string text_of(const json& document) {
+    return document.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+json versioned() { return {{"version", 1}}; }
+
+json of(const link_snapshot& link) {
+    return {{"number", link.number},
+            {"takes", link.roles},
+            {"peer", link.peer},
+            {"tls", link.tls},
+            {"rtt_seconds", link.rtt_seconds},
+            {"tcp_rtt_seconds", link.tcp_rtt_seconds},
+            {"sent_packets", link.sent_packets},
+            {"retransmits", link.retransmits},
+            {"bytes_sent", link.bytes_sent},
+            {"bytes_received", link.bytes_received},
+            {"age_seconds", link.age_seconds}};
+}
+
+json links_of(const session_snapshot& session) {
+    auto list = json::array();
+    for (const auto& each : session.links)
+        list.push_back(of(each));
+    return list;
+}
+
+json of(const session_snapshot& session) {
+    json shown{{"name", session.name},
+               {"state", session.state},
+               {"streams", session.streams},
+               {"streams_opened", session.streams_opened},
+               {"bytes_up", session.bytes_up},
+               {"bytes_down", session.bytes_down},
+               {"rtt_seconds", session.rtt_seconds},
+               {"resumed", session.resumed},
+               {"bytes_held", session.bytes_held},
+               {"links", links_of(session)}};
+    if (!session.user.empty()) shown["user"] = session.user;
+    if (!session.reason.empty()) shown["reason"] = session.reason;
+    return shown;
+}
+
+json of(const stream_snapshot& stream) {
+    json shown{{"id", stream.id},
+               {"session", stream.session},
+               {"bytes_up", stream.bytes_up},
+               {"bytes_down", stream.bytes_down},
+               {"age_seconds", stream.age_seconds}};
+    if (!stream.destination.empty()) shown["destination"] = stream.destination;
+    return shown;
+}
+
+template <class Element>
+json list_of(const std::vector<Element>& elements) {
+    auto list = json::array();
+    for (const auto& each : elements)
+        list.push_back(of(each));
+    return list;
+}
+
+json users_of(const snapshot& now) {
+    auto list = json::array();
+    for (const auto& [name, user] : now.users)
+        list.push_back({{"name", name},
+                        {"sessions", user.sessions},
+                        {"streams", user.streams},
+                        {"bytes_up", user.bytes_up},
+                        {"bytes_down", user.bytes_down}});
+    return list;
+}
+
+json problems() {
+    auto list = json::array();
+    for (const auto& each : log::recent_problems())
+        list.push_back({{"time", seconds_of(each.time)},
+                        {"level", to_string(each.level)},
+                        {"message", each.message}});
+    return list;
+}
+
+json totals_of(const process_facts& process, const snapshot& now) {
+    const bool server = process.role == program_role::server;
+    const auto& sessions = now.counted.sessions;
+    return {{"bytes_up", server ? sessions.bytes_received : sessions.bytes_sent},
+            {"bytes_down", server ? sessions.bytes_sent : sessions.bytes_received},
+            {"streams_opened", sessions.streams_opened},
+            {"resumed", sessions.resumed},
+            {"shed", sessions.shed},
+            {"denied", now.counted.denied},
+            {"auth_failures", now.counted.authentications_failed}};
+}
+
+json status_of(const process_facts& process, const snapshot& now) {
+    auto shown = versioned();
+    shown["program"] = program_name(process.role);
+    shown["release"] = MUXSOCKS_VERSION;
+    shown["started"] = seconds_of(process.started);
+    shown["ready"] = now.ready;
+    shown["streams"] = now.all.streams;
+    shown["waiting"] = now.waiting;
+    shown["memory_held"] = now.memory_held;
+    shown["memory_limit"] = now.memory_limit;
+    shown["totals"] = totals_of(process, now);
+    shown["sessions_attached"] = now.all.attached;
+    shown["sessions_detached"] = now.all.detached;
+    shown["links"] = now.all.links;
+    shown["sessions"] = list_of(now.sessions);
+    if (process.role == program_role::server) {
+        shown["unauthenticated_links"] = now.unauthenticated;
+        shown["dials"] = now.dials;
+        shown["lookups"] = now.lookups;
+        shown["users"] = users_of(now);
+    }
+    shown["problems"] = problems();
+    return shown;
+}
+
+} // namespace
+
+std::string status(const process_facts& process, const snapshot& now) {
+    return text_of(status_of(process, now));
+}
+
+std::string live(const process_facts& process, const snapshot& now) {
+    // Who watches sees no more than this; /v1/sessions has all.
+    auto part = now;
+    std::sort(part.sessions.begin(), part.sessions.end(),
+              [](const auto& a, const auto& b) { return a.streams > b.streams; });
+    if (part.sessions.size() > live_sessions) part.sessions.resize(live_sessions);
+    auto shown = status_of(process, part);
+    shown["busiest_streams"] = list_of(now.streams);
+    return text_of(shown);
+}
+
+std::string links(const snapshot& now) {
+    auto list = json::array();
+    for (const auto& session : now.sessions)
+        for (const auto& each : session.links) {
+            auto shown = of(each);
+            shown["session"] = session.name;
+            list.push_back(std::move(shown));
+        }
+    auto shown = versioned();
+    shown["links"] = std::move(list);
+    return text_of(shown);
+}
+
+std::string sessions(const snapshot& now) {
+    auto shown = versioned();
+    shown["sessions"] = list_of(now.sessions);
+    return text_of(shown);
+}
+
+std::string streams(const snapshot& now) {
+    auto shown = versioned();
+    shown["streams"] = list_of(now.streams);
+    return text_of(shown);
+}
+
+std::string users(const snapshot& now) {
+    auto shown = versioned();
+    shown["users"] = users_of(now);
+    return text_of(shown);
+}
+
+std::string error(const std::string& sentence) {
+    auto shown = versioned();
+    shown["error"] = sentence;
+    return text_of(shown);
+}
+
+} // namespace muxsocks::status_json
