@@ -193,7 +193,8 @@ void client_relay::on_ended(std::error_code why) {
     if (!log::enabled(log_level::debug) || rep_ == no_reply) return;
     const auto seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
-    log::debug("stream {} to {} ended: REP {:#04x}, {} bytes up, {} bytes down, {:.3f} s, {}", id_,
+    log::debug(log::because{to_string(stream_end_of(why))},
+               "stream {} to {} ended: REP {:#04x}, {} bytes up, {} bytes down, {:.3f} s, {}", id_,
                destination_, rep_, bytes_up_, bytes_down_, seconds,
                why ? why.message() : "both directions finished");
 }

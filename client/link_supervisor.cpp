@@ -333,13 +333,16 @@ void link_supervisor::on_goaway(session_driver& from) {
     watcher_.on_link_retiring(*this);
 }
 
-void link_supervisor::on_detached(session_driver& from, std::error_code, const std::string& text) {
+void link_supervisor::on_detached(session_driver& from, std::error_code why,
+                                  const std::string& text) {
+    const log::because because{to_string(link_end_of(why))};
     // The server may close the old link just before its JOIN_OK: nothing to be alarmed about.
     if (from.joining() || policy_.fruitless() >= fruitless_news)
-        log::debug("link to {} lost, or closed while its session moves to another one: {}", name_,
-                   text);
+        log::debug(because, "link to {} lost, or closed while its session moves to another one: {}",
+                   name_, text);
     else
-        log::warning("link to {} lost: {}; {} streams wait to be resumed", name_, text, load());
+        log::warning(because, "link to {} lost: {}; {} streams wait to be resumed", name_, text,
+                     load());
     abandon_extra();
     carry_out(policy_.on_link_lost(facts(), now()));
 }

@@ -157,10 +157,12 @@ void link_supervisor::on_join_lost(session_driver&, std::error_code why, const s
 void link_supervisor::on_link_gone(session_driver& from, link_number gone, std::error_code why,
                                    const std::string& text) {
     if (driver_.get() != &from) return;
+    const log::because because{to_string(link_end_of(why))};
     if (why == errc::link_replaced || why == errc::link_given_up)
-        log::debug("a link to {} is closed: {}; {} in all", name_, text, links());
+        log::debug(because, "a link to {} is closed: {}; {} in all", name_, text, links());
     else
-        log::info("a link to {} has ended: {}; {} others carry the session", name_, text, links());
+        log::info(because, "a link to {} has ended: {}; {} others carry the session", name_, text,
+                  links());
     if (gone != watched_) return;
     driver_->for_each_link([this](link_number number, const link&) { watched_ = number; });
     carry_out(policy_.on_other_link(facts(), std::chrono::steady_clock::now()));

@@ -132,6 +132,7 @@ class dialer::operation final : public happy_eyeballs, public boost::intrusive::
     std::uint16_t port_;
     std::string refusal_;
     std::string range_;
+    denied_by rule_ = denied_by::deny;
     claim lookup_;
     claim connect_;
     /// Whether the lookup goes on without a place.
@@ -270,6 +271,7 @@ std::error_code dialer::operation::admit(const asio::ip::address& address) {
     if (refusal_.empty()) {
         refusal_ = std::move(*refusal);
         range_ = policy_->range_refused(address, port_, owner_->own);
+        rule_ = policy_->rule_refused(address, port_, owner_->own);
     }
     return dial_errc::denied;
 }
@@ -285,6 +287,7 @@ std::error_code dialer::operation::judge_ends(const asio::ip::tcp::endpoint& loc
     if (!refusal) return {};
     refusal_ = std::move(*refusal);
     range_ = policy_->range_refused(peer.address(), port_, this_one);
+    rule_ = policy_->rule_refused(peer.address(), port_, this_one);
     return dial_errc::denied;
 }
 
@@ -300,6 +303,7 @@ void dialer::operation::on_connected(tcp_socket&& socket, const asio::ip::tcp::e
     std::exchange(done_, {})(dial_result{.error = {},
                                          .reason = {},
                                          .range = {},
+                                         .rule = rule_,
                                          .socket = std::move(socket),
                                          .local = local,
                                          .peer = peer});
@@ -316,6 +320,7 @@ void dialer::operation::on_failed(std::error_code error) {
     std::exchange(done_, {})(dial_result{.error = error,
                                          .reason = denied ? std::move(refusal_) : std::string(),
                                          .range = denied ? std::move(range_) : std::string(),
+                                         .rule = rule_,
                                          .socket = tcp_socket(executor_),
                                          .local = {},
                                          .peer = {}});

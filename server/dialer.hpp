@@ -35,6 +35,8 @@ struct dial_result {
     std::string reason;
     /// With dial_errc::denied: target_policy::range_refused. Empty otherwise.
     std::string range;
+    /// With dial_errc::denied: by which rule.
+    denied_by rule = denied_by::deny;
     /// TCP_NODELAY and SO_KEEPALIVE are set, and the descriptor is non-blocking (O_NONBLOCK).
     tcp_socket socket;
     /// BND.ADDR and BND.PORT; meaningless if there is an error.

@@ -256,8 +256,10 @@ void served_session::refuse_stream(session_driver& from, stream& opened) {
     from.core().release(opened);
 }
 
-void served_session::on_detached(session_driver& from, std::error_code, const std::string& text) {
-    log::info("link from {} lost: {}; {} streams wait to be resumed", name(), text,
+void served_session::on_detached(session_driver& from, std::error_code why,
+                                 const std::string& text) {
+    log::info(log::because{to_string(link_end_of(why))},
+              "link from {} lost: {}; {} streams wait to be resumed", name(), text,
               from.core().stream_count());
     wait_for_client();
 }
@@ -273,10 +275,11 @@ void served_session::wait_for_client() {
                               "limits.user.detached_memory)");
 }
 
-void served_session::on_link_gone(session_driver& from, link_number, std::error_code,
+void served_session::on_link_gone(session_driver& from, link_number, std::error_code why,
                                   const std::string& text) {
     count_links();
-    log::debug("a link from {} has ended: {}; {} others carry the session", name(), text,
+    log::debug(log::because{to_string(link_end_of(why))},
+               "a link from {} has ended: {}; {} others carry the session", name(), text,
                from.core().link_count());
 }
 
@@ -332,10 +335,11 @@ void served_session::on_closed(session_driver& from, std::error_code why, const 
         log::info(log::kind{"links closed before they authenticated"}, "link from {} closed: {}",
                   name(), text);
     else if (from.core().peer_text().empty())
-        log::info("link from {} closed: {}", name(), text);
+        log::info(log::because{to_string(link_end_of(why))}, "link from {} closed: {}", name(),
+                  text);
     else
-        log::info("link from {} closed: {}: {}", name(), text,
-                  log::escape(from.core().peer_text()));
+        log::info(log::because{to_string(link_end_of(why))}, "link from {} closed: {}: {}", name(),
+                  text, log::escape(from.core().peer_text()));
     place_ = {};
     links_.clear();
     worker_.forget(*this);

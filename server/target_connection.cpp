@@ -47,7 +47,8 @@ class target_relay final : public relay {
         if (!log::enabled(log_level::debug)) return;
         const auto seconds =
             std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
-        log::debug("stream {} to {} ended: {} bytes up, {} bytes down, {:.3f} s, {}", stream_id(),
+        log::debug(log::because{to_string(stream_end_of(why))},
+                   "stream {} to {} ended: {} bytes up, {} bytes down, {:.3f} s, {}", stream_id(),
                    destination_, bytes_down_, bytes_up_, seconds,
                    why ? why.message() : "both directions finished");
     }
@@ -254,7 +255,7 @@ void target_connection::on_dialled(dial_result result) {
     dialling_ = false;
     partial_ = {};
     dial_ = 0;
-    count(result.error);
+    count(result);
     if (result.error) {
         if (result.error == dial_errc::denied) {
             tell_refusal(result);
@@ -277,14 +278,14 @@ void target_connection::on_dialled(dial_result result) {
     relay->start(s);
 }
 
-void target_connection::count(std::error_code error) {
+void target_connection::count(const dial_result& result) {
     auto& counters = driver_->thread().counters();
     const auto took = std::chrono::steady_clock::now() - dialled_at_;
-    if (!error) {
+    if (!result.error) {
         counters.dials.add(took);
         counters.on_reply(0);
-    } else if (error == dial_errc::denied) {
-        ++counters.denied;
+    } else if (result.error == dial_errc::denied) {
+        counters.on_denied(result.rule);
     } else {
         counters.dials_failed.add(took);
     }

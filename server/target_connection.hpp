@@ -56,7 +56,7 @@ class target_connection final : public ref_counted<target_connection>, public st
     /// Whether there is a file for its socket; if not, the stream is refused.
     bool take_file();
     void on_dialled(dial_result result);
-    void count(std::error_code error);
+    void count(const dial_result& result);
     void tell_refusal(const dial_result& result);
     void tell_failure(std::error_code error);
     void refuse(socks5::reply_code rep, const std::string& why);

@@ -252,4 +252,18 @@ std::string target_policy::range_refused(const ip::address& address, std::uint16
     }
 }
 
+denied_by target_policy::rule_refused(const ip::address& address, std::uint16_t port,
+                                      own_addresses& own) const {
+    switch (judge(address, port, own).why) {
+    case finding::reason::port:
+        return denied_by::port;
+    case finding::reason::not_public:
+        return denied_by::not_public;
+    case finding::reason::own:
+        return denied_by::own;
+    default:
+        return denied_by::deny;
+    }
+}
+
 } // namespace muxsocks::server

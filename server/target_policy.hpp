@@ -12,6 +12,7 @@
 ///
 /// A policy never changes, so threads may share it, and a reload makes a new one.
 
+#include "protocol/link/end_reason.hpp"
 #include "server/config.hpp"
 #include "server/own_addresses.hpp"
 
@@ -50,6 +51,10 @@ class target_policy {
     /// that would allow it. Empty if the target may be dialled.
     [[nodiscard]] std::string range_refused(const boost::asio::ip::address& address,
                                             std::uint16_t port, own_addresses& own) const;
+
+    /// By which rule a refused target is; meaningless for one that may be dialled.
+    [[nodiscard]] denied_by rule_refused(const boost::asio::ip::address& address,
+                                         std::uint16_t port, own_addresses& own) const;
 
   private:
     /// What forbids a target; `none` for one that is allowed.

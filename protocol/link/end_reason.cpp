@@ -12,6 +12,8 @@ constexpr std::array<std::string_view, link_ends> link_words{
     "eof", "reset", "timeout", "keepalive", "tls", "closed", "other"};
 constexpr std::array<std::string_view, stream_ends> stream_words{
     "fin", "reset", "local", "timeout", "shed", "denied", "refused", "flow", "session", "other"};
+constexpr std::array<std::string_view, denied_rules> rule_words{"deny", "port", "not_public",
+                                                                "own"};
 
 link_end of_link_error(link_errc code) noexcept {
     switch (code) {
@@ -90,6 +92,10 @@ stream_end stream_end_of(std::error_code why) noexcept {
 
 std::string_view to_string(link_end end) noexcept {
     return link_words[static_cast<std::size_t>(end)];
+}
+
+std::string_view to_string(denied_by rule) noexcept {
+    return rule_words[static_cast<std::size_t>(rule)];
 }
 
 std::string_view to_string(stream_end end) noexcept {

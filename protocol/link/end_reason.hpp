@@ -36,10 +36,20 @@ enum class stream_end : std::uint8_t {
 };
 inline constexpr std::size_t stream_ends = 10;
 
+/// By what a server refuses a target.
+enum class denied_by : std::uint8_t {
+    deny,       ///< `destinations.deny`, in general or for the user.
+    port,       ///< `destinations.ports`, or port 25.
+    not_public, ///< An address that is not public (`allow_private`, `allow`).
+    own,        ///< An address of the server itself.
+};
+inline constexpr std::size_t denied_rules = 4;
+
 link_end link_end_of(std::error_code why) noexcept;
 stream_end stream_end_of(std::error_code why) noexcept;
 
 std::string_view to_string(link_end end) noexcept;
 std::string_view to_string(stream_end end) noexcept;
+std::string_view to_string(denied_by rule) noexcept;
 
 } // namespace muxsocks

@@ -65,7 +65,7 @@ thread_counters& thread_counters::operator+=(const thread_counters& other) noexc
     add(replies, other.replies);
     dials += other.dials;
     dials_failed += other.dials_failed;
-    denied += other.denied;
+    add(denied, other.denied);
     authentications_failed += other.authentications_failed;
     return *this;
 }

@@ -64,6 +64,7 @@ struct thread_counters {
     void on_reply(std::uint8_t rep) noexcept {
         ++replies[rep < replies.size() ? rep : replies.size() - 1];
     }
+    void on_denied(denied_by rule) noexcept { ++denied[static_cast<std::size_t>(rule)]; }
     thread_counters& operator+=(const thread_counters& other) noexcept;
 
     std::uint64_t links_established = 0; ///< TLS was up.
@@ -78,9 +79,9 @@ struct thread_counters {
     std::uint64_t sessions_lost = 0; ///< Given up without a link.
     /// By REP; the last is all above.
     std::array<std::uint64_t, 10> replies{};
-    time_histogram dials;        ///< To targets, that succeeded.
-    time_histogram dials_failed; ///< And those that did not.
-    std::uint64_t denied = 0;    ///< Dials, by a rule.
+    time_histogram dials;                             ///< To targets, that succeeded.
+    time_histogram dials_failed;                      ///< And those that did not.
+    std::array<std::uint64_t, denied_rules> denied{}; ///< Dials, by rule.
     std::uint64_t authentications_failed = 0;
 };
 

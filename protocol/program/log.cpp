@@ -41,6 +41,11 @@ void append_hex(Output& output, char c) {
     }
 }
 
+/// The one logger needs no name: what spdlog carries as such is the reason of the line.
+std::string_view reason_of(const spdlog::details::log_msg& message) {
+    return {message.logger_name.data(), message.logger_name.size()};
+}
+
 /// The message of a text line: whatever it is, it stays one line.
 class text_message final : public spdlog::custom_flag_formatter {
   public:
@@ -53,6 +58,10 @@ class text_message final : public spdlog::custom_flag_formatter {
                 output.push_back(c);
             }
         }
+        const auto reason = reason_of(message);
+        if (reason.empty()) return;
+        const auto text = " [" + std::string(reason) + "]";
+        output.append(text.data(), text.data() + text.size());
     }
 
     [[nodiscard]] std::unique_ptr<custom_flag_formatter> clone() const override {
@@ -60,7 +69,8 @@ class text_message final : public spdlog::custom_flag_formatter {
     }
 };
 
-/// The message as a JSON string with its quotation marks; what is not UTF-8 becomes U+FFFD.
+/// The message as a JSON string with its quotation marks, and the reason as a further member; what
+/// is not UTF-8 becomes U+FFFD.
 class json_message final : public spdlog::custom_flag_formatter {
   public:
     void format(const spdlog::details::log_msg& message, const std::tm& /*time*/,
@@ -69,6 +79,10 @@ class json_message final : public spdlog::custom_flag_formatter {
         const json payload(std::string(message.payload.data(), message.payload.size()));
         const std::string text = payload.dump(-1, ' ', false, json::error_handler_t::replace);
         output.append(text.data(), text.data() + text.size());
+        const auto reason = reason_of(message);
+        if (reason.empty()) return;
+        const auto member = ",\"reason\":\"" + std::string(reason) + "\"";
+        output.append(member.data(), member.data() + member.size());
     }
 
     [[nodiscard]] std::unique_ptr<custom_flag_formatter> clone() const override {
@@ -127,8 +141,9 @@ class line_format {
     }
 
     /// spdlog's formatters keep the second that they have formatted last.
-    void format(log_level level, std::string_view message, spdlog::memory_buf_t& line) {
-        const spdlog::details::log_msg whole(spdlog::string_view_t{},
+    void format(log_level level, std::string_view message, std::string_view reason,
+                spdlog::memory_buf_t& line) {
+        const spdlog::details::log_msg whole(spdlog::string_view_t(reason.data(), reason.size()),
                                              static_cast<spdlog::level::level_enum>(level),
                                              spdlog::string_view_t(message.data(), message.size()));
         const std::lock_guard lock(mutex_);
@@ -149,10 +164,10 @@ struct counted_kinds {
 void say_left_out(repeated_lines::time_point until);
 
 struct state {
-    void add(log_level level, std::string_view message) {
+    void add(log_level level, std::string_view message, std::string_view reason = {}) {
         if (level >= log_level::warning) problems.add(level, message);
         spdlog::memory_buf_t line;
-        format.format(level, message, line);
+        format.format(level, message, reason, line);
         writer.add({line.data(), line.size()});
     }
 
@@ -163,7 +178,7 @@ struct state {
     std::string file;
     log_writer writer{{[this](std::string_view message) {
                            spdlog::memory_buf_t line;
-                           format.format(log_level::warning, message, line);
+                           format.format(log_level::warning, message, {}, line);
                            return std::string(line.data(), line.size());
                        },
                        [] { say_left_out(std::chrono::steady_clock::now()); }}};
@@ -287,10 +302,11 @@ log_level level_of(const kind& of, log_level level) noexcept {
     return log_level::debug;
 }
 
-void write(log_level level, fmt::string_view format, fmt::format_args arguments) noexcept {
+void write(log_level level, fmt::string_view format, fmt::format_args arguments,
+           std::string_view reason) noexcept {
     try {
         in_use.store(true, std::memory_order_relaxed);
-        shared_state().add(level, fmt::vformat(format, arguments));
+        shared_state().add(level, fmt::vformat(format, arguments), reason);
     } catch (...) {
         // Out of memory, or a bad format that the compiler could not see: a line less.
     }

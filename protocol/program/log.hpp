@@ -65,8 +65,15 @@ struct problem {
 /// and quotation marks get a backslash; at most `limit` bytes of the input are shown, then "...".
 [[nodiscard]] std::string escape(std::string_view text, std::size_t limit = 256);
 
-/// Writes one line, whatever the level in force. For the functions below.
-void write(log_level level, fmt::string_view format, fmt::format_args arguments) noexcept;
+/// Writes one line, whatever the level in force. For the functions below. `reason`: of because.
+void write(log_level level, fmt::string_view format, fmt::format_args arguments,
+           std::string_view reason = {}) noexcept;
+
+/// Why a link or stream has ended, in the word that metrics count it by (end_reason.hpp): text
+/// lines have it in brackets at their end, JSON has a member `reason`.
+struct because {
+    std::string_view reason;
+};
 
 /// A kind of line that strangers can cause as often as they like, or that repeats as long as its
 /// cause lasts: the first few of a minute are written, and at its end the number of the others;
@@ -121,6 +128,27 @@ template <class... Args>
 void warning(const kind& of, fmt::format_string<Args...> format, Args&&... args) {
     if (const auto level = level_of(of, log_level::warning); enabled(level)) {
         write(level, format, fmt::make_format_args(args...));
+    }
+}
+
+template <class... Args>
+void debug(const because& why, fmt::format_string<Args...> format, Args&&... args) {
+    if (enabled(log_level::debug)) {
+        write(log_level::debug, format, fmt::make_format_args(args...), why.reason);
+    }
+}
+
+template <class... Args>
+void info(const because& why, fmt::format_string<Args...> format, Args&&... args) {
+    if (enabled(log_level::info)) {
+        write(log_level::info, format, fmt::make_format_args(args...), why.reason);
+    }
+}
+
+template <class... Args>
+void warning(const because& why, fmt::format_string<Args...> format, Args&&... args) {
+    if (enabled(log_level::warning)) {
+        write(log_level::warning, format, fmt::make_format_args(args...), why.reason);
     }
 }
 

@@ -201,7 +201,10 @@ void add_server(metrics_page& to, const snapshot& now) {
     to.gauge("dials_in_flight", "Connects to targets under way.").value(now.dials);
     to.gauge("lookups_in_flight", "Look-ups of names under way.").value(now.lookups);
     to.gauge("lookups_waiting", "Look-ups that wait for a place.").value(now.lookups_waiting);
-    to.counter("denied_total", "Requests refused by a rule.").value(now.counted.denied);
+    to.counter("denied_total", "Requests refused by a rule, by rule.");
+    for (std::size_t i = 0; i < denied_rules; ++i)
+        to.value(now.counted.denied[i],
+                 {{"rule", std::string(to_string(static_cast<denied_by>(i)))}});
 }
 
 void add_memory(metrics_page& to, const snapshot& now) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <numeric>
 
 namespace muxsocks::status_json {
 namespace {
@@ -102,12 +103,13 @@ json problems() {
 json totals_of(const process_facts& process, const snapshot& now) {
     const bool server = process.role == program_role::server;
     const auto& sessions = now.counted.sessions;
+    const auto& denied = now.counted.denied;
     return {{"bytes_up", server ? sessions.bytes_received : sessions.bytes_sent},
             {"bytes_down", server ? sessions.bytes_sent : sessions.bytes_received},
             {"streams_opened", sessions.streams_opened},
             {"resumed", sessions.resumed},
             {"shed", sessions.shed},
-            {"denied", now.counted.denied},
+            {"denied", std::accumulate(denied.begin(), denied.end(), std::uint64_t{0})},
             {"auth_failures", now.counted.authentications_failed}};
 }
 

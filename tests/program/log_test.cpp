@@ -90,6 +90,22 @@ TEST_CASE("a line of JSON") {
     CHECK(value.size() == 3);
 }
 
+TEST_CASE("a line that tells of an end has the reason in one word") {
+    SECTION("of JSON") {
+        const log_file file(log_format::json);
+        log::info(log::because{"reset"}, "link {} lost", 3);
+        const json value = json::parse(file.lines().at(0));
+        CHECK(value.at("message") == "link 3 lost");
+        CHECK(value.at("reason") == "reset");
+        CHECK(value.size() == 4);
+    }
+    SECTION("of text") {
+        const log_file file(log_format::text);
+        log::info(log::because{"reset"}, "link {} lost", 3);
+        CHECK(file.lines().at(0).substr(38) == "link 3 lost [reset]");
+    }
+}
+
 TEST_CASE("whatever a message contains, it stays one line of text without control characters") {
     const log_file file(log_format::text);
     log::info("{}", std::string("a\nb\r\x1b[31m\0c\x7f", 12));

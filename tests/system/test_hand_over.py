@@ -3,6 +3,7 @@
 MUXSOCKS_LONG=1 restarts a hundred times.
 """
 
+import json
 import os
 import random
 import select
@@ -21,7 +22,7 @@ from support import servers, socks
 from support.deadline import seconds, wait_until
 from support.exact import transfers
 from support.muxsocks import listening
-from support.programs import free_port
+from support.programs import binary, free_port, run
 
 LONG = bool(os.environ.get("MUXSOCKS_LONG"))
 RESTARTS = 100 if LONG else 10
@@ -163,6 +164,19 @@ def test_a_dial_that_is_under_way_goes_on(serving, target):
             other.sendall(b"x")
             assert servers.read_exactly(other, 1) == b"x"
         connection.close()
+
+
+def test_the_status_listener_goes_to_the_next_process(serving, runtime):
+    pair = serving(server={"status": {"listen": f"unix:{runtime / 'status.sock'}"}})
+
+    def started():
+        shown = run([binary("muxsocks-server"), "status", "--json", "-c", pair.server.config_path])
+        return shown.returncode == 0 and json.loads(shown.stdout)["started"]
+
+    before = started()
+    assert before
+    pair.take_over()
+    wait_until(lambda: started() > before, seconds(15), "the status of the new process")
 
 
 def test_where_nobody_serves_the_new_process_just_starts(new_pair, runtime):

@@ -9,6 +9,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import urllib.parse
 
 import pytest
 
@@ -147,11 +148,32 @@ def test_a_cut_link_is_seen(seen, target):
         assert servers.read_exactly(connection, 4) == b"ping"
 
 
+def test_log_and_metrics_name_one_reason(seen, target):
+    options = {"log": {"level": "debug", "format": "json"}}
+    proxy = seen(client=options, server=options)
+    echo = target(servers.echo)
+    with socks.connect(proxy.socks, "127.0.0.1", echo.port) as connection:
+        connection.sendall(b"ping")
+        assert servers.read_exactly(connection, 4) == b"ping"
+    for of in [proxy.client, proxy.server]:
+        where = proxy.status[of.role]
+        wait_until(lambda: metrics(where)['muxsocks_stream_ended_total{reason="fin"}'] == 1, 10,
+                   "the stream to end")
+        of.says(r'"level":"debug","message":"stream .* ended: .*","reason":"fin"\}')
+    proxy.server.kill()
+    line = json.loads(proxy.client.says(r'^.*"message":"link to .* lost: .*$')[0])
+    assert set(line) == {"time", "level", "message", "reason"}
+    name = f'muxsocks_link_lost_total{{reason="{line["reason"]}"}}'
+    assert metrics(proxy.status["client"])[name] >= 1
+
+
 def test_a_denied_request_is_counted(seen):
     proxy = seen(server={"destinations": {"allow_private": False}})
     assert socks.rep_for(proxy.socks, "127.0.0.1", 9) == 2
     found = metrics(proxy.status["server"])
-    assert found["muxsocks_denied_total"] == 1
+    assert found['muxsocks_denied_total{rule="not_public"}'] == 1
+    assert sum(value for name, value in found.items()
+               if name.startswith("muxsocks_denied_total")) == 1
     assert found['muxsocks_stream_replies_total{rep="2"}'] == 1
     assert metrics(proxy.status["client"])['muxsocks_stream_replies_total{rep="2"}'] == 1
 
@@ -273,6 +295,59 @@ def test_the_page_shows_it_live(pair, folder):
         assert not browser.refused
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
+def test_the_page_shows_a_lost_link(pair, folder):
+    port = programs.free_port()
+    proxy = pair(client={"status": {"listen": f"127.0.0.1:{port}"}})
+    with devtools.Browser(folder) as browser:
+        browser.open(f"http://127.0.0.1:{port}/")
+        wait_until(lambda: browser.text("#state") == "the link is up", 30, "the page to be live")
+        proxy.server.kill()
+        wait_until(lambda: browser.text("#state") == "no link to the server", 10,
+                   "the page to show it")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed")
+def test_prometheus_scrapes_both_programs(pair, folder):
+    ports = {role: programs.free_port() for role in ROLES}
+    proxy = pair(relay=[], client={"status": {"listen": f"127.0.0.1:{ports['client']}"}},
+                 server={"status": {"listen": f"127.0.0.1:{ports['server']}"},
+                         "destinations": {"ports": ["1024-65535"]}})
+    settings = folder / "prometheus.yml"
+    settings.write_text(json.dumps({
+        "global": {"scrape_interval": "1s"},
+        "scrape_configs": [{"job_name": role, "static_configs": [
+            {"targets": [f"127.0.0.1:{ports[role]}"]}]} for role in ROLES]}))
+    port = programs.free_port()
+
+    def values(expression):
+        """By job."""
+        try:
+            status, _, text = ask(port, "/api/v1/query?query=" + urllib.parse.quote(expression))
+        except OSError:
+            return {}
+        if status != 200:  # It is still getting up.
+            return {}
+        found = json.loads(text).get("data", {}).get("result", [])
+        return {each["metric"]["job"]: float(each["value"][1]) for each in found}
+
+    prometheus = programs.Program(
+        ["prometheus", f"--config.file={settings}", f"--storage.tsdb.path={folder}/data",
+         f"--web.listen-address=127.0.0.1:{port}"], folder)
+    try:
+        wait_until(lambda: values("up") == {"client": 1, "server": 1}, 30, "both to be scraped")
+        proxy.relay.do("cut")
+        assert socks.rep_for(proxy.socks, "127.0.0.1", 9) == 2
+        wait_until(lambda: set(values("muxsocks_session_resumed_total >= 1")) == set(ROLES), 30,
+                   "the cut link to be counted")
+        wait_until(lambda: values('muxsocks_denied_total{rule="port"}') == {"server": 1}, 30,
+                   "the denied request to be counted")
+    finally:
+        prometheus.kill()
+
+
 def names_in(text):
     """The series that expressions name, without what histograms add."""
     return {re.sub(r"_(bucket|sum|count)$", "", name)
@@ -294,7 +369,7 @@ def test_documents_rules_and_dashboard_name_the_series_that_there_are(seen):
     if promtool := shutil.which("promtool"):
         ended = programs.run([promtool, "check", "rules", rules])
         assert ended.returncode == 0, ended
-    table = (programs.ROOT / "docs" / "STATUS.md").read_text().split("## Metrics")[1]
+    table = (programs.ROOT / "docs" / "STATUS.md").read_text().split("## Metrics")[1].split("\n## ")[0]
     named = {("" if name.startswith("process_") else "muxsocks_") + name
              for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
              for name in re.findall(r"`(\w+)`", cell)}
