@@ -6,8 +6,8 @@
 ///
 ///     tls_engine_benchmark [rounds, default 15]
 
-#include "protocol/link/tls_engine.hpp"
-#include "tests/link/tls_pair.hpp"
+#include "protocol/link/tls/tls_engine.hpp"
+#include "tests/link/tls/tls_pair.hpp"
 
 #include <openssl/crypto.h>
 

@@ -1,7 +1,7 @@
 #include "client/config.hpp"
 
 #include "http/authority.hpp"
-#include "protocol/link/wiped_frees.hpp"
+#include "protocol/link/tls/wiped_frees.hpp"
 #include "protocol/program/command_line.hpp"
 #include "protocol/program/config_error.hpp"
 #include "protocol/program/config_file.hpp"

@@ -1,6 +1,6 @@
 #include "client/connect_request.hpp"
 
-#include "protocol/link/lingering_close.hpp"
+#include "protocol/link/loop/lingering_close.hpp"
 #include "protocol/program/log.hpp"
 
 #include <boost/asio/post.hpp>

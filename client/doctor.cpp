@@ -6,7 +6,7 @@
 #include "client/link_supervisor.hpp"
 #include "client/segment_limit.hpp"
 #include "protocol/error.hpp"
-#include "protocol/link/link_error.hpp"
+#include "protocol/link/tls/link_error.hpp"
 #include "protocol/program/command_line.hpp"
 #include "protocol/program/log.hpp"
 #include "protocol/program/values.hpp"

@@ -1,6 +1,6 @@
 #include "client/extra_link.hpp"
 
-#include "protocol/link/link_error.hpp"
+#include "protocol/link/tls/link_error.hpp"
 
 namespace muxsocks::client {
 

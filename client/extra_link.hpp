@@ -9,7 +9,7 @@
 ///      '------------------------------------------------------------------'
 
 #include "client/link_recipe.hpp"
-#include "protocol/link/happy_eyeballs.hpp"
+#include "protocol/link/dial/happy_eyeballs.hpp"
 #include "protocol/link/link.hpp"
 
 namespace muxsocks::client {

@@ -3,7 +3,7 @@
 #include "client/forward_connection.hpp"
 
 #include "client/http_answers.hpp"
-#include "protocol/link/lingering_close.hpp"
+#include "protocol/link/loop/lingering_close.hpp"
 #include "protocol/program/log.hpp"
 #include "socks5/message.hpp"
 

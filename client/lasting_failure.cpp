@@ -1,7 +1,7 @@
 #include "client/lasting_failure.hpp"
 
 #include "protocol/error.hpp"
-#include "protocol/link/link_error.hpp"
+#include "protocol/link/tls/link_error.hpp"
 
 namespace muxsocks::client {
 namespace {

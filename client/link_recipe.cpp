@@ -1,6 +1,6 @@
 #include "client/link_recipe.hpp"
 
-#include "protocol/link/session_crypto.hpp"
+#include "protocol/link/tls/session_crypto.hpp"
 #include "protocol/program/config_error.hpp"
 
 namespace muxsocks::client {

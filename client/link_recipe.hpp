@@ -5,10 +5,10 @@
 /// makes a new one.
 
 #include "client/config.hpp"
-#include "protocol/link/happy_eyeballs.hpp"
+#include "protocol/link/dial/happy_eyeballs.hpp"
 #include "protocol/link/link.hpp"
 #include "protocol/link/link_thread.hpp"
-#include "protocol/link/tls_context.hpp"
+#include "protocol/link/tls/tls_context.hpp"
 #include "protocol/session/session.hpp"
 
 #include <functional>

@@ -2,8 +2,8 @@
 
 #include "client/lasting_failure.hpp"
 #include "client/network.hpp"
-#include "protocol/link/link_error.hpp"
-#include "protocol/link/resolve_error.hpp"
+#include "protocol/link/dial/resolve_error.hpp"
+#include "protocol/link/tls/link_error.hpp"
 #include "protocol/program/log.hpp"
 
 #include <algorithm>

@@ -9,7 +9,7 @@
 #include "client/extra_link.hpp"
 #include "client/link_policy.hpp"
 #include "client/link_recipe.hpp"
-#include "protocol/link/happy_eyeballs.hpp"
+#include "protocol/link/dial/happy_eyeballs.hpp"
 #include "protocol/link/session_driver.hpp"
 
 namespace muxsocks::client {

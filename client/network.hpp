@@ -4,7 +4,7 @@
 /// What a link's packets depend on in this machine, as text to compare: the same text means the
 /// same network. Any thread; a call reads /proc and asks the kernel, without waiting for anybody.
 
-#include "protocol/link/asio.hpp"
+#include "protocol/link/loop/asio.hpp"
 
 #include <boost/asio/ip/address.hpp>
 

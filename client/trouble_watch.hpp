@@ -5,8 +5,8 @@
 /// (CLOCK_BOOTTIME has run ahead of CLOCK_MONOTONIC), or its interfaces, addresses or routes change
 /// (rtnetlink). Whether that concerns a link is left to the supervisors.
 
-#include "protocol/link/asio.hpp"
-#include "protocol/link/deadlines.hpp"
+#include "protocol/link/loop/asio.hpp"
+#include "protocol/link/loop/deadlines.hpp"
 
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 

@@ -1,6 +1,6 @@
 #include "client/udp_association.hpp"
 
-#include "protocol/link/lingering_close.hpp"
+#include "protocol/link/loop/lingering_close.hpp"
 #include "protocol/program/log.hpp"
 #include "socks5/udp_header.hpp"
 

@@ -9,7 +9,7 @@
 #include "client/config.hpp"
 #include "client/pending_request.hpp"
 #include "client/udp_gate.hpp"
-#include "protocol/link/datagram_socket.hpp"
+#include "protocol/link/loop/datagram_socket.hpp"
 #include "socks5/message.hpp"
 
 namespace muxsocks::client {

@@ -6,7 +6,7 @@
 
 #include "client/accepted_connection.hpp"
 #include "client/link_pool.hpp"
-#include "protocol/link/resolver.hpp"
+#include "protocol/link/dial/resolver.hpp"
 
 namespace muxsocks::client {
 

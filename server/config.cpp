@@ -1,6 +1,6 @@
 #include "server/config.hpp"
 
-#include "protocol/link/wiped_frees.hpp"
+#include "protocol/link/tls/wiped_frees.hpp"
 #include "protocol/program/command_line.hpp"
 #include "protocol/program/config_reader.hpp"
 #include "protocol/program/resources.hpp"

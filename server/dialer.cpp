@@ -1,7 +1,7 @@
 #include "server/dialer.hpp"
 
-#include "protocol/link/connect_error.hpp"
-#include "protocol/link/host_name.hpp"
+#include "protocol/link/dial/connect_error.hpp"
+#include "protocol/link/dial/host_name.hpp"
 #include "protocol/program/log.hpp"
 #include "socks5/reply_code.hpp"
 

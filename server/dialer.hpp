@@ -8,9 +8,9 @@
 /// One dialer a thread; they may share the places. The connected socket and the reply to the client
 /// are others' business.
 
-#include "protocol/link/asio.hpp"
-#include "protocol/link/happy_eyeballs.hpp"
-#include "protocol/link/unique_function.hpp"
+#include "protocol/link/dial/happy_eyeballs.hpp"
+#include "protocol/link/loop/asio.hpp"
+#include "protocol/link/loop/unique_function.hpp"
 #include "server/dial_error.hpp"
 #include "server/dial_places.hpp"
 #include "server/own_addresses.hpp"

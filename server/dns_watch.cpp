@@ -1,6 +1,6 @@
 #include "server/dns_watch.hpp"
 
-#include "protocol/link/resolve_error.hpp"
+#include "protocol/link/dial/resolve_error.hpp"
 #include "protocol/program/log.hpp"
 
 namespace muxsocks::server {

@@ -1,6 +1,6 @@
 #include "server/edit_users.hpp"
 
-#include "protocol/link/tls_context.hpp"
+#include "protocol/link/tls/tls_context.hpp"
 #include "protocol/program/command_line.hpp"
 #include "protocol/program/config_file.hpp"
 #include "protocol/program/share_link.hpp"

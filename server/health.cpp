@@ -3,7 +3,7 @@
 #include "protocol/error.hpp"
 #include "protocol/frame.hpp"
 #include "protocol/link/link.hpp"
-#include "protocol/link/link_error.hpp"
+#include "protocol/link/tls/link_error.hpp"
 #include "protocol/program/command_line.hpp"
 #include "protocol/program/listen.hpp"
 #include "protocol/session/control.hpp"

@@ -1,7 +1,7 @@
 #include "server/incoming_link.hpp"
 
-#include "protocol/link/link_error.hpp"
-#include "protocol/link/session_crypto.hpp"
+#include "protocol/link/tls/link_error.hpp"
+#include "protocol/link/tls/session_crypto.hpp"
 #include "protocol/program/log.hpp"
 #include "protocol/session/frame_rules.hpp"
 #include "protocol/session/proofs.hpp"

@@ -1,7 +1,7 @@
 #include "server/init.hpp"
 
-#include "protocol/link/self_signed.hpp"
-#include "protocol/link/tls_context.hpp"
+#include "protocol/link/tls/self_signed.hpp"
+#include "protocol/link/tls/tls_context.hpp"
 #include "protocol/program/command_line.hpp"
 #include "protocol/program/config_file.hpp"
 #include "protocol/program/share_link.hpp"

@@ -6,7 +6,7 @@
 ///
 /// One thread; the places are everybody's.
 
-#include "protocol/link/resolver.hpp"
+#include "protocol/link/dial/resolver.hpp"
 #include "server/dial_places.hpp"
 #include "server/user_account.hpp"
 

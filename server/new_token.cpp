@@ -1,6 +1,6 @@
 #include "server/new_token.hpp"
 
-#include "protocol/link/crypto.hpp"
+#include "protocol/link/tls/crypto.hpp"
 #include "protocol/program/secret.hpp"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 #include "server/proxy_protocol.hpp"
 
-#include "protocol/link/host_name.hpp"
+#include "protocol/link/dial/host_name.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,7 +1,7 @@
 #include "server/recipe.hpp"
 
-#include "protocol/link/crypto.hpp"
-#include "protocol/link/tls_files.hpp"
+#include "protocol/link/tls/crypto.hpp"
+#include "protocol/link/tls/tls_files.hpp"
 #include "server/networks.hpp"
 
 #include <fmt/core.h>

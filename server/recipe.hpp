@@ -4,7 +4,7 @@
 /// What a configuration means at run time: TLS context, users, rules. Immutable and shared by all
 /// threads; a reload makes a new one.
 
-#include "protocol/link/tls_context.hpp"
+#include "protocol/link/tls/tls_context.hpp"
 #include "protocol/session/control.hpp"
 #include "server/config.hpp"
 #include "server/target_policy.hpp"

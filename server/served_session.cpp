@@ -1,7 +1,7 @@
 #include "server/served_session.hpp"
 
 #include "protocol/fields.hpp"
-#include "protocol/link/session_crypto.hpp"
+#include "protocol/link/tls/session_crypto.hpp"
 #include "protocol/program/log.hpp"
 
 #include <boost/asio/ip/network_v6.hpp>

@@ -5,7 +5,7 @@
 /// as its stream, links or not; datagrams out as they come, names looked up for each; datagrams in
 /// when its turn on a link has come.
 
-#include "protocol/link/datagram_socket.hpp"
+#include "protocol/link/loop/datagram_socket.hpp"
 #include "protocol/link/session_driver.hpp"
 #include "server/file_places.hpp"
 #include "server/name_lookups.hpp"

@@ -1,6 +1,6 @@
 #include "server/worker.hpp"
 
-#include "protocol/link/session_crypto.hpp"
+#include "protocol/link/tls/session_crypto.hpp"
 #include "protocol/program/log.hpp"
 #include "protocol/program/path_text.hpp"
 #include "protocol/program/relay_settings.hpp"

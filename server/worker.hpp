@@ -6,7 +6,7 @@
 /// accounts of users, the places for dials and files, and the memory budget; nothing of it on the
 /// data path.
 
-#include "protocol/link/resolver.hpp"
+#include "protocol/link/dial/resolver.hpp"
 #include "protocol/program/snapshot.hpp"
 #include "protocol/program/succession.hpp"
 #include "protocol/session/state.hpp"

@@ -1,7 +1,7 @@
 #include "protocol/link/end_reason.hpp"
 
 #include "protocol/error.hpp"
-#include "protocol/link/link_error.hpp"
+#include "protocol/link/tls/link_error.hpp"
 
 #include <array>
 

@@ -1,6 +1,6 @@
 #include "protocol/link/link.hpp"
 
-#include "protocol/link/link_error.hpp"
+#include "protocol/link/tls/link_error.hpp"
 
 #include <netinet/tcp.h>
 #include <sys/socket.h>

@@ -10,11 +10,11 @@
 /// and only an incomplete frame is kept.
 
 #include "protocol/link/link_thread.hpp"
-#include "protocol/link/output_interest.hpp"
-#include "protocol/link/socket_queue.hpp"
-#include "protocol/link/tls_engine.hpp"
+#include "protocol/link/loop/output_interest.hpp"
+#include "protocol/link/loop/socket_queue.hpp"
+#include "protocol/link/tls/tls_engine.hpp"
 
-#include "protocol/link/ref_counted.hpp"
+#include "protocol/link/loop/ref_counted.hpp"
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 
 #include <optional>

@@ -7,9 +7,9 @@
 /// mebibyte or more of it, also while links are busy.
 
 #include "protocol/chunk_pool.hpp"
-#include "protocol/link/asio.hpp"
-#include "protocol/link/deadlines.hpp"
-#include "protocol/link/output_buffer.hpp"
+#include "protocol/link/loop/asio.hpp"
+#include "protocol/link/loop/deadlines.hpp"
+#include "protocol/link/loop/output_buffer.hpp"
 #include "protocol/link/thread_counters.hpp"
 #include "protocol/memory_account.hpp"
 

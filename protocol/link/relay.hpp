@@ -10,9 +10,9 @@
 /// end or error, as credit comes, and RST follows behind that; a stream that has ended by RST is
 /// still written to the socket, as long as that takes it, before the socket is reset.
 
-#include "protocol/link/output_interest.hpp"
+#include "protocol/link/loop/output_interest.hpp"
+#include "protocol/link/loop/tcp_keepalive.hpp"
 #include "protocol/link/session_driver.hpp"
-#include "protocol/link/tcp_keepalive.hpp"
 
 #include <memory>
 

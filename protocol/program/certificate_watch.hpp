@@ -4,9 +4,9 @@
 /// Looks after the files of a TLS context while the program runs: notices that they were renewed,
 /// and warns before the certificate expires. Reading them anew is the program's business.
 
-#include "protocol/link/deadlines.hpp"
-#include "protocol/link/file_watch.hpp"
-#include "protocol/link/tls_context.hpp"
+#include "protocol/link/loop/deadlines.hpp"
+#include "protocol/link/loop/file_watch.hpp"
+#include "protocol/link/tls/tls_context.hpp"
 
 #include <chrono>
 #include <functional>

@@ -3,7 +3,7 @@
 /// \file
 /// Listening sockets of both programs: how they are opened, and accepting all that waits at once.
 
-#include "protocol/link/asio.hpp"
+#include "protocol/link/loop/asio.hpp"
 #include "protocol/program/settings.hpp"
 
 #include <cerrno>

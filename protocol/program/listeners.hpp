@@ -13,7 +13,7 @@
 ///
 /// Not for other threads.
 
-#include "protocol/link/deadlines.hpp"
+#include "protocol/link/loop/deadlines.hpp"
 #include "protocol/program/listen.hpp"
 
 #include <functional>

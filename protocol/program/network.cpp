@@ -1,6 +1,6 @@
 #include "protocol/program/network.hpp"
 
-#include "protocol/link/host_name.hpp"
+#include "protocol/link/dial/host_name.hpp"
 
 #include <algorithm>
 #include <arpa/inet.h>

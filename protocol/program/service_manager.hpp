@@ -6,8 +6,8 @@
 /// sd_notify(3), one datagram each to the socket that $NOTIFY_SOCKET names, so small a protocol
 /// that no library is linked for it. Without the variable nothing is sent.
 
-#include "protocol/link/asio.hpp"
-#include "protocol/link/deadlines.hpp"
+#include "protocol/link/loop/asio.hpp"
+#include "protocol/link/loop/deadlines.hpp"
 
 #include <atomic>
 #include <chrono>

@@ -19,7 +19,7 @@
 namespace muxsocks {
 
 /// Of a token, or of a public key (SubjectPublicKeyInfo, RFC 7469 section 2.4). The same type as in
-/// protocol/link/crypto.hpp.
+/// protocol/link/tls/crypto.hpp.
 using sha256_digest = std::array<std::uint8_t, 32>;
 
 /// "example.org:443", "192.0.2.1:443", "[2001:db8::1]:443".

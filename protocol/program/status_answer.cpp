@@ -1,6 +1,6 @@
 #include "protocol/program/status_answer.hpp"
 
-#include "protocol/link/crypto.hpp"
+#include "protocol/link/tls/crypto.hpp"
 #include "protocol/program/secret.hpp"
 #include "protocol/program/status_json.hpp"
 #include "protocol/program/status_page.hpp"

@@ -7,8 +7,8 @@
 /// that are addresses, "localhost" or configured (so that no other site's page gets here by a name
 /// of its own), and with the token where there is one.
 
-#include "protocol/link/asio.hpp"
-#include "protocol/link/deadlines.hpp"
+#include "protocol/link/loop/asio.hpp"
+#include "protocol/link/loop/deadlines.hpp"
 #include "protocol/program/metrics.hpp"
 #include "protocol/program/snapshot.hpp"
 #include "protocol/program/status_settings.hpp"

@@ -1,6 +1,6 @@
 #include "protocol/program/status_socket.hpp"
 
-#include "protocol/link/asio.hpp"
+#include "protocol/link/loop/asio.hpp"
 #include "protocol/program/listen.hpp"
 #include "protocol/program/local_sockets.hpp"
 #include "protocol/program/values.hpp"

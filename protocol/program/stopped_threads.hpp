@@ -5,7 +5,7 @@
 /// what is theirs: piece by piece, each piece in its own thread. Nothing else happens there
 /// meanwhile, so that all of it can also not have been.
 
-#include "protocol/link/asio.hpp"
+#include "protocol/link/loop/asio.hpp"
 
 #include <chrono>
 #include <condition_variable>

@@ -1,6 +1,6 @@
 #include "protocol/program/succession.hpp"
 
-#include "protocol/link/session_crypto.hpp"
+#include "protocol/link/tls/session_crypto.hpp"
 #include "protocol/program/log.hpp"
 
 #include <boost/asio/post.hpp>

@@ -1,7 +1,7 @@
 #include "protocol/program/value_kinds.hpp"
 
-#include "protocol/link/crypto.hpp"
-#include "protocol/link/tls_context.hpp"
+#include "protocol/link/tls/crypto.hpp"
+#include "protocol/link/tls/tls_context.hpp"
 #include "protocol/program/values.hpp"
 
 #include <nlohmann/json.hpp>

@@ -1,6 +1,6 @@
 #include "protocol/program/values.hpp"
 
-#include "protocol/link/host_name.hpp"
+#include "protocol/link/dial/host_name.hpp"
 #include "protocol/program/network.hpp"
 
 #include <algorithm>

@@ -6,7 +6,7 @@
 /// thousand. The server's certificate is not verified. One thread; coroutines throw
 /// boost::system::system_error.
 
-#include "protocol/link/asio.hpp"
+#include "protocol/link/loop/asio.hpp"
 #include "tests/attack/wire.hpp"
 
 #include <boost/asio/awaitable.hpp>

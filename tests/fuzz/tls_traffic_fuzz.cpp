@@ -2,7 +2,7 @@
 // cut anywhere. What is delivered must be what was sealed as data, from its begin on and without a
 // gap, and all of it unless the connection has ended; and every answer must be a record.
 
-#include "protocol/link/tls_traffic.hpp"
+#include "protocol/link/tls/tls_traffic.hpp"
 #include "tests/fuzz/input.hpp"
 
 #include <algorithm>

@@ -3,7 +3,7 @@
 /// protocol from that page checks himself against the same bytes.
 
 #include "protocol/error.hpp"
-#include "protocol/link/session_crypto.hpp"
+#include "protocol/link/tls/session_crypto.hpp"
 #include "protocol/session/frame_rules.hpp"
 #include "protocol/session/proofs.hpp"
 #include "socks5/message.hpp"

@@ -2,7 +2,7 @@
 /// What connect() says when a router answers instead of the target. The test is the router: in a
 /// network namespace of its own, behind a TUN device, it reads the SYN and writes the ICMP message.
 
-#include "protocol/link/happy_eyeballs.hpp"
+#include "protocol/link/dial/happy_eyeballs.hpp"
 
 #include "tests/catch.hpp"
 #include "tests/link/test_network.hpp"

@@ -4,7 +4,7 @@
 /// Small things that tests with sockets need: a loop that waits for a fact, listeners on loopback,
 /// an address that never answers, a file for the time of a test.
 
-#include "protocol/link/asio.hpp"
+#include "protocol/link/loop/asio.hpp"
 
 #include <chrono>
 #include <cstdlib>

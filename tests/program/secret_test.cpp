@@ -1,6 +1,6 @@
 #include "protocol/program/secret.hpp"
 
-#include "protocol/link/crypto.hpp"
+#include "protocol/link/tls/crypto.hpp"
 #include "tests/catch.hpp"
 
 #include <string>

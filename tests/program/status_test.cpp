@@ -4,7 +4,7 @@
 #include "protocol/program/status_text.hpp"
 
 #include "protocol/error.hpp"
-#include "protocol/link/link_error.hpp"
+#include "protocol/link/tls/link_error.hpp"
 #include "protocol/program/secret.hpp"
 #include "tests/catch.hpp"
 

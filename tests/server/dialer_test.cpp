@@ -1,10 +1,10 @@
 #include "server/dialer.hpp"
 
-#include "protocol/link/connect_error.hpp"
+#include "protocol/link/dial/connect_error.hpp"
 #include "protocol/program/log.hpp"
 #include "socks5/reply_code.hpp"
 #include "tests/catch.hpp"
-#include "tests/link/test_dns_server.hpp"
+#include "tests/link/dial/test_dns_server.hpp"
 #include "tests/link/test_network.hpp"
 
 #include <deque>

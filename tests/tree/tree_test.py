@@ -243,7 +243,7 @@ def test_git_ignores_what_is_for_its_owner_alone(folder):
 
 
 @pytest.mark.parametrize("path, line", [
-    ("protocol/frame.cpp", '#include "protocol/link/asio.hpp"'),
+    ("protocol/frame.cpp", '#include "protocol/link/loop/asio.hpp"'),
     ("protocol/frame.cpp", '#include "socks5/address.hpp"'),
     ("protocol/frame.cpp", "#include <thread>"),
     ("protocol/frame.cpp", "#include <openssl/ssl.h>"),

@@ -2,7 +2,7 @@
 
 #include "protocol/session/state.hpp"
 
-#include "protocol/link/session_crypto.hpp"
+#include "protocol/link/tls/session_crypto.hpp"
 #include "tests/catch.hpp"
 #include "tests/protocol/session/lone.hpp"
 #include "tests/vectors/hex.hpp"

@@ -6,7 +6,7 @@
 /// the keys swapped. Whatever is not exactly right is a named outcome; a connection that was reset
 /// is told from one that ended early as if it were complete.
 
-#include "protocol/link/asio.hpp"
+#include "protocol/link/loop/asio.hpp"
 #include "tests/tools/exact/pattern.hpp"
 #include "tests/tools/quantity.hpp"
 

@@ -5,7 +5,7 @@
 /// without one. Written from the RFC for the tests, so that a mistake of the project's own SOCKS
 /// code is not made twice.
 
-#include "protocol/link/asio.hpp"
+#include "protocol/link/loop/asio.hpp"
 #include "tests/tools/quantity.hpp"
 
 #include <cstdint>

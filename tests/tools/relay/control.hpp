@@ -4,7 +4,7 @@
 /// Lines in, answers out, on a TCP port or on standard input: the way in which a test tells the
 /// relay what to do. What the lines mean is command.hpp's.
 
-#include "protocol/link/asio.hpp"
+#include "protocol/link/loop/asio.hpp"
 
 #include <functional>
 #include <string>

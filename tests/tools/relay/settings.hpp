@@ -4,7 +4,7 @@
 /// What the relay does to the connections that it carries, and what it has counted: plain data,
 /// changed by commands (command.hpp), read by every connection at each step.
 
-#include "protocol/link/asio.hpp"
+#include "protocol/link/loop/asio.hpp"
 #include "tests/tools/quantity.hpp"
 #include "tests/tools/relay/delay_line.hpp"
 

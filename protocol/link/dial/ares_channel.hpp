@@ -1,0 +1,95 @@
+#pragma once
+
+/// \file
+/// One c-ares channel driven by Asio: DNS queries to one server, without a thread and without
+/// blocking. c-ares owns its sockets and says which of them it waits for; Asio waits for them and
+/// for c-ares' time-outs. Works with c-ares from 1.18 on. Which server to ask, and when to ask
+/// again, is dns_client's business, and what a name means before DNS is asked (addresses, the host
+/// table, search domains) the resolver's; here names are complete, and nobody is asked for any
+/// other. (ares_getaddrinfo() of c-ares 1.18 does ask: ARES_FLAG_NOSEARCH does not keep it from
+/// NAME.DOMAIN when one family of NAME has no address.)
+///
+/// One thread: the io_context's.
+
+#include "protocol/link/loop/asio.hpp"
+#include "protocol/link/loop/deadlines.hpp"
+#include "protocol/link/loop/unique_function.hpp"
+
+#include <ares.h>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/udp.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <unordered_map>
+#include <vector>
+
+namespace muxsocks {
+
+class ares_channel {
+  public:
+    /// On success at least one address, in the server's order; else one of resolve_errc.
+    using handler = unique_function<void(std::error_code, std::vector<asio::ip::address>)>;
+
+    struct options {
+        asio::ip::udp::endpoint server;
+        /// For the answer to a query, which is sent once. (c-ares may wait for less, from 1.32 on,
+        /// where the server has answered fast so far.)
+        std::chrono::milliseconds timeout{5000};
+    };
+
+    /// Throws std::runtime_error with one sentence if c-ares cannot be set up.
+    ares_channel(asio::io_context& context, deadlines& clock, const options& wanted);
+    /// Ends all queries; their handlers are destroyed without being called.
+    ~ares_channel();
+    ares_channel(const ares_channel&) = delete;
+    ares_channel& operator=(const ares_channel&) = delete;
+
+    /// Asks for the addresses of `name` in one family, AF_INET or AF_INET6. `done` is called once,
+    /// through the executor; it may destroy the channel. A query cannot be taken back: it ends when
+    /// it is answered, or with the last time-out.
+    void query(const std::string& name, int family, handler done);
+
+    /// Whether no query is under way, and no handler is left to be called.
+    [[nodiscard]] bool is_idle() const noexcept { return pending_ == 0 && answers_.empty(); }
+    /// Whether so many queries have left from one port that a new channel, with another one, should
+    /// take this one's place. Never where c-ares changes the port by itself (1.20 and later).
+    [[nodiscard]] bool is_worn() const noexcept;
+
+  private:
+    struct question;
+    struct watched;
+    struct answer {
+        handler done;
+        std::error_code error;
+        std::vector<asio::ip::address> addresses;
+    };
+
+    /// c-ares has ended the query `asked`, a question of its own.
+    static void end(void* asked, int status, std::vector<asio::ip::address> found);
+    static void on_socket_state(void* self, ares_socket_t descriptor, int readable, int writable);
+
+    void watch(ares_socket_t descriptor, bool readable, bool writable);
+    void wait_readable(const std::shared_ptr<watched>& one);
+    void wait_writable(const std::shared_ptr<watched>& one);
+    void process(ares_socket_t readable, ares_socket_t writable);
+    /// To be called after every call into c-ares that may have changed its time-outs.
+    void set_timer();
+    /// Calls the handlers of the queries that have ended; never from inside c-ares.
+    void deliver();
+
+    asio::io_context& context_;
+    deadline timer_;
+    ::ares_channel channel_ = nullptr;
+    std::unordered_map<ares_socket_t, std::shared_ptr<watched>> sockets_;
+    std::vector<answer> answers_;
+    std::size_t pending_ = 0;
+    int queries_ = 0;
+    /// Null once this object is gone: handlers of Asio may be queued then.
+    std::shared_ptr<ares_channel*> alive_;
+};
+
+} // namespace muxsocks

@@ -1,0 +1,73 @@
+#pragma once
+
+/// \file
+/// A UDP socket whose datagrams are read one by one, straight to where they belong, each with its
+/// age by the kernel's clock; what has waited for too long is told apart. It never blocks, and
+/// never reports what happened to an earlier datagram.
+
+#include "protocol/byte_order.hpp"
+#include "protocol/link/loop/asio.hpp"
+
+#include <boost/asio/basic_datagram_socket.hpp>
+#include <boost/asio/ip/udp.hpp>
+
+#include <chrono>
+#include <functional>
+#include <system_error>
+
+namespace muxsocks {
+
+using udp_socket = asio::basic_datagram_socket<asio::ip::udp, executor>;
+
+class datagram_socket {
+  public:
+    /// The largest payload of UDP over IPv4 (RFC 768, RFC 791).
+    static constexpr std::size_t payload_max = 65'507;
+    /// What waits in the kernel, with its overhead; time bounds it in the first place.
+    static constexpr int receive_buffer = 256 * 1024;
+
+    explicit datagram_socket(const executor& on) : socket_(on) {}
+
+    /// Bound to any port of `local`'s address, or to its port if that is not 0.
+    std::error_code bind(const asio::ip::udp::endpoint& local);
+    /// A socket for both families, or for IPv4 where the system has no IPv6; any address and port.
+    std::error_code bind_any();
+
+    enum class outcome : std::uint8_t {
+        none,     ///< Nothing waits.
+        taken,    ///< `bytes` from `from`.
+        too_old,  ///< It has waited for longer than `age_max`, and is gone.
+        too_long, ///< It did not fit into `into`, and is gone.
+    };
+    struct received {
+        outcome what = outcome::none;
+        std::size_t bytes = 0;
+        asio::ip::udp::endpoint from{}; ///< IPv4 is IPv4, on a socket for both, too.
+    };
+    /// `head` gets the first bytes, `into` what follows them; `bytes` counts both. A datagram that
+    /// is shorter than `head` is taken, too. `age_max` 0: of any age.
+    received receive(bytes_span head, bytes_span into, std::chrono::nanoseconds age_max);
+    /// The error is this datagram's: EAGAIN where the kernel has no room, ENETUNREACH and so on.
+    std::error_code send(bytes_view head, bytes_view bytes, const asio::ip::udp::endpoint& to);
+
+    /// Calls `handler(error)` once there is something to receive, or the socket was closed.
+    template <typename Handler>
+    void async_wait(Handler&& handler) {
+        socket_.async_wait(udp_socket::wait_read, std::forward<Handler>(handler));
+    }
+    void close();
+    bool is_open() const { return socket_.is_open(); }
+    asio::ip::udp::endpoint local() const;
+    /// Datagrams that the kernel had no room for.
+    std::uint32_t dropped_by_kernel() const { return dropped_; }
+
+  private:
+    std::error_code open(const asio::ip::udp& family);
+    int descriptor() { return socket_.native_handle(); }
+
+    udp_socket socket_;
+    bool both_ = false; ///< Whether it is one for both families.
+    std::uint32_t dropped_ = 0;
+};
+
+} // namespace muxsocks

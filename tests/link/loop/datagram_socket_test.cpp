@@ -1,0 +1,109 @@
+#include "protocol/link/loop/datagram_socket.hpp"
+
+#include "tests/catch.hpp"
+
+#include <boost/asio/ip/address.hpp>
+
+#include <array>
+#include <thread>
+#include <vector>
+
+namespace muxsocks {
+namespace {
+
+using namespace std::chrono_literals;
+using outcome = datagram_socket::outcome;
+
+struct two_sockets {
+    asio::io_context context;
+    datagram_socket a{context.get_executor()};
+    datagram_socket b{context.get_executor()};
+
+    two_sockets() {
+        const asio::ip::udp::endpoint any(asio::ip::address_v4::loopback(), 0);
+        REQUIRE_FALSE(a.bind(any));
+        REQUIRE_FALSE(b.bind(any));
+    }
+    datagram_socket::received receive(bytes_span into, std::chrono::nanoseconds age_max = 0ns) {
+        return b.receive({}, into, age_max);
+    }
+};
+
+std::vector<std::uint8_t> bytes_of(std::size_t size) { return std::vector<std::uint8_t>(size, 7); }
+
+} // namespace
+
+TEST_CASE("a socket for datagrams") {
+    two_sockets pair;
+    std::vector<std::uint8_t> into(70'000);
+    SECTION("has nothing at first, and says so at once") {
+        CHECK(pair.receive(into).what == outcome::none);
+    }
+    SECTION("takes datagrams of all sizes, and tells whence they came") {
+        for (const std::size_t size : {0U, 1U, 1'472U, 9'000U, 65'507U}) {
+            REQUIRE_FALSE(pair.a.send({}, bytes_of(size), pair.b.local()));
+            const auto got = pair.receive(into);
+            CHECK(got.what == outcome::taken);
+            CHECK(got.bytes == size);
+            CHECK(got.from == pair.a.local());
+        }
+    }
+    SECTION("puts the first bytes and the others where each belong") {
+        const std::array<std::uint8_t, 3> front{1, 2, 3};
+        REQUIRE_FALSE(pair.a.send(front, bytes_of(2), pair.b.local()));
+        std::array<std::uint8_t, 3> head{};
+        const auto got = pair.b.receive(head, into, 0ns);
+        CHECK(got.bytes == 5);
+        CHECK(head == front);
+        CHECK(into[0] == 7);
+    }
+    SECTION("drops what does not fit") {
+        REQUIRE_FALSE(pair.a.send({}, bytes_of(100), pair.b.local()));
+        CHECK(pair.receive(bytes_span(into).first(99)).what == outcome::too_long);
+        CHECK(pair.receive(into).what == outcome::none);
+    }
+    SECTION("drops what has waited for too long") {
+        REQUIRE_FALSE(pair.a.send({}, bytes_of(1), pair.b.local()));
+        const auto sent = std::chrono::steady_clock::now();
+        while (std::chrono::steady_clock::now() - sent < 3ms)
+            std::this_thread::yield();
+        CHECK(pair.receive(into, 2ms).what == outcome::too_old);
+        REQUIRE_FALSE(pair.a.send({}, bytes_of(1), pair.b.local()));
+        CHECK(pair.receive(into, 10s).what == outcome::taken);
+    }
+    SECTION("counts what the kernel had no room for") {
+        for (int i = 0; i < 40; ++i)
+            (void)pair.a.send({}, bytes_of(60'000), pair.b.local());
+        while (pair.receive(into).what != outcome::none) {
+        }
+        REQUIRE_FALSE(pair.a.send({}, bytes_of(1), pair.b.local()));
+        CHECK(pair.receive(into).what == outcome::taken);
+        CHECK(pair.b.dropped_by_kernel() > 0);
+    }
+    SECTION("does not stumble over a port where nobody is") {
+        const auto gone = [&] {
+            datagram_socket closed(pair.context.get_executor());
+            REQUIRE_FALSE(closed.bind({asio::ip::address_v4::loopback(), 0}));
+            return closed.local();
+        }();
+        for (int i = 0; i < 3; ++i)
+            CHECK_FALSE(pair.b.send({}, bytes_of(1), gone));
+        CHECK(pair.receive(into).what == outcome::none);
+    }
+}
+
+TEST_CASE("a socket for both families speaks IPv4 as IPv4") {
+    two_sockets pair;
+    datagram_socket both(pair.context.get_executor());
+    REQUIRE_FALSE(both.bind_any());
+    const asio::ip::udp::endpoint reached(asio::ip::address_v4::loopback(), both.local().port());
+    std::array<std::uint8_t, 10> into{};
+    REQUIRE_FALSE(pair.a.send({}, bytes_of(1), reached));
+    const auto got = both.receive({}, into, 0ns);
+    CHECK(got.what == outcome::taken);
+    CHECK(got.from == pair.a.local());
+    REQUIRE_FALSE(both.send({}, bytes_of(1), pair.a.local()));
+    CHECK(pair.a.receive({}, into, 0ns).from == reached);
+}
+
+} // namespace muxsocks
