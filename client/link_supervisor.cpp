@@ -284,7 +284,9 @@ bool link_supervisor::detached() const {
 }
 
 bool link_supervisor::quiet() const {
-    return !driver_ || driver_->core().closed() || (load() == 0 && driver_->all_delivered());
+    if (!driver_ || driver_->core().closed()) return true;
+    if (!driver_->core().attached()) return driver_->core().brings_nothing();
+    return load() == 0 && driver_->all_delivered();
 }
 
 std::size_t link_supervisor::load() const {

@@ -236,6 +236,12 @@ void session::fail(errc why) {
           static_cast<std::uint16_t>(why));
 }
 
+bool session::brings_nothing() const {
+    return streams_.table.size() == 0 && waiting_.opening_count == 0 && again_.empty() &&
+           std::all_of(links_.begin(), links_.end(),
+                       [](const auto& l) { return l->kept.empty() && l->copies.empty(); });
+}
+
 bool session::may_end() const {
     if (streams_.table.size() > 0 || waiting_.opening_count > 0 || ids_.missing() > 0) return false;
     if (broken(broken_rule::ended_early)) return true;

@@ -181,6 +181,9 @@ class session {
     /// Whether the session may end in good order: no stream is open, missing or on its way, and the
     /// peer has all that was sent.
     bool may_end() const;
+    /// Whether no stream is open, and no frame of one waits to arrive: without a link nothing else
+    /// is worth waiting for.
+    bool brings_nothing() const;
 
     // ---- A hand-over to another process (state.hpp).
 

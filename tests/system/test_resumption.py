@@ -283,6 +283,7 @@ def test_a_killed_server_comes_back_and_resets_at_once(talking, target):
         download.close()
     assert time.monotonic() - back < seconds(1)
     assert socks.rep_for(proxy.socks, "127.0.0.1", proxy.echo.port) == socks.SUCCEEDED
+    proxy.client.wait_for_log(r"link to \S+ is up", count=2)
     events = proxy.client.lines(r"does not know the session any more: \d+ streams|"
                                 r"link to \S+ (failed:|is up)")
     forgotten = next(i for i, line in enumerate(events) if "does not know" in line)

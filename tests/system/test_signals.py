@@ -126,3 +126,16 @@ def test_a_broken_pipe_and_a_hangup_do_not_kill(talking, role):
     program.send(signal.SIGPIPE)
     talking.still_talks()
     assert program.running()
+
+
+def test_a_client_without_streams_does_not_wait_for_a_server_that_is_gone(new_pair, target):
+    pair = new_pair(client={"timeouts": {"drain": "60s"}}).start()
+    echo = target(servers.echo)
+    with socks.connect(pair.socks, "127.0.0.1", echo.port) as connection:
+        connection.sendall(b"x")
+        assert connection.recv(1) == b"x"
+    wait_until(lambda: pair.client.statistics()["streams"] == 0, 10, "the stream to end")
+    pair.server.kill()
+    pair.client.wait_for_log("wait to be resumed|link to .* failed")
+    # Streams would have 60 s.
+    assert pair.client.stop(timeout=8) == 0
