@@ -29,6 +29,13 @@ bool has_refused(const link_supervisor& by, const pending_request& request) {
            refused_by.end();
 }
 
+/// `text` is to outlive it.
+refusal no_link(const std::string& text) {
+    auto why = refusals::no_link;
+    why.text = text;
+    return why;
+}
+
 } // namespace
 
 link_pool::link_pool(link_thread& thread, const dial_services& services,
@@ -70,7 +77,7 @@ void link_pool::submit(request_ptr request) {
     if (draining_) return request->refuse(refusals::stopping);
     if (const auto chosen = choose(*request)) return request->begin(chosen->driver(), *this);
     if (refused(*request)) return give_up_refused(*request);
-    if (refuses()) return request->refuse(refusals::no_link);
+    if (refuses()) return request->refuse(no_link(why_no_link()));
     hurry_all();
     waiting_.push(std::move(request));
 }
@@ -116,11 +123,21 @@ void link_pool::serve_waiting() {
 }
 
 void link_pool::expire_waiting() {
-    waiting_.expire(steady_now(), refusals::no_link, [this] {
+    if (waiting_.empty()) return;
+    const auto why = why_no_link();
+    waiting_.expire(steady_now(), no_link(why), [this] {
         log::info(log::kind{"requests given up for want of a link"},
                   "a request was given up: no link for {} ms",
                   recipe_->settings.timeouts.wait.count());
     });
+}
+
+std::string link_pool::why_no_link() const {
+    const auto failing = std::find_if(slots_.begin(), slots_.end(), [](const slot& each) {
+        return !each.supervisor->failure().empty();
+    });
+    if (failing == slots_.end()) return std::string(refusals::no_link.text);
+    return fmt::format("There is no link to the server: {}.", failing->supervisor->failure());
 }
 
 bool link_pool::refuses() const {
@@ -196,7 +213,7 @@ void link_pool::on_link_failed(link_supervisor&) {
     asio::post(thread_.context(), [this, alive = std::weak_ptr<int>(alive_)] {
         if (alive.expired()) return;
         wake_links();
-        if (refuses()) return waiting_.refuse_all(refusals::no_link);
+        if (refuses()) return waiting_.refuse_all(no_link(why_no_link()));
         // The pause that follows is for those for whom nobody waits.
         if (!waiting_.empty()) hurry_all();
     });

@@ -70,6 +70,8 @@ class link_pool final : public request_sink, public link_supervisor::watcher {
     void expire_waiting();
     /// Whether no link will come before somebody mends something.
     bool refuses() const;
+    /// A sentence for who waits in vain.
+    std::string why_no_link() const;
     /// Starts the links that the state of the better ones calls for.
     void wake_links();
     /// Shortens the pauses before dials: a request waits, or the network is another one.

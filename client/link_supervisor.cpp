@@ -209,6 +209,7 @@ void link_supervisor::on_dial_failed(std::error_code why, const std::string& tex
 }
 
 void link_supervisor::say_failure(const std::string& text, bool lasting) {
+    failure_ = text;
     const auto count = policy_.failures() + 1;
     // The first failure is news, and another reason; of those that follow only each tenth.
     const bool news = lasting && std::exchange(last_failure_, text) != text;
@@ -301,6 +302,7 @@ std::chrono::milliseconds link_supervisor::session_limit() const {
 }
 
 void link_supervisor::on_up() {
+    failure_.clear();
     last_failure_.clear();
     avoid_join_at_ = false;
     const bool resumable = driver_->core().resumable();

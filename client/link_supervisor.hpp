@@ -71,6 +71,8 @@ class link_supervisor final : private session_driver::delegate,
     bool failing() const { return policy_.failures() > 0; }
     /// Whether dials fail for a reason that does not pass by itself: requests wait in vain.
     bool refuses() const { return policy_.refuses(); }
+    /// Why the last dial failed; empty while none has since a link was up.
+    const std::string& failure() const { return failure_; }
     std::size_t load() const;
     const driver_ptr& driver() const { return driver_; }
     const server_entry& server() const { return server_; }
@@ -157,7 +159,8 @@ class link_supervisor final : private session_driver::delegate,
     std::string route_;      ///< To the peer; before there is one, the network (client/network).
     link_policy policy_;
     deadline clock_; ///< Of the policy.
-    std::string last_failure_;
+    std::string failure_;
+    std::string last_failure_; ///< If it does not pass by itself.
     std::chrono::steady_clock::time_point since_{};
     std::chrono::steady_clock::time_point doubted_at_{}; ///< For a reason from outside.
     std::chrono::nanoseconds slept_{0}; ///< By the machine, since the link was last heard.

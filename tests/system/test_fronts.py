@@ -129,6 +129,7 @@ def test_no_link_is_told_as_passing(new_pair):
     proxy.start_client(wait_for_link=False)
     connection, answer = http.ask(proxy.socks, connect_text("example.org:443"))
     assert (answer.status, answer.field("Retry-After")) == (503, "2")
+    assert answer.body == b"There is no link to the server: cannot connect: Connection refused.\n"
     connection.close()
 
 
