@@ -124,7 +124,8 @@ std::optional<stored_place> stored_place::find() {
     auto sockets = passed_descriptors(stored_socket_name);
     if (states.empty() && sockets.empty()) return {};
     std::optional<stored_place> found;
-    if (!states.empty()) found = read(read_memory(states.back()), std::move(sockets));
+    found = read(states.empty() ? std::vector<std::uint8_t>() : read_memory(states.back()),
+                 std::move(sockets));
     if (!found) {
         log::warning("what the service manager has kept of the process before cannot be read: its "
                      "connections are reset");
@@ -147,10 +148,12 @@ std::optional<stored_place> stored_place::read(bytes_view bytes, std::vector<int
         in.u16() != store_format)
         return {};
     stored_place place;
+    bool whole = true;
     for (auto type = in.u8(); type != end_of_store; type = in.u8()) {
         const auto count = type == stored_session ? in.u32() : 1;
-        if (type > stored_session || in.failed() || count > in.left() / sizeof(std::uint64_t))
-            return {};
+        whole =
+            type <= stored_session && !in.failed() && count <= in.left() / sizeof(std::uint64_t);
+        if (!whole) break;
         std::vector<int> theirs;
         for (std::uint32_t i = 0; i < count; ++i)
             theirs.push_back(kept.take(in.u64()));
@@ -167,7 +170,7 @@ std::optional<stored_place> stored_place::read(bytes_view bytes, std::vector<int
         }
         place.sessions.push_back(std::move(one));
     }
-    if (in.failed()) {
+    if (!whole || in.failed()) {
         for (const auto& each : place.listening)
             ::close(each.descriptor);
         return {};

@@ -86,6 +86,12 @@ std::vector<std::uint8_t> contents(int memory) {
     return found.st_ino;
 }
 
+int next_descriptor() {
+    const int next = ::dup(STDERR_FILENO);
+    ::close(next);
+    return next;
+}
+
 std::vector<int> copies(const std::vector<int>& all) {
     std::vector<int> made;
     for (const int each : all)
@@ -153,11 +159,18 @@ TEST_CASE("a place that the service manager keeps") {
         ::close(one);
         ::close(place->listening.at(0).descriptor);
     }
-    SECTION("is none if it is cut off, or of another kind") {
+    SECTION("is none if it is cut off, or of another kind, and leaves nothing open") {
+        const int free = next_descriptor();
+        auto unknown = bytes;
+        // Behind the listener: the type of the first session.
+        unknown.at(18 + 1 + 8 + 4 + std::string_view("unix:/run/x").size()) = 7;
+        CHECK_FALSE(stored_place::read(unknown, copies({own[0]})));
         for (std::size_t size = 0; size < bytes.size(); size += size < 3000 ? 1 : 997)
             CHECK_FALSE(stored_place::read(bytes_view(bytes).first(size), copies({own[0]})));
         bytes[17] = 9;
         CHECK_FALSE(stored_place::read(bytes, copies({own[0]})));
+        CHECK_FALSE(stored_place::read({}, copies(own)));
+        CHECK(next_descriptor() == free);
     }
     SECTION("resets its connections if nobody comes") {
         ::linger option{};
