@@ -40,9 +40,9 @@ import xml.etree.ElementTree as xml
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LOGS = ROOT / "build" / "logs"
 TAIL = 40  # lines of a failing step's log that are shown
-MOST_AGAIN = 5  # more tests than these are not late by accident
+MOST_AGAIN = 5  # more tests than these do not fail by a busy machine's accident
 MOST_BESIDE = 12  # system tests at once, on however many cores
-LATE = r"not within|has not ended within|TimeoutError|TimeoutExpired|timed out"
+SANITIZER = r"Sanitizer: |: runtime error: "
 
 CTEST_LABELS = ("unit", "simulation", "fuzz")
 LABELS = ("format", "tree", "docker", "unit", "simulation", "system", "fuzz", "benchmarks")
@@ -198,20 +198,50 @@ def ctest_counts(report):
     return Counts(number["tests"] - number["failures"] - skipped, failed, skipped - lost)
 
 
+def once_more(step, first, failed_before, again):
+    """The counts of a step of which few tests failed, after these were run once more, one by one and
+    with nothing of theirs beside them: one that passes then counts as passed, and is named in the
+    report. What a sanitizer found fails at once. `failed_before` are names, `again` runs them and
+    gives counts and the names that failed."""
+    if not 0 < len(failed_before) == first.failed <= MOST_AGAIN or re.search(SANITIZER, step.text()):
+        return first
+    print(*step.text().splitlines()[-TAIL:], sep="\n", flush=True)
+    second, failed = again()
+    if second.passed + second.failed != len(failed_before):
+        return first
+    step.reason += "".join(f"; failed once, then passed alone: {name}"
+                           for name in sorted(failed_before - failed))
+    return first + Counts(passed=second.passed, failed=-second.passed)
+
+
+def ctest_failed(report):
+    """The names of the tests that failed, by a JUnit file that ctest wrote; none without one."""
+    if not report.exists():
+        return set()
+    return {case.get("name") for case in xml.parse(report).iter("testcase")
+            if case.get("status") == "fail"}
+
+
 def run_ctest(preset, label, jobs):
     """Runs a preset's tests with the label."""
     step = Step(preset, label)
     # A label of its own makes no test disappear: what is nothing else is a unit test.
     chosen = ["-LE", "^(simulation|fuzz)$"] if label == "unit" else ["-L", f"^{label}$"]
     report = step.log.with_suffix(".xml")
-    report.unlink(missing_ok=True)
-    command = [*prefix_of(preset), "ctest", "--test-dir", f"build/{preset}", *chosen,
-               "--output-on-failure", "--output-junit", report, "-j", str(jobs),
-               "--no-tests=error"]
-    code = step.run(command, **SANITIZER_OPTIONS)
-    counts = ctest_counts(report)
-    if counts is None or (code != 0 and counts.failed == 0):
-        counts = (counts or Counts()) + Counts(failed=1)
+
+    def once(*more):
+        report.unlink(missing_ok=True)
+        code = step.run([*prefix_of(preset), "ctest", "--test-dir", f"build/{preset}", *chosen,
+                         "--output-on-failure", "--output-junit", report, "--no-tests=error",
+                         *more], **SANITIZER_OPTIONS)
+        counts = ctest_counts(report)
+        if counts is None or (code != 0 and counts.failed == 0):
+            counts = (counts or Counts()) + Counts(failed=1)
+        return counts, ctest_failed(report)
+
+    counts, failed = once("-j", str(jobs))
+    if label == "unit":
+        counts = once_more(step, counts, failed, lambda: once("--rerun-failed", "-j", "1"))
     return step.report(counts)
 
 
@@ -225,14 +255,13 @@ def pytest_counts(report):
     return Counts(number["tests"] - failed - number["skipped"], failed, number["skipped"])
 
 
-def failed_tests(report, late_only=False):
-    """The names of the tests that failed, by a JUnit file; none without one. With `late_only`, of
-    those that failed by missing a deadline."""
+def failed_tests(report):
+    """The names of the tests that failed, by a JUnit file that pytest wrote; none without one."""
     if not report.exists():
         return set()
-    return {f"{case.get('classname')}.{case.get('name')}" for case in xml.parse(report).iter("testcase")
-            for bad in (*case.iter("failure"), *case.iter("error"))
-            if not late_only or re.search(LATE, bad.get("message", ""))}
+    return {f"{case.get('classname')}.{case.get('name')}"
+            for case in xml.parse(report).iter("testcase")
+            if case.find("failure") is not None or case.find("error") is not None}
 
 
 def skip_reasons(text):
@@ -242,10 +271,8 @@ def skip_reasons(text):
     return "; ".join(f"{reason} ({number})" for reason, number in reasons.items())
 
 
-def run_pytest(preset, label, folder, *options, again=False):
-    """Runs a folder's tests. With `again`, if all that failed have missed a deadline, they are run
-    once more, one by one and with nothing of theirs beside them: one that passes then counts as
-    passed, and is named."""
+def run_pytest(preset, label, folder, *options):
+    """Runs a folder's tests, those that failed once more."""
     step = Step(preset, label)
     report = step.log.with_suffix(".xml")
     cache = step.log.with_suffix(".cache")
@@ -261,19 +288,12 @@ def run_pytest(preset, label, folder, *options, again=False):
         counts = pytest_counts(report)
         if counts is None or (code != 0 and counts.failed == 0):
             counts = (counts or Counts()) + Counts(failed=1)
-        return counts
+        return counts, failed_tests(report)
 
-    counts = once(*options)
+    counts, failed = once(*options)
     step.reason = skip_reasons(step.text())
-    failed = failed_tests(report)
-    late = failed_tests(report, late_only=True)
-    if again and late == failed and 0 < len(failed) == counts.failed <= MOST_AGAIN:
-        print(*step.text().splitlines()[-TAIL:], sep="\n", flush=True)
-        second = once("--last-failed", "--last-failed-no-failures=none")
-        if second.passed + second.failed == len(failed):
-            counts += Counts(passed=second.passed, failed=-second.passed)
-            step.reason += "".join(f"; failed once, then passed alone: {name}"
-                                   for name in sorted(failed - failed_tests(report)))
+    counts = once_more(step, counts, failed,
+                       lambda: once("--last-failed", "--last-failed-no-failures=none"))
     return step.report(counts)
 
 
@@ -309,9 +329,8 @@ def run_label(preset, label, arguments):
         return run_ctest(preset, label, arguments.jobs)
     left_out = ["not slow"] if arguments.quick or preset in SANITIZERS else []
     left_out += ["not once"] if preset in SANITIZERS else []
-    # What a sanitizer says is no missed deadline: the program's exit code fails the test's end.
     return run_pytest(preset, label, "tests/system", *side_by_side(),
-                      *(["-m", " and ".join(left_out)] if left_out else []), again=True)
+                      *(["-m", " and ".join(left_out)] if left_out else []))
 
 
 # The command line
@@ -355,7 +374,7 @@ def main():
     try:
         docker = None
         if "docker" in chosen and (arguments.only or not arguments.quick):
-            docker = beside.submit(run_pytest, "-", "docker", "tests/docker", again=True)
+            docker = beside.submit(run_pytest, "-", "docker", "tests/docker")
         builds = {preset: builder.submit(build, preset, arguments.jobs, beside=number > 0)
                   for number, preset in enumerate(plan)}
         for number, (preset, labels) in enumerate(plan.items()):
