@@ -174,6 +174,12 @@ void bind_config(config_section& root, config& config) {
                {.former = "links"});
     root.field("link_max_age", config.link_max_age, kinds::duration(1s, 720h, true),
                "After that time a link takes no new streams and another one takes its place.");
+    root.list("direct", config.direct, direct_rule_kind(),
+              "Destinations that the client dials itself, without the server: networks, names, all "
+              "below a name, and ports, as in `[\"10.0.0.0/8\", \"*.lan\", "
+              "\"host.example.org:22\"]`. What the application has written decides, never a "
+              "look-up, so that a name is under no network. Datagrams go to the server all the "
+              "same. `/proxy.pac` and `muxsocks-client env` say so, too.");
     bind_udp(root, config.udp);
     bind_auth(root, config.auth);
     bind_tls(root, config.tls);

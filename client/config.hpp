@@ -8,6 +8,7 @@
 /// was refused. What each key means for a user stands in docs/CONFIGURATION.md, which a test
 /// compares with the schema in config.cpp.
 
+#include "client/direct_rules.hpp"
 #include "protocol/program/settings.hpp"
 #include "protocol/program/status_settings.hpp"
 
@@ -88,6 +89,8 @@ struct config {
     std::uint32_t sessions = 1;
     /// Age at which a link takes no new streams and another one takes over. Zero: off.
     std::chrono::milliseconds link_max_age{0};
+    /// What the client dials itself.
+    std::vector<direct_rule> direct;
     udp_settings udp;
     auth_settings auth;
     client_tls_settings tls;

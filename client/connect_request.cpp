@@ -1,5 +1,6 @@
 #include "client/connect_request.hpp"
 
+#include "client/direct_relay.hpp"
 #include "protocol/link/loop/lingering_close.hpp"
 #include "protocol/program/log.hpp"
 
@@ -18,6 +19,11 @@ std::vector<std::uint8_t> request_for(socks5::command cmd, const socks5::address
     return bytes;
 }
 
+socks5::address address_of(const asio::ip::address& ip, std::uint16_t port) {
+    return ip.is_v4() ? socks5::address::from_ipv4(ip.to_v4().to_bytes(), port)
+                      : socks5::address::from_ipv6(ip.to_v6().to_bytes(), port);
+}
+
 } // namespace
 
 connect_request::connect_request(link_thread& thread, tcp_socket socket,
@@ -32,11 +38,14 @@ connect_request::connect_request(link_thread& thread, tcp_socket socket,
         destination = socks5::to_string(target);
 }
 
+void connect_request::leave_queue() {
+    if (!std::exchange(watched_, nullptr)) return;
+    boost::system::error_code ignored;
+    socket_.cancel(ignored);
+}
+
 void connect_request::begin(driver_ptr driver, request_sink& sink) {
-    if (std::exchange(watched_, nullptr)) {
-        boost::system::error_code ignored;
-        socket_.cancel(ignored);
-    }
+    leave_queue();
     const boost::intrusive_ptr<client_relay> relay(
         new client_relay(std::move(driver), this, std::move(socket_), sink));
     relay->begin();
@@ -48,6 +57,31 @@ void connect_request::refuse(const refusal& why) {
     log::debug("request for {} answered with REP {:#04x} ({})", destination,
                static_cast<unsigned>(why.rep), socks5::to_text(why.rep));
     close_lingering(thread_.clock(), std::move(socket_), language_.refused(why));
+}
+
+std::optional<socks5::address> connect_request::target() const {
+    return socks5::parse_request(request_).value.dst;
+}
+
+bool connect_request::wants_address() const {
+    return socks5::parse_request(request_).value.cmd == socks5::command::resolve;
+}
+
+void connect_request::begin_direct(tcp_socket target, direct_dialer& by) {
+    leave_queue();
+    thread_.counters().on_reply(0);
+    boost::system::error_code gone;
+    const auto local = target.local_endpoint(gone);
+    const auto words = language_.granted(address_of(local.address(), local.port()));
+    const boost::intrusive_ptr<direct_relay> relay(
+        new direct_relay(by, std::move(socket_), std::move(target), destination));
+    relay->start(words, early_);
+}
+
+void connect_request::tell_address(const asio::ip::address& found) {
+    leave_queue();
+    thread_.counters().on_reply(0);
+    close_lingering(thread_.clock(), std::move(socket_), language_.granted(address_of(found, 0)));
 }
 
 void connect_request::watch(std::function<void()> gone) {

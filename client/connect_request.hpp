@@ -19,6 +19,10 @@ class connect_request final : public pending_request {
     void begin(driver_ptr driver, request_sink& sink) override;
     void refuse(const refusal& why) override;
     void watch(std::function<void()> gone) override;
+    std::optional<socks5::address> target() const override;
+    bool wants_address() const override;
+    void begin_direct(tcp_socket target, direct_dialer& by) override;
+    void tell_address(const asio::ip::address& found) override;
 
     /// RFC 1928 request as it goes into the stream.
     const std::vector<std::uint8_t>& request() const { return request_; }
@@ -28,6 +32,9 @@ class connect_request final : public pending_request {
     void take_back(tcp_socket socket) { socket_ = std::move(socket); }
 
   private:
+    /// It waits no longer.
+    void leave_queue();
+
     link_thread& thread_;
     tcp_socket socket_;
     std::vector<std::uint8_t> request_;

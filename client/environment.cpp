@@ -1,5 +1,7 @@
 #include "client/environment.hpp"
 
+#include "client/direct_rules.hpp"
+
 #include <stdexcept>
 
 namespace muxsocks::client {
@@ -44,7 +46,7 @@ std::string environment_of(const config& settings) {
             set(name, "socks5h://" + own_address(*socks));
     }
     for (const auto* name : {"no_proxy", "NO_PROXY"})
-        set(name, "localhost,127.0.0.1,::1,.local");
+        set(name, "localhost,127.0.0.1,::1,.local" + no_proxy_words(settings.direct));
     return lines;
 }
 

@@ -9,8 +9,6 @@
 
 #include <boost/asio/post.hpp>
 
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -30,12 +28,6 @@ constexpr auto sent_check = 10ms;
 /// The longest reply of a server: RFC 1928 with a name.
 constexpr std::size_t reply_bytes_max = 3 + socks5::address_bytes_max;
 
-std::size_t unsent_in(tcp_socket& socket) {
-    int bytes = 0;
-    if (::ioctl(socket.native_handle(), SIOCOUTQNSD, &bytes) != 0 || bytes < 0) return 0;
-    return static_cast<std::size_t>(bytes);
-}
-
 } // namespace
 
 void forward_connection::on_stream_readable() {
@@ -45,9 +37,9 @@ void forward_connection::on_stream_readable() {
 
 void forward_connection::deliver() {
     const self_ptr self(this);
-    while (stream_ && !closed_) {
+    while (way_ && !closed_) {
         std::array<bytes_view, views_at_once> views;
-        const auto count = driver_->core().peek(*stream_, views);
+        const auto count = way_->peek(views);
         if (!replied_) {
             if (count == 0) break;
             if (!take_reply(views[0])) return;
@@ -55,7 +47,7 @@ void forward_connection::deliver() {
         }
         if (!exchanging_) {
             // What a server says unasked is the end of its connection (408, for example).
-            if (count > 0) return drop_stream();
+            if (count > 0) return drop_way();
             break;
         }
         if (walked_ == 0 && (count == 0 || answer_.complete())) {
@@ -66,9 +58,9 @@ void forward_connection::deliver() {
         if (!pass({views.data(), count})) return;
         if (answer_.fault() && walked_ == 0) return on_wrong_answer();
     }
-    if (!stream_ || closed_) return;
+    if (!way_ || closed_) return;
     if (lost_) return on_lost(*lost_);
-    if (stream_->at_end()) on_end_of_stream();
+    if (way_->at_end()) on_end_of_stream();
 }
 
 /// The server's SOCKS reply stands in front of everything. Returns whether to go on.
@@ -79,14 +71,14 @@ bool forward_connection::take_reply(bytes_view view) {
     std::copy_n(view.begin(), size, reply_.begin() + static_cast<std::ptrdiff_t>(before));
     const auto parsed = socks5::parse_reply(reply_);
     if (parsed.status == socks5::parse_status::need_more) {
-        driver_->consume(*stream_, size);
+        way_->consume(size);
         return true;
     }
     if (parsed.status == socks5::parse_status::failed) {
         say_and_close(http_answer(refusals::no_reply));
         return false;
     }
-    driver_->consume(*stream_, parsed.used - before);
+    way_->consume(parsed.used - before);
     reply_ = {};
     limit_.cancel();
     const auto code = parsed.value.code();
@@ -95,7 +87,7 @@ bool forward_connection::take_reply(bytes_view view) {
         return false;
     }
     replied_ = true;
-    driver_->core().on_connected(*stream_);
+    way_->session()->on_connected();
     return true;
 }
 
@@ -111,7 +103,7 @@ bool forward_connection::pass(std::span<const bytes_view> views) {
         auto piece = answer_.next(text_of(view));
         if (!piece.as_they_are) {
             output_ += piece.text;
-            driver_->consume(*stream_, piece.used);
+            way_->consume(piece.used);
             if (answer_.begun()) {
                 message_ = {};
                 request_.reset();
@@ -156,7 +148,7 @@ bool forward_connection::write(std::span<const bytes_view> views) {
     output_.erase(0, own);
     bytes -= own;
     walked_ -= bytes;
-    if (bytes > 0) driver_->consume(*stream_, bytes);
+    if (bytes > 0) way_->consume(bytes);
     // More than these views may have been walked before.
     if (output_.empty() && (walked_ == 0 || left > 0)) return true;
     wait_writable();
@@ -177,45 +169,40 @@ void forward_connection::on_answered() {
     if (answer_.upgraded()) return become_tunnel();
     if (body_.complete()) return finish_exchange();
     // The server has answered early, and may read on; or has it ended?
-    if (lost_ || stream_->at_end()) close_softly();
+    if (lost_ || way_->at_end()) close_softly();
 }
 
 /// From here on both directions are whatever the two have agreed on.
 void forward_connection::become_tunnel() {
     const self_ptr self = std::move(kept_);
-    auto& s = *std::exchange(stream_, nullptr);
+    const auto way = std::exchange(way_, nullptr);
     stop();
-    if (!input_.empty())
-        driver_->core().write(
-            s, {reinterpret_cast<const std::uint8_t*>(input_.data()), input_.size()});
-    const boost::intrusive_ptr<relay> tunnel(
-        new relay(driver_, std::move(socket_), sink_->stream_timeouts()));
-    tunnel->start(s);
+    way->become_tunnel(std::move(socket_),
+                       {reinterpret_cast<const std::uint8_t*>(input_.data()), input_.size()});
 }
 
 // ---- Ends
 
 void forward_connection::on_stream_reset(std::error_code why) {
     const self_ptr self(this);
-    if (!stream_) return;
-    const bool more = exchanging_ && replied_ && stream_->unread_bytes() > 0;
+    if (!way_) return;
+    const bool more = exchanging_ && replied_ && way_->unread() > 0;
     // With last words it is the second time: their memory is needed elsewhere.
-    if (!more || lost_ || driver_->core().closed() || !driver_->take_last_words())
-        return on_lost(why);
+    if (!more || lost_ || !way_->take_last_words()) return on_lost(why);
     lost_ = why;
     limit_.expires_after(last_words_limit);
     if (!waiting_write_) deliver();
 }
 
 void forward_connection::on_lost(std::error_code why) {
-    if (!exchanging_) return drop_stream();
+    if (!exchanging_) return drop_way();
     if (!replied_) return on_no_reply(why);
     if (answer_.complete() && walked_ == 0) return close_softly();
     on_cut_answer();
 }
 
 void forward_connection::on_end_of_stream() {
-    if (!exchanging_) return drop_stream();
+    if (!exchanging_) return drop_way();
     if (!replied_) return say_and_close(http_answer(refusals::no_reply));
     if (answer_.complete() || answer_.ends_with_connection()) return close_softly();
     on_cut_answer();
@@ -223,14 +210,15 @@ void forward_connection::on_end_of_stream() {
 
 void forward_connection::on_no_reply(std::error_code why) {
     const auto same = std::move(request_);
-    if (why == errc::stream_refused) same->refused_by.push_back(driver_->core().id());
+    const auto& core = way_->session()->driver().core();
+    if (why == errc::stream_refused) same->refused_by.push_back(core.id());
     const bool elsewhere =
         body_read_ == 0 &&
-        (!stream_->opened() || why == errc::stream_refused || why == errc::going_away ||
-         (driver_->core().closed() && why != errc::authentication_failed && repeatable_));
+        (!way_->opened() || why == errc::stream_refused || why == errc::going_away ||
+         (core.closed() && why != errc::authentication_failed && repeatable_));
     if (elsewhere && ++same->tries < pending_request::tries_max &&
         std::chrono::steady_clock::now() < same->give_up) {
-        drop_stream();
+        drop_way();
         give_back(*same);
         return sink_->submit(same);
     }
@@ -243,7 +231,7 @@ void forward_connection::on_cut_answer() {
     // A connection that was kept for another request may end at any time, also just now.
     if (reused_ && !answer_.heard() && body_read_ == 0) {
         if (!repeatable_) return close_softly();
-        drop_stream();
+        drop_way();
         return ask_for_stream();
     }
     fail({502, "The target has closed the connection without a whole answer."});
@@ -254,25 +242,22 @@ void forward_connection::on_wrong_answer() {
     fail(answer_.fault());
 }
 
-void forward_connection::drop_stream() {
+void forward_connection::drop_way() {
     request_.reset();
     reply_.clear();
     replied_ = false;
     walked_ = 0;
-    if (!stream_) return;
+    if (!way_) return;
     const auto self = std::move(kept_);
-    if (std::exchange(lost_, std::nullopt))
-        driver_->give_last_words();
-    else if (stream_->at_end())
-        driver_->core().finish(*stream_);
-    driver_->core().release(*std::exchange(stream_, nullptr));
+    const bool words = std::exchange(lost_, std::nullopt).has_value();
+    std::exchange(way_, nullptr)->let_go(words);
 }
 
 void forward_connection::fail(const http::fault& why) { say_and_close(http_answer(why)); }
 
 void forward_connection::say_and_close(const std::string& answer) {
     const self_ptr self(this);
-    drop_stream();
+    drop_way();
     stop();
     output_ += answer;
     close_lingering(services_.thread.clock(), std::move(socket_),
@@ -281,14 +266,14 @@ void forward_connection::say_and_close(const std::string& answer) {
 
 void forward_connection::close_softly() {
     const self_ptr self(this);
-    drop_stream();
+    drop_way();
     stop();
     close_lingering(services_.thread.clock(), std::move(socket_), {});
 }
 
 void forward_connection::close() {
     const self_ptr self(this);
-    drop_stream();
+    drop_way();
     stop();
     boost::system::error_code ignored;
     socket_.close(ignored);
@@ -297,9 +282,9 @@ void forward_connection::close() {
 /// What the application has cannot be taken for whole: RST, behind all that was sent.
 void forward_connection::cut() {
     const self_ptr self(this);
-    drop_stream();
+    drop_way();
     stop();
-    if (unsent_in(socket_) == 0) return close_with_reset(socket_);
+    if (unsent_bytes(socket_) == 0) return close_with_reset(socket_);
     moved_ = std::chrono::steady_clock::now();
     limit_.expires_after(sent_check);
     // Keeps this alive meanwhile.
@@ -322,14 +307,14 @@ void forward_connection::on_limit() {
         auto& me = *self;
         if (me.closed_) {
             if (!me.socket_.is_open()) return;
-            if (unsent_in(me.socket_) == 0 ||
+            if (unsent_bytes(me.socket_) == 0 ||
                 std::chrono::steady_clock::now() - me.moved_ > last_words_limit)
                 return close_with_reset(me.socket_);
             return me.limit_.expires_after(sent_check);
         }
         if (me.lost_) return me.cut();
         if (me.head_begun_) return me.close();
-        if (me.stream_ && !me.stream_->opened()) me.say_and_close(http_answer(refusals::no_link));
+        if (me.way_ && !me.way_->opened()) me.say_and_close(http_answer(refusals::no_link));
     });
 }
 

@@ -1,6 +1,7 @@
 #include "client/forward_connection.hpp"
 
 #include "client/accepted_connection.hpp"
+#include "client/direct_dialer.hpp"
 #include "client/http_answers.hpp"
 #include "client/http_wish.hpp"
 #include "http/forwarded_head.hpp"
@@ -43,6 +44,13 @@ class forward_connection::request final : public pending_request {
         leave_queue();
         const auto of = std::move(of_);
         of->on_session(*this, std::move(driver), sink);
+    }
+    std::optional<socks5::address> target() const override { return of_->target_; }
+    bool outlives_half_close() const override { return true; }
+    void begin_direct(tcp_socket target, direct_dialer& by) override {
+        leave_queue();
+        const auto of = std::move(of_);
+        of->on_direct(*this, std::move(target), by);
     }
     void refuse(const refusal& why) override {
         leave_queue();
@@ -125,11 +133,11 @@ void forward_connection::on_head(std::size_t size) {
     input_.erase(0, early);
     exchanging_ = true;
     body_read_ = 0;
-    if (stream_ && named == named_) {
+    if (way_ && named == named_) {
         reused_ = true;
         return send_request();
     }
-    drop_stream();
+    drop_way();
     named_ = named;
     target_ = std::move(wish.target);
     ask_for_stream();
@@ -138,7 +146,7 @@ void forward_connection::on_head(std::size_t size) {
 /// What is next is nothing to forward: another one looks at it.
 void forward_connection::leave() {
     const self_ptr self(this);
-    drop_stream();
+    drop_way();
     stop();
     const boost::intrusive_ptr<accepted_connection> next(
         new accepted_connection(std::move(socket_), services_));
@@ -165,14 +173,24 @@ void forward_connection::ask_for_stream() {
 }
 
 void forward_connection::on_session(request& from, driver_ptr driver, request_sink& sink) {
-    request_ = &from;
-    driver_ = std::move(driver);
     sink_ = &sink;
-    reused_ = false;
-    stream_ =
-        &driver_->open(socks5::encode(socks5::request{socks5::command::connect, target_}), *this);
-    kept_ = this;
+    auto& stream =
+        driver->open(socks5::encode(socks5::request{socks5::command::connect, target_}), *this);
     limit_.expires_at(from.give_up);
+    take_way(from, new session_way(std::move(driver), stream, sink.stream_timeouts()));
+}
+
+void forward_connection::on_direct(request& from, tcp_socket target, direct_dialer& by) {
+    sink_ = &by;
+    take_way(from, make_direct_way(by, std::move(target), from.destination, *this));
+}
+
+void forward_connection::take_way(request& from, forward_way_ptr way) {
+    request_ = &from;
+    way_ = std::move(way);
+    kept_ = this;
+    reused_ = false;
+    replied_ = !way_->has_reply();
     send_request();
 }
 
@@ -181,7 +199,7 @@ void forward_connection::give_back(pending_request& to_wait) {
 }
 
 void forward_connection::send_request() {
-    driver_->core().write(*stream_, as_bytes(message_));
+    way_->write(as_bytes(message_));
     if (body_.complete())
         on_parked();
     else
@@ -200,10 +218,10 @@ void forward_connection::wait_readable() {
 
 void forward_connection::on_local_readable() {
     if (!exchanging_) return read_idle();
-    if (!stream_ || body_.complete()) return;
-    driver_->core().on_readable(*stream_);
-    if (stream_->opened() && stream_->send.available() == 0) on_parked();
-    if (driver_->current_link() == nullptr) on_parked();
+    if (!way_ || body_.complete()) return;
+    const self_ptr self(this);
+    way_->on_readable();
+    if (way_ && way_->stalled()) on_parked();
 }
 
 stream_owner::read_result forward_connection::read_for_turn(const read_slot& slot) {
@@ -269,7 +287,7 @@ void forward_connection::on_parked() {
 void forward_connection::finish_exchange() {
     exchanging_ = false;
     log::debug("{}: answered with {}", named_, answer_.status());
-    if (!answer_.keeps_server() || lost_ || stream_->at_end()) drop_stream();
+    if (!answer_.keeps_server() || lost_ || way_->at_end()) drop_way();
     if (!answer_.keeps_application()) return close_softly();
     on_bytes();
 }

@@ -2,7 +2,7 @@
 
 /// \file
 /// An application's connection on which plain HTTP is forwarded: request by request, each to the
-/// server that it names, answered in order. The stream to a server is kept for the next request to
+/// server that it names, answered in order. The way to a server is kept for the next request to
 /// the same one; it is no other connection's. Bodies pass as they come, both ways, without a
 /// time-out but `timeouts.idle`; an answer that is cut is a reset for the application.
 ///
@@ -14,6 +14,7 @@
 ///
 /// An application that half-closes still gets its answer.
 
+#include "client/forward_way.hpp"
 #include "client/front.hpp"
 #include "http/answer_passage.hpp"
 #include "http/authority.hpp"
@@ -49,6 +50,8 @@ class forward_connection final : public ref_counted<forward_connection>, public 
     void read_idle();
     void ask_for_stream();
     void on_session(request& from, driver_ptr driver, request_sink& sink);
+    void on_direct(request& from, tcp_socket target, direct_dialer& by);
+    void take_way(request& from, forward_way_ptr way);
     void give_back(pending_request& to_wait);
     void send_request();
     void wait_readable();
@@ -68,7 +71,7 @@ class forward_connection final : public ref_counted<forward_connection>, public 
     void on_no_reply(std::error_code why);
     void on_cut_answer();
     void on_wrong_answer();
-    void drop_stream();
+    void drop_way();
     void fail(const http::fault& why);
     void say_and_close(const std::string& answer);
     void close_softly();
@@ -87,27 +90,26 @@ class forward_connection final : public ref_counted<forward_connection>, public 
     // The request.
     std::string message_; ///< Its head and what had come of its body; until the answer begins.
     http::body_walker body_;
-    std::uint64_t body_read_ = 0; ///< From the socket into the stream, beyond `message_`.
+    std::uint64_t body_read_ = 0; ///< From the socket onto the way, beyond `message_`.
     bool repeatable_ = false;     ///< It does no harm a second time.
     bool exchanging_ = false;
     std::string named_; ///< The server, as the request names it.
     socks5::address target_;
     request_ptr request_; ///< That has got the stream; until the answer begins.
 
-    // The stream.
-    driver_ptr driver_;
+    // The way to the server.
     request_sink* sink_ = nullptr;
-    stream* stream_ = nullptr;
-    boost::intrusive_ptr<forward_connection> kept_; ///< The stream's reference.
+    forward_way_ptr way_;
+    boost::intrusive_ptr<forward_connection> kept_; ///< The way's reference.
     std::vector<std::uint8_t> reply_;               ///< As far as it has come.
     bool replied_ = false;
     bool reused_ = false;
-    std::optional<std::error_code> lost_; ///< The stream has ended by RST, not all of it is passed.
+    std::optional<std::error_code> lost_; ///< The way has ended by RST, not all of it is passed.
 
     // The answer.
     http::answer_passage answer_;
     std::string output_;     ///< Heads that the socket has not taken yet.
-    std::size_t walked_ = 0; ///< Bytes at the stream's front that pass as they are.
+    std::size_t walked_ = 0; ///< Bytes at the way's front that pass as they are.
 
     deadline limit_; ///< For a head, for a stream, or for last words.
     deadline idle_;  ///< timeouts.idle

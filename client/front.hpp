@@ -19,6 +19,8 @@ namespace muxsocks::client {
 struct page_facts {
     /// See config::pac_host.
     std::string pac_host{};
+    /// Of the proxy configuration: see pac_statements().
+    std::string direct{};
     /// One line a link, for people; nothing where only users may see it.
     std::function<std::vector<std::string>()> links{};
 };

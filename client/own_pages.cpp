@@ -56,7 +56,7 @@ std::string escaped(std::string_view text) {
     return made;
 }
 
-std::string auto_config(const std::string& at, std::uint8_t accept) {
+std::string auto_config(const std::string& at, const std::string& direct, std::uint8_t accept) {
     std::string ways;
     const auto add = [&](std::uint8_t protocol, std::string_view word) {
         if ((accept & protocol) == 0) return;
@@ -73,9 +73,8 @@ std::string auto_config(const std::string& at, std::uint8_t accept) {
            "    if (isPlainHostName(host) || host == \"localhost\" ||\n"
            "        dnsDomainIs(host, \".localhost\") || dnsDomainIs(host, \".local\") ||\n"
            "        /^127\\.[0-9.]+$/.test(host) || host == \"::1\" || host == \"[::1]\")\n"
-           "        return \"DIRECT\";\n"
-           "    return \"" +
-           ways + "\";\n}\n";
+           "        return \"DIRECT\";\n" +
+           direct + "    return \"" + ways + "\";\n}\n";
 }
 
 std::string page(const std::string& at, const page_facts& facts) {
@@ -121,7 +120,7 @@ std::string own_page(const http::request_head& request, const page_facts& facts,
     std::string body;
     http::own_answer answer{.fields = safe_fields, .without_body = request.method == "HEAD"};
     if (path == "/proxy.pac" || path == "/wpad.dat") {
-        body = auto_config(at, accept);
+        body = auto_config(at, facts.direct, accept);
         answer.content_type = "application/x-ns-proxy-autoconfig";
     } else if (path == "/") {
         body = page(at, facts);

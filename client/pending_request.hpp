@@ -7,9 +7,11 @@
 /// business: a new kind of it touches neither the choice of sessions nor the queue.
 
 #include "protocol/link/relay.hpp"
+#include "socks5/address.hpp"
 #include "socks5/reply_code.hpp"
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +39,7 @@ inline constexpr refusal denied{socks5::reply_code::not_allowed,
                                 "The server does not allow this destination.", false};
 } // namespace refusals
 
+class direct_dialer;
 class request_sink;
 
 class pending_request : public ref_counted<pending_request> {
@@ -51,6 +54,17 @@ class pending_request : public ref_counted<pending_request> {
     /// It waits: `gone` is to be called once if the application goes away before begin() or
     /// refuse().
     virtual void watch(std::function<void()> gone) = 0;
+
+    // Without the server (direct_dialer): only what has one target.
+
+    virtual std::optional<socks5::address> target() const { return {}; }
+    /// Whether only the address of the target's name is asked for.
+    virtual bool wants_address() const { return false; }
+    /// Whether its application may end its sending side before there is an answer.
+    virtual bool outlives_half_close() const { return false; }
+    /// Instead of begin(): the connection with the target is there, or its address known.
+    virtual void begin_direct(tcp_socket /*target*/, direct_dialer& /*by*/) {}
+    virtual void tell_address(const asio::ip::address& /*found*/) {}
 
     /// For the log; empty below its level.
     std::string destination{};

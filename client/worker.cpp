@@ -27,7 +27,8 @@ worker::worker(memory_budget& budget, std::shared_ptr<const link_recipe> recipe,
       resolver_(thread_.context(), thread_.clock(), {.search_short_names = true}),
       services_{thread_.context(), thread_.clock(), resolver_, 250ms, false},
       recipe_(std::move(recipe)),
-      pool_(thread_, services_, recipe_, sessions, files) {
+      pool_(thread_, services_, recipe_, sessions, files),
+      direct_(thread_, services_, pool_) {
     use_recipe();
 }
 
@@ -43,9 +44,11 @@ void worker::use_recipe() {
         if (user.uid) uids_.push_back(*user.uid);
     auto pages = std::make_shared<page_facts>();
     pages->pac_host = settings.pac_host;
+    pages->direct = pac_statements(settings.direct);
     // The pages ask for no password.
     if (!users_) pages->links = [this] { return pool_.link_states(); };
     pages_ = std::move(pages);
+    direct_.use(settings);
     udp_ = settings.udp.enabled ? std::make_shared<const udp_settings>(settings.udp) : nullptr;
 }
 
@@ -56,7 +59,7 @@ void worker::take(int descriptor, const listen_address& from) {
         const bool known = uid && std::find(uids_.begin(), uids_.end(), *uid) != uids_.end();
         const boost::intrusive_ptr<accepted_connection> connection(new accepted_connection(
             tcp_socket(context().get_executor(), asio::ip::tcp::v4(), descriptor),
-            {thread_, pool_, known ? nullptr : users_, timeouts.request, timeouts.wait, accept,
+            {thread_, direct_, known ? nullptr : users_, timeouts.request, timeouts.wait, accept,
              pages_, udp_}));
         connection->begin();
     });
@@ -64,14 +67,15 @@ void worker::take(int descriptor, const listen_address& from) {
 
 void worker::reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t sessions) {
     recipe_ = std::move(recipe);
-    use_recipe();
     pool_.reload(recipe_, sessions);
+    use_recipe();
 }
 
 snapshot worker::show(const snapshot_request& request) const {
     snapshot part;
     part.counted = thread_.counted();
     pool_.show(request, part);
+    part.direct = direct_.open();
     part.keep_busiest(request.streams);
     return part;
 }

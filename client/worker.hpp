@@ -5,6 +5,7 @@
 /// shared with other workers but configuration, the memory budget and the limit of files.
 
 #include "client/accepted_connection.hpp"
+#include "client/direct_dialer.hpp"
 #include "client/link_pool.hpp"
 #include "protocol/link/dial/resolver.hpp"
 
@@ -34,10 +35,16 @@ class worker {
     }
     void check_routes() { pool_.check_routes(); }
     /// Takes no new streams.
-    void drain() { pool_.drain(); }
+    void drain() {
+        pool_.drain();
+        direct_.drain();
+    }
     /// Whether the last stream has ended.
-    bool idle() const { return pool_.idle(); }
-    void stop() { pool_.close(); }
+    bool idle() const { return pool_.idle() && direct_.idle(); }
+    void stop() {
+        direct_.close();
+        pool_.close();
+    }
     snapshot show(const snapshot_request& request) const;
 
   private:
@@ -50,6 +57,7 @@ class worker {
     std::shared_ptr<const link_recipe> recipe_;
     std::shared_ptr<const socks5::credentials> users_; ///< None: nobody has to log in.
     link_pool pool_;
+    direct_dialer direct_;
     std::shared_ptr<const page_facts> pages_;
     std::shared_ptr<const udp_settings> udp_; ///< None where it is switched off.
     std::vector<std::uint32_t> uids_;         ///< Who needs no password at a unix-domain socket.

@@ -1,6 +1,5 @@
 #include "protocol/link/relay.hpp"
 
-#include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -26,27 +25,7 @@ constexpr std::chrono::seconds unread_words_limit{8};
 constexpr std::chrono::seconds unwritten_words_limit{5};
 constexpr std::chrono::milliseconds written_check{10};
 
-/// However the socket is closed from here on, by the end of the process too, its peer sees RST.
-void make_close_a_reset(tcp_socket& socket) {
-    const ::linger at_once{1, 0};
-    (void)::setsockopt(socket.native_handle(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-}
-
-/// Bytes in the socket that have not been sent yet, which RST would drop.
-std::size_t unsent_bytes(tcp_socket& socket) {
-    int bytes = 0;
-    if (::ioctl(socket.native_handle(), SIOCOUTQNSD, &bytes) != 0 || bytes < 0) return 0;
-    return static_cast<std::size_t>(bytes);
-}
-
 } // namespace
-
-void close_with_reset(tcp_socket& socket) {
-    if (!socket.is_open()) return;
-    make_close_a_reset(socket);
-    boost::system::error_code ignored;
-    socket.close(ignored);
-}
 
 relay::relay(driver_ptr driver, tcp_socket socket, const relay_timeouts& timeouts)
     : driver_(std::move(driver)),

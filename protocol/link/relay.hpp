@@ -11,6 +11,7 @@
 /// still written to the socket, as long as that takes it, before the socket is reset.
 
 #include "protocol/link/loop/output_interest.hpp"
+#include "protocol/link/loop/socket_ends.hpp"
 #include "protocol/link/loop/tcp_keepalive.hpp"
 #include "protocol/link/session_driver.hpp"
 
@@ -115,8 +116,5 @@ class relay : public ref_counted<relay>, public stream_owner {
     bool local_ended_ = false;  ///< The socket's end of file has gone into the stream.
     bool stream_ended_ = false; ///< The stream's end has gone to the socket.
 };
-
-/// Closes a socket so that its peer sees RST.
-void close_with_reset(tcp_socket& socket);
 
 } // namespace muxsocks

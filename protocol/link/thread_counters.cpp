@@ -67,6 +67,10 @@ thread_counters& thread_counters::operator+=(const thread_counters& other) noexc
     dials_failed += other.dials_failed;
     add(denied, other.denied);
     authentications_failed += other.authentications_failed;
+    direct_opened += other.direct_opened;
+    direct_failed += other.direct_failed;
+    direct_bytes_up += other.direct_bytes_up;
+    direct_bytes_down += other.direct_bytes_down;
     return *this;
 }
 

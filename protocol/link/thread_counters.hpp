@@ -83,6 +83,11 @@ struct thread_counters {
     time_histogram dials_failed;                      ///< And those that did not.
     std::array<std::uint64_t, denied_rules> denied{}; ///< Dials, by rule.
     std::uint64_t authentications_failed = 0;
+    // Connections that a client has made itself, without a server.
+    std::uint64_t direct_opened = 0;
+    std::uint64_t direct_failed = 0;
+    std::uint64_t direct_bytes_up = 0; ///< From applications.
+    std::uint64_t direct_bytes_down = 0;
 };
 
 } // namespace muxsocks

@@ -183,6 +183,18 @@ void add_sessions(metrics_page& to, const snapshot& now) {
                {{"direction", "down"}});
 }
 
+void add_direct(metrics_page& to, const snapshot& now) {
+    if (to.server()) return;
+    const auto& counted = now.counted;
+    to.gauge("direct_connections", "Connections without a server that are open.").value(now.direct);
+    to.counter("direct_connections_total", "Dials without a server, by result.")
+        .value(counted.direct_opened, {{"result", "connected"}})
+        .value(counted.direct_failed, {{"result", "failed"}});
+    to.counter("direct_bytes_total", "Payload of connections without a server.")
+        .value(counted.direct_bytes_up, {{"direction", "up"}})
+        .value(counted.direct_bytes_down, {{"direction", "down"}});
+}
+
 void add_server(metrics_page& to, const snapshot& now) {
     if (!to.server()) return;
     to.gauge("user_sessions", "Sessions of a user.");
@@ -259,6 +271,7 @@ std::string metrics_text(const process_facts& process, const snapshot& now) {
     add_program(made, process);
     add_links(made, now);
     add_sessions(made, now);
+    add_direct(made, now);
     add_server(made, now);
     add_memory(made, now);
     add_process(made, process);

@@ -105,9 +105,10 @@ void bind_timeouts(config_section& root, timeout_settings& timeouts, program_rol
     const auto off_or_limit = kinds::duration(10ms, 720h, true);
     root.section("timeouts", [&](config_section& section) {
         section.field("connect", timeouts.connect, limit,
-                      is_server ? "To connect to a target, its name's resolution and waiting for a "
-                                  "free dial included."
-                                : "To connect to the server (TCP).");
+                      is_server
+                          ? "To connect to a target, its name's resolution and waiting for a "
+                            "free dial included."
+                          : "To connect to the server (TCP), or to a destination of `direct`.");
         section.field("handshake", timeouts.handshake, limit,
                       "For the TLS handshake, and again for HELLO and AUTH after it.");
         section.field("request", timeouts.request, limit,

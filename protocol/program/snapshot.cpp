@@ -51,6 +51,7 @@ snapshot& snapshot::operator+=(snapshot&& part) {
     for (const auto& [name, user] : part.users)
         users[name] += user;
     waiting += part.waiting;
+    direct += part.direct;
     dials += part.dials;
     lookups += part.lookups;
     lookups_waiting += part.lookups_waiting;

@@ -94,6 +94,7 @@ struct snapshot {
     std::vector<stream_snapshot> streams;
     std::map<std::string, user_snapshot> users; ///< The server's only.
     std::uint64_t waiting = 0;                  ///< Requests that wait for a link, or for a dial.
+    std::uint64_t direct = 0;                   ///< A client's connections without a server.
     std::uint64_t dials = 0;                    ///< Under way.
     std::uint64_t lookups = 0;
     std::uint64_t lookups_waiting = 0;

@@ -133,6 +133,12 @@ json status_of(const process_facts& process, const snapshot& now) {
         shown["dials"] = now.dials;
         shown["lookups"] = now.lookups;
         shown["users"] = users_of(now);
+    } else {
+        shown["direct"] = {{"open", now.direct},
+                           {"opened", now.counted.direct_opened},
+                           {"failed", now.counted.direct_failed},
+                           {"bytes_up", now.counted.direct_bytes_up},
+                           {"bytes_down", now.counted.direct_bytes_down}};
     }
     shown["problems"] = problems();
     return shown;

@@ -118,6 +118,12 @@ std::string overview(const json& document, bool coloured) {
         document.at("streams").get<long>(), document.at("waiting").get<long>(),
         size_text(totals.at("bytes_up")), size_text(totals.at("bytes_down")),
         totals.at("resumed").get<long>(), size_text(document.at("memory_held")));
+    if (document.contains("direct") && document.at("direct").at("opened") > 0) {
+        const auto& direct = document.at("direct");
+        text += fmt::format("{} direct connections, {} opened, {} up and {} down\n\n",
+                            direct.at("open").get<long>(), direct.at("opened").get<long>(),
+                            size_text(direct.at("bytes_up")), size_text(direct.at("bytes_down")));
+    }
     text += sessions_text(document.at("sessions"));
     if (document.contains("users")) text += "\n" + users_text(document);
     if (!document.at("problems").empty()) text += "\n";
