@@ -1,5 +1,6 @@
 #include "client/config.hpp"
 
+#include "client/via_settings.hpp"
 #include "http/authority.hpp"
 #include "protocol/link/tls/wiped_frees.hpp"
 #include "protocol/program/command_line.hpp"
@@ -68,9 +69,11 @@ void bind_server_entry(config_section& section, server_entry& server) {
     section.field("server_name", server.server_name, kinds::text(1, 253),
                   "Replaces `tls.server_name` for this server.",
                   {.default_text = "the general one"});
+    bind_via(section, server.asked_via, "Replaces the general `via` for this server.",
+             "the general one");
 }
 
-void bind_servers(config_section& root, std::vector<server_entry>& servers) {
+void bind_servers(config_section& root, std::vector<server_entry>& servers, via_choice& via) {
     host_port lone;
     root.field("server", lone, kinds::remote_address(),
                "The muxsocks-server, with its port. A name without a dot is also looked up "
@@ -78,9 +81,14 @@ void bind_servers(config_section& root, std::vector<server_entry>& servers) {
                {.default_text = "required, or `servers`"});
     root.sections("servers", servers, bind_server_entry,
                   "Several servers instead of one; excludes `server`.");
+    bind_via(root, via,
+             "A proxy through which links are dialled, by HTTP's CONNECT or SOCKS5: "
+             "`http://host:port` or `socks5://user@host:port`. It looks the server's name up. "
+             "`env`: what https_proxy or all_proxy names, unless no_proxy names the server.",
+             "none");
     if (!root.has("server")) return;
     if (root.has("servers")) root.fail("server", "this key and \"servers\" exclude each other");
-    servers.assign(1, server_entry{lone, 0, 1, {}});
+    servers.assign(1, server_entry{lone, 0, 1});
 }
 
 void bind_udp(config_section& root, udp_settings& udp) {
@@ -167,7 +175,7 @@ void bind_config(config_section& root, config& config) {
             section.fail("host", "expected a host, with or without a port, such as "
                                  "\"proxy.example.org:1080\"");
     });
-    bind_servers(root, config.servers);
+    bind_servers(root, config.servers, config.via);
     root.field("sessions", config.sessions, kinds::number(1, 64),
                "Sessions at the same time, to each server in use, each with links of its own. A "
                "new stream goes to the one with the fewest.",
@@ -201,7 +209,7 @@ void bind_config(config_section& root, config& config) {
 void apply(const command_line& line, config& config, std::vector<std::string>& warnings) {
     if (line.level) config.log.level = *line.level;
     if (!line.listen.empty()) config.listen = line.listen;
-    if (line.server) config.servers.assign(1, server_entry{*line.server, 0, 1, {}});
+    if (line.server) config.servers.assign(1, server_entry{*line.server, 0, 1});
     if (line.user) config.auth.user = *line.user;
     if (line.token_file) {
         const std::string token = read_secret_file(*line.token_file, "--token-file");
@@ -234,6 +242,7 @@ class checker {
         if (config_.listen.empty()) fail("listen: expected at least one address, found none");
         check_auth();
         check_listener();
+        check_via();
         warn_of_plain_link();
         if (const auto fault = status_fault(config_.status)) fail(*fault);
     }
@@ -261,6 +270,21 @@ class checker {
                 "listen: \"" + to_string(each) +
                 "\" can be reached from other machines, and without \"users\" everyone there could "
                 "use this proxy; add users, listen on 127.0.0.1, or set \"open_listener\" to true");
+        }
+    }
+
+    /// A shell's variables may well name this very client.
+    void check_via() const {
+        for (const auto& server : config_.servers) {
+            if (!server.via) continue;
+            const auto& at = server.via->address;
+            for (const auto& each : config_.listen) {
+                if (each.type != listen_address::kind::ip || each.address.port != at.port) continue;
+                if (each.address.host == at.host ||
+                    (is_loopback(at.host) &&
+                     (each.address.host.empty() || is_loopback(each.address.host))))
+                    fail("via: " + to_string(at) + " is where this client itself listens");
+            }
         }
     }
 
@@ -306,6 +330,7 @@ loaded_config complete(loaded_config loaded, const std::string& name, const comm
     apply(line, loaded.settings, loaded.warnings);
     expand_listen_addresses(loaded.settings.listen);
     complete_memory(loaded.settings.memory);
+    choose_via(loaded.settings.servers, loaded.settings.via);
     loaded.settings.udp.idle = loaded.settings.timeouts.udp_idle;
     checker(loaded.settings, name, loaded.warnings).run();
     return loaded;

@@ -9,6 +9,7 @@
 /// compares with the schema in config.cpp.
 
 #include "client/direct_rules.hpp"
+#include "client/via.hpp"
 #include "protocol/program/settings.hpp"
 #include "protocol/program/status_settings.hpp"
 
@@ -36,6 +37,16 @@ struct socks_user {
     bool operator==(const socks_user&) const = default;
 };
 
+/// `via` as it was asked for.
+struct via_choice {
+    enum class kind : std::uint8_t { general, none, environment, proxy };
+
+    kind what = kind::general;
+    via_proxy proxy{};
+
+    bool operator==(const via_choice&) const = default;
+};
+
 /// One muxsocks-server.
 struct server_entry {
     host_port address;
@@ -44,7 +55,10 @@ struct server_entry {
     /// The share of new links among servers of one priority. At least 1.
     std::uint32_t weight = 1;
     /// Replaces tls.server_name for this server. Empty: tls.server_name.
-    std::string server_name;
+    std::string server_name{};
+    via_choice asked_via{};
+    /// The proxy that its links are dialled through, which follows from that. None: no proxy.
+    std::optional<via_proxy> via{};
 
     bool operator==(const server_entry&) const = default;
 };
@@ -85,6 +99,8 @@ struct config {
     std::string pac_host;
     /// At least one; `server` in the file is a list of one.
     std::vector<server_entry> servers;
+    /// For servers that have nothing of their own.
+    via_choice via;
     /// Sessions to hold at the same time, to each server.
     std::uint32_t sessions = 1;
     /// Age at which a link takes no new streams and another one takes over. Zero: off.

@@ -1,8 +1,8 @@
 #include "client/doctor.hpp"
 
 #include "client/client.hpp"
+#include "client/doctor_cures.hpp"
 #include "client/kernel_check.hpp"
-#include "client/lasting_failure.hpp"
 #include "client/link_supervisor.hpp"
 #include "client/segment_limit.hpp"
 #include "protocol/error.hpp"
@@ -47,44 +47,12 @@ socks5::request parse_target(const std::string& text) {
 }
 
 constexpr const char* path_step = "path";
+constexpr const char* proxy_step = "proxy";
 /// More than a packet has anywhere but on a link of jumbo frames, which are no path.
 constexpr std::size_t path_bytes = 9000;
 constexpr std::chrono::milliseconds path_time{4000};
 constexpr std::chrono::milliseconds path_pause{20};
 constexpr std::uint32_t ip_and_tcp_headers = 52; ///< Of IPv4, with timestamps.
-
-constexpr const char* alike =
-    "is tls.enabled alike on both sides, and the port that of muxsocks-server? The server's log "
-    "says why it closed the connection";
-
-/// What to do when no TLS came about, or it ended with a certificate that was missed.
-const char* tls_cure(std::error_code why) {
-    if (why == link_errc::certificate_expired || why == link_errc::certificate_not_yet_valid)
-        return "check this machine's clock; if it is right, renew the certificate";
-    if (why == link_errc::certificate_refused || why == link_errc::certificate_missing)
-        return "the server's tls.client_ca asks for a certificate: set tls.cert and tls.key to one "
-               "that this authority has signed";
-    if (why == link_errc::peer_not_tls || why == link_errc::handshake_cut ||
-        why == link_errc::connection_cut)
-        return alike;
-    return "compare \"tls\" with the server's settings (pin, CA, names)";
-}
-
-/// What to do when TLS is up and no session came about.
-const char* session_cure(std::error_code why, const std::string& peer_text, bool tls) {
-    why = cause_of(why, peer_text);
-    if (why == errc::binding_mismatch)
-        return "set tls.channel_binding alike on both sides; false only where a load balancer ends "
-               "TLS";
-    if (why == errc::authentication_failed || why == errc::bad_server_proof)
-        return "compare auth.user and auth.token with users[] of the server";
-    if (why == errc::version_mismatch || why == errc::v1_refused)
-        return "compare the versions of client and server";
-    if (!tls || why == errc::link_lost || why == errc::handshake_timeout ||
-        why == link_errc::connection_cut)
-        return alike;
-    return "the server's log says why it ended the session";
-}
 
 class examination final : session_driver::delegate, link::owner, stream_owner {
   public:
@@ -101,8 +69,11 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
 
     bool run() {
         std::printf("%s\n", to_string(server_.address).c_str());
-        begin("name", "check the spelling of \"server\" and this machine's DNS (/etc/resolv.conf)");
-        resolver_.resolve(server_.address.host,
+        begin("name", server_.via ? "check the spelling of \"via\" and this machine's DNS "
+                                    "(/etc/resolv.conf)"
+                                  : "check the spelling of \"server\" and this machine's DNS "
+                                    "(/etc/resolv.conf)");
+        resolver_.resolve(first_hop().host,
                           [this](std::error_code error, auto addresses, bool last) {
                               on_addresses(error, addresses, last);
                           });
@@ -173,25 +144,49 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
             set_link_options(descriptor, sockets);
         };
         dialing_ =
-            connect_to_host(services_, server_.address.host, server_.address.port,
-                            std::move(options), [this](std::error_code failed, tcp_socket socket) {
+            connect_to_host(services_, first_hop().host, first_hop().port, std::move(options),
+                            [this](std::error_code failed, tcp_socket socket) {
                                 on_connected(failed, std::move(socket));
                             });
     }
 
+    const host_port& first_hop() const {
+        return server_.via ? server_.via->address : server_.address;
+    }
+
+    void pass_proxy(tcp_socket socket) {
+        begin(proxy_step, "", recipe_.settings.timeouts.connect);
+        limit_.cancel(); // It has one of its own.
+        passing_ = new via_connection(thread_.clock(), std::move(socket), *server_.via,
+                                      server_.address, recipe_.settings.timeouts.connect,
+                                      [this](const dial_failure& failure, tcp_socket through) {
+                                          passing_.reset();
+                                          if (failure) return fail(failure.what, failure.cure);
+                                          if (segments_ == 0)
+                                              pass(to_string(*server_.via) + " has connected to " +
+                                                   to_string(server_.address));
+                                          secure(std::move(through));
+                                      });
+        const auto started = passing_;
+        started->begin();
+    }
+
     void on_connected(std::error_code error, tcp_socket socket) {
+        if (error && server_.via) {
+            const auto why = why_not_connected(server_.via, error);
+            return fail(why.what, why.cure);
+        }
         if (error) return fail(error.message(), hint_);
-        if (segments_ == 0) pass("connected");
-        std::optional<tls_engine> engine;
+        if (segments_ == 0)
+            pass(server_.via ? "connected to the proxy " + to_string(*server_.via) : "connected");
+        if (server_.via) return pass_proxy(std::move(socket));
+        secure(std::move(socket));
+    }
+
+    void secure(tcp_socket socket) {
         begin("TLS", "another program listens there, or the path drops large packets",
               recipe_.settings.timeouts.handshake);
-        if (recipe_.tls) {
-            auto name = server_.server_name;
-            if (name.empty()) name = recipe_.settings.tls.server_name;
-            if (name.empty()) name = server_.address.host;
-            engine.emplace(*recipe_.tls, name);
-        }
-        link_ = new link(thread_, std::move(socket), std::move(engine));
+        link_ = new link(thread_, std::move(socket), make_engine(recipe_, server_));
         link_->start(*this);
     }
 
@@ -213,7 +208,7 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
                  " bytes only: large packets vanish on the way");
         pass_unless_refused(from.engine() ? from.engine()->agreed()
                                           : "off (\"tls.enabled\" is false)");
-        begin("token", alike, recipe_.settings.timeouts.handshake);
+        begin("token", alike_cure, recipe_.settings.timeouts.handshake);
         driver_ = new session_driver(
             thread_, make_session_settings(recipe_.settings, thread_, false), *this);
         driver_->start(std::exchange(link_, nullptr));
@@ -280,10 +275,12 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
     void on_path_looked_at(bool arrived) {
         const auto on = driver_->current_link();
         const auto size = on ? std::to_string(on->path().segment + ip_and_tcp_headers) : "full";
+        const std::string where = server_.via ? "the proxy" : "the server";
         if (arrived)
-            pass("packets of " + size + " bytes get through to the server");
+            pass("packets of " + size + " bytes get through to " + where);
         else
-            warn("packets of " + size + " bytes do not get through to the server, smaller ones do");
+            warn("packets of " + size + " bytes do not get through to " + where +
+                 ", smaller ones do");
         examine_kernel();
         stop();
     }
@@ -375,6 +372,7 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
     std::size_t segments_ = 0; ///< The step of segment_limit that is tried.
     std::uint64_t awaited_ = 0;
     std::shared_ptr<happy_eyeballs> dialing_;
+    boost::intrusive_ptr<via_connection> passing_;
     link_ptr link_;
     driver_ptr driver_;
     stream* asked_ = nullptr;

@@ -15,17 +15,15 @@ void extra_link::dial(std::shared_ptr<const link_recipe> recipe, const server_en
     abandon();
     state_ = state::connecting;
     recipe_ = std::move(recipe);
-    dialing_ =
-        connect_to_host(services_, at.host, at.port, make_connect_options(recipe_, segment_bytes),
-                        [this, server](std::error_code error, tcp_socket socket) {
-                            dialing_.reset();
-                            on_connected(server, error, std::move(socket));
-                        });
+    dialing_ = dial_server(services_, recipe_, server, at, segment_bytes,
+                           [this, server](const dial_failure& failure, tcp_socket socket) {
+                               dialing_.reset();
+                               if (failure) return fail(failure.text());
+                               on_connected(server, std::move(socket));
+                           });
 }
 
-void extra_link::on_connected(const server_entry& server, std::error_code error,
-                              tcp_socket socket) {
-    if (error) return fail("cannot connect: " + error.message());
+void extra_link::on_connected(const server_entry& server, tcp_socket socket) {
     state_ = state::securing;
     limit_.expires_after(recipe_->settings.timeouts.handshake);
     set_congestion(socket.native_handle(), recipe_->settings.link.congestion);

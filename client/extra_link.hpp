@@ -8,8 +8,7 @@
 ///      ^                    \_________________\_________________\ fails, or takes too long
 ///      '------------------------------------------------------------------'
 
-#include "client/link_recipe.hpp"
-#include "protocol/link/dial/happy_eyeballs.hpp"
+#include "client/server_dial.hpp"
 #include "protocol/link/link.hpp"
 
 namespace muxsocks::client {
@@ -42,7 +41,7 @@ class extra_link final : private link::owner {
   private:
     enum class state : std::uint8_t { idle, connecting, securing, joining };
 
-    void on_connected(const server_entry& server, std::error_code error, tcp_socket socket);
+    void on_connected(const server_entry& server, tcp_socket socket);
     void fail(const std::string& text);
 
     void on_link_up(link& from) override;
@@ -55,7 +54,7 @@ class extra_link final : private link::owner {
     watcher& watcher_;
     state state_ = state::idle;
     std::shared_ptr<const link_recipe> recipe_;
-    std::shared_ptr<happy_eyeballs> dialing_;
+    server_dial_ptr dialing_;
     link_ptr securing_;
     deadline limit_;
 };

@@ -1,5 +1,6 @@
 #include "client/lasting_failure.hpp"
 
+#include "client/via_handshake.hpp"
 #include "protocol/error.hpp"
 #include "protocol/link/tls/link_error.hpp"
 
@@ -41,6 +42,7 @@ bool is_lasting(link_errc why) {
 } // namespace
 
 bool is_lasting(std::error_code why) {
+    if (why == via_errc::login_refused) return true;
     if (why.category() == link_category()) return is_lasting(static_cast<link_errc>(why.value()));
     return why.category() == make_error_code(errc::link_lost).category() &&
            is_lasting(static_cast<errc>(why.value()));

@@ -2,7 +2,6 @@
 
 #include "client/lasting_failure.hpp"
 #include "client/network.hpp"
-#include "protocol/link/dial/resolve_error.hpp"
 #include "protocol/link/tls/link_error.hpp"
 #include "protocol/program/log.hpp"
 
@@ -14,14 +13,6 @@ namespace {
 using namespace std::chrono_literals;
 
 instant now() { return std::chrono::steady_clock::now(); }
-
-std::string why_not_connected(std::error_code error) {
-    auto text = "cannot connect: " + error.message();
-    // The client asks the system's name servers; it has no key for others.
-    if (error == resolve_errc::server_failure || error == resolve_errc::timed_out)
-        text += "; check the name servers in /etc/resolv.conf";
-    return text;
-}
 
 } // namespace
 
@@ -131,16 +122,15 @@ void link_supervisor::dial() {
     dial_begun_ = now();
     const auto at = address_to_dial();
     dialled_join_at_ = at != server_.address;
-    dialing_ = connect_to_host(services_, at.host, at.port,
-                               make_connect_options(recipe_, policy_.segment_bytes()),
-                               [this](std::error_code error, tcp_socket socket) {
-                                   dialing_.reset();
-                                   on_connected(error, std::move(socket));
-                               });
+    dialing_ = dial_server(services_, recipe_, server_, at, policy_.segment_bytes(),
+                           [this](const dial_failure& failure, tcp_socket socket) {
+                               dialing_.reset();
+                               on_connected(failure, std::move(socket));
+                           });
 }
 
-void link_supervisor::on_connected(std::error_code error, tcp_socket socket) {
-    if (error) return on_dial_failed(error, why_not_connected(error));
+void link_supervisor::on_connected(const dial_failure& failure, tcp_socket socket) {
+    if (failure) return on_dial_failed(failure.why, failure.text());
     policy_.on_connected(now());
     boost::system::error_code gone;
     peer_ = socket.remote_endpoint(gone).address();

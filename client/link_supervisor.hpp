@@ -8,8 +8,7 @@
 
 #include "client/extra_link.hpp"
 #include "client/link_policy.hpp"
-#include "client/link_recipe.hpp"
-#include "protocol/link/dial/happy_eyeballs.hpp"
+#include "client/server_dial.hpp"
 #include "protocol/link/session_driver.hpp"
 
 namespace muxsocks::client {
@@ -127,7 +126,7 @@ class link_supervisor final : private session_driver::delegate,
     /// Where a link is dialled that is to join: where the server says, and by turns, when that
     /// fails, at its own address.
     host_port address_to_dial() const;
-    void on_connected(std::error_code error, tcp_socket socket);
+    void on_connected(const dial_failure& failure, tcp_socket socket);
     void time_out_step();
     /// `behind_join`: the link has carried a JOIN that failed.
     void begin_session(link_ptr on, bool behind_join = false);
@@ -147,7 +146,7 @@ class link_supervisor final : private session_driver::delegate,
     watcher& watcher_;
     std::string name_; ///< Of the server, for the log.
     driver_ptr driver_;
-    std::shared_ptr<happy_eyeballs> dialing_;
+    server_dial_ptr dialing_;
     link_ptr connecting_;
     link_number watched_ = 0; ///< The link that the policy knows.
     extra_link extra_;
