@@ -19,9 +19,10 @@ std::vector<std::uint8_t> request_for(socks5::command cmd, const socks5::address
     return bytes;
 }
 
-socks5::address address_of(const asio::ip::address& ip, std::uint16_t port) {
-    return ip.is_v4() ? socks5::address::from_ipv4(ip.to_v4().to_bytes(), port)
-                      : socks5::address::from_ipv6(ip.to_v6().to_bytes(), port);
+socks5::address address_of(const asio::ip::tcp::endpoint& at) {
+    const auto ip = at.address();
+    return ip.is_v4() ? socks5::address::from_ipv4(ip.to_v4().to_bytes(), at.port())
+                      : socks5::address::from_ipv6(ip.to_v6().to_bytes(), at.port());
 }
 
 } // namespace
@@ -63,25 +64,26 @@ std::optional<socks5::address> connect_request::target() const {
     return socks5::parse_request(request_).value.dst;
 }
 
-bool connect_request::wants_address() const {
-    return socks5::parse_request(request_).value.cmd == socks5::command::resolve;
+connect_request::wish connect_request::asks_for() const {
+    const auto cmd = socks5::parse_request(request_).value.cmd;
+    if (cmd == socks5::command::resolve) return wish::address;
+    return cmd == socks5::command::resolve_ptr ? wish::name : wish::connection;
 }
 
 void connect_request::begin_direct(tcp_socket target, direct_dialer& by) {
     leave_queue();
     thread_.counters().on_reply(0);
     boost::system::error_code gone;
-    const auto local = target.local_endpoint(gone);
-    const auto words = language_.granted(address_of(local.address(), local.port()));
+    const auto words = language_.granted(address_of(target.local_endpoint(gone)));
     const boost::intrusive_ptr<direct_relay> relay(
         new direct_relay(by, std::move(socket_), std::move(target), destination));
     relay->start(words, early_);
 }
 
-void connect_request::tell_address(const asio::ip::address& found) {
+void connect_request::tell(const socks5::address& found) {
     leave_queue();
     thread_.counters().on_reply(0);
-    close_lingering(thread_.clock(), std::move(socket_), language_.granted(address_of(found, 0)));
+    close_lingering(thread_.clock(), std::move(socket_), language_.granted(found));
 }
 
 void connect_request::watch(std::function<void()> gone) {

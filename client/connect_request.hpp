@@ -2,7 +2,8 @@
 
 /// \file
 /// An application's wish for one connection, of whichever protocol: SOCKS, or HTTP's CONNECT; or
-/// for the address of a name (RESOLVE), which is a connection that ends behind the reply. The
+/// for the address of a name (RESOLVE) or the other way round (RESOLVE_PTR), which is a connection
+/// that ends behind the reply. The
 /// socket is here until there is a stream, and then the relay's.
 
 #include "client/answer_language.hpp"
@@ -20,9 +21,9 @@ class connect_request final : public pending_request {
     void refuse(const refusal& why) override;
     void watch(std::function<void()> gone) override;
     std::optional<socks5::address> target() const override;
-    bool wants_address() const override;
+    wish asks_for() const override;
     void begin_direct(tcp_socket target, direct_dialer& by) override;
-    void tell_address(const asio::ip::address& found) override;
+    void tell(const socks5::address& found) override;
 
     /// RFC 1928 request as it goes into the stream.
     const std::vector<std::uint8_t>& request() const { return request_; }

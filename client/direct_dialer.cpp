@@ -53,10 +53,14 @@ void direct_dialer::submit(request_ptr request) {
     log::debug("request for {} goes direct", request->destination);
     const auto at = dials_.insert(dials_.end(), {std::move(request)});
     if (!at->request->outlives_half_close()) at->request->watch([this, at] { forget(at); });
-    if (at->request->wants_address())
-        look_up(at, *to);
-    else
-        connect(at, *to);
+    switch (at->request->asks_for()) {
+    case pending_request::wish::connection:
+        return connect(at, *to);
+    case pending_request::wish::address:
+        return look_up(at, *to);
+    case pending_request::wish::name:
+        return look_up_name(at, *to);
+    }
 }
 
 void direct_dialer::connect(place at, const socks5::address& to) {
@@ -108,7 +112,20 @@ void direct_dialer::on_addresses(place at, std::error_code error,
     if (!last) services_.names.cancel(at->lookup);
     const auto request = take(at);
     if (found.empty()) return refuse(request, error);
-    request->tell_address(found.front());
+    const auto& one = found.front();
+    request->tell(one.is_v4() ? socks5::address::from_ipv4(one.to_v4().to_bytes(), 0)
+                              : socks5::address::from_ipv6(one.to_v6().to_bytes(), 0));
+}
+
+void direct_dialer::look_up_name(place at, const socks5::address& to) {
+    if (to.type == socks5::address::kind::domain)
+        return take(at)->refuse({socks5::reply_code::address_type_not_supported, {}});
+    at->lookup = services_.names.resolve_name(
+        literal_of(to), [this, at](std::error_code error, const std::string& name) {
+            const auto request = take(at);
+            if (error) return refuse(request, error);
+            request->tell(socks5::address::from_domain(name, 0));
+        });
 }
 
 void direct_dialer::refuse(const request_ptr& request, std::error_code error) {

@@ -60,6 +60,7 @@ class direct_dialer final : public request_sink {
 
     void connect(place at, const socks5::address& to);
     void look_up(place at, const socks5::address& to);
+    void look_up_name(place at, const socks5::address& to);
     void on_connected(place at, std::error_code error, tcp_socket socket);
     void on_addresses(place at, std::error_code error, std::span<const asio::ip::address> found,
                       bool last);

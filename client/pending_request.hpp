@@ -58,13 +58,17 @@ class pending_request : public ref_counted<pending_request> {
     // Without the server (direct_dialer): only what has one target.
 
     virtual std::optional<socks5::address> target() const { return {}; }
-    /// Whether only the address of the target's name is asked for.
-    virtual bool wants_address() const { return false; }
+    enum class wish : std::uint8_t {
+        connection,
+        address, ///< Of the target's name.
+        name,    ///< Of its address.
+    };
+    virtual wish asks_for() const { return wish::connection; }
     /// Whether its application may end its sending side before there is an answer.
     virtual bool outlives_half_close() const { return false; }
-    /// Instead of begin(): the connection with the target is there, or its address known.
+    /// Instead of begin(): the connection with the target is there, or what was asked for known.
     virtual void begin_direct(tcp_socket /*target*/, direct_dialer& /*by*/) {}
-    virtual void tell_address(const asio::ip::address& /*found*/) {}
+    virtual void tell(const socks5::address& /*found*/) {}
 
     /// For the log; empty below its level.
     std::string destination{};

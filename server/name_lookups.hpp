@@ -1,8 +1,8 @@
 #pragma once
 
 /// \file
-/// Names that are looked up for a user without a dial behind it: those of datagrams, and of
-/// RESOLVE. They share the places for look-ups with those of dials, and so users do.
+/// Names that are looked up for a user without a dial behind it: those of datagrams, of RESOLVE and
+/// RESOLVE_PTR. They share the places for look-ups with those of dials, and so users do.
 ///
 /// One thread; the places are everybody's.
 
@@ -29,6 +29,10 @@ class name_lookups {
     name_lookups& operator=(const name_lookups&) = delete;
 
     lookup_id look_up(std::string host, const user_account_ptr& user, handler done);
+    /// The name of an address, in the same way.
+    using name_handler = resolver::name_handler;
+    lookup_id look_up_name(const asio::ip::address& address, const user_account_ptr& user,
+                           name_handler done);
     /// The handler is destroyed and not called (again). The place is held until the look-up has
     /// really ended. No effect once the last call was made.
     void cancel(lookup_id id);
@@ -36,6 +40,7 @@ class name_lookups {
   private:
     struct operation;
 
+    lookup_id enter(std::unique_ptr<operation> made, const user_account_ptr& user);
     void begin(operation& one);
     void on_time(lookup_id id);
     void end(lookup_id id);

@@ -21,6 +21,11 @@ socks5::address address_of(const asio::ip::tcp::endpoint& endpoint) {
                       : socks5::address::from_ipv6(ip.to_v6().to_bytes(), endpoint.port());
 }
 
+asio::ip::address literal_of(const socks5::address& one) {
+    if (one.type == socks5::address::kind::ipv6) return asio::ip::address_v6(one.ip);
+    return asio::ip::address_v4({one.ip[0], one.ip[1], one.ip[2], one.ip[3]});
+}
+
 // What the state of a stream's owner begins with.
 constexpr std::uint8_t relay_mark = 1;
 constexpr std::uint8_t request_mark = 2;
@@ -136,6 +141,7 @@ void target_connection::on_request(socks5::request request) {
     if (request.cmd == socks5::command::udp_associate && driver_->core().datagrams_lane().agreed())
         return associate();
     if (request.cmd == socks5::command::resolve) return resolve(request.dst);
+    if (request.cmd == socks5::command::resolve_ptr) return resolve_name(request.dst);
     refuse(socks5::reply_code::command_not_supported,
            "this server does not support " + socks5::to_string(request.cmd));
 }
@@ -165,10 +171,7 @@ void target_connection::associate() {
 void target_connection::resolve(const socks5::address& dst) {
     driver_->core().accept(*stream_);
     if (dst.type != socks5::address::kind::domain) {
-        const asio::ip::address literal =
-            dst.type == socks5::address::kind::ipv6
-                ? asio::ip::address(asio::ip::address_v6(dst.ip))
-                : asio::ip::address_v4({dst.ip[0], dst.ip[1], dst.ip[2], dst.ip[3]});
+        const auto literal = literal_of(dst);
         return on_resolved({}, {&literal, 1}, true);
     }
     dialling_ = true;
@@ -194,6 +197,25 @@ void target_connection::on_resolved(std::error_code error,
     if (denied_)
         return refuse(socks5::reply_code::not_allowed, "its addresses are none that are allowed");
     refuse(socks5::reply_code_from(error), error.message());
+}
+
+void target_connection::resolve_name(const socks5::address& dst) {
+    driver_->core().accept(*stream_);
+    if (dst.type == socks5::address::kind::domain)
+        return refuse(socks5::reply_code::address_type_not_supported,
+                      "only addresses have such names");
+    const auto literal = literal_of(dst);
+    if (!policy_->allows(literal, services_.own))
+        return refuse(socks5::reply_code::not_allowed, "its address is none that is allowed");
+    dialling_ = true;
+    lookup_ = services_.lookups.look_up_name(
+        literal, user_, [self = self_ptr(this)](std::error_code error, const std::string& name) {
+            if (!self->stream_) return;
+            self->lookup_ = 0;
+            if (error) return self->refuse(socks5::reply_code_from(error), error.message());
+            self->answer(socks5::make_reply(socks5::reply_code::succeeded,
+                                            socks5::address::from_domain(name, 0)));
+        });
 }
 
 void target_connection::answer(const socks5::reply& reply) {

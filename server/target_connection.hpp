@@ -49,6 +49,7 @@ class target_connection final : public ref_counted<target_connection>, public st
     void dial(const socks5::address& dst);
     void associate();
     void resolve(const socks5::address& dst);
+    void resolve_name(const socks5::address& dst);
     void on_resolved(std::error_code error, std::span<const asio::ip::address> addresses,
                      bool last);
     /// The reply, and the end of the stream.

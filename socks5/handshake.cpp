@@ -19,7 +19,8 @@ server_handshake::server_handshake(credential_check check, accepted_commands acc
     : check_{std::move(check)}, accepted_{accepted} {}
 
 bool server_handshake::accepts(command cmd) const {
-    return cmd == command::connect || (cmd == command::resolve && accepted_.resolve) ||
+    const bool resolves = cmd == command::resolve || cmd == command::resolve_ptr;
+    return cmd == command::connect || (resolves && accepted_.resolve) ||
            (cmd == command::udp_associate && accepted_.udp_associate);
 }
 

@@ -30,7 +30,7 @@ using credential_check = std::function<bool(std::string_view user, std::string_v
 /// What may be asked for besides CONNECT.
 struct accepted_commands {
     bool udp_associate = false;
-    bool resolve = false;
+    bool resolve = false; ///< And the other direction.
 };
 
 enum class handshake_state : std::uint8_t { need_more, request_ready, failed };

@@ -203,6 +203,8 @@ std::string to_string(command cmd) {
         return "UDP ASSOCIATE (0x03)";
     case command::resolve:
         return "RESOLVE (0xf0)";
+    case command::resolve_ptr:
+        return "RESOLVE_PTR (0xf1)";
     }
     constexpr std::string_view digits = "0123456789abcdef";
     const auto value = static_cast<unsigned>(cmd);

@@ -84,7 +84,8 @@ enum class command : std::uint8_t {
     connect = 0x01,
     bind = 0x02,
     udp_associate = 0x03,
-    resolve = 0xf0, ///< Tor's: the address of DST's name is to stand in the reply.
+    resolve = 0xf0,     ///< Tor's: the address of DST's name is to stand in the reply.
+    resolve_ptr = 0xf1, ///< Tor's, too: the name of DST's address.
 };
 
 /// "BIND (0x02)"; "command 0x7f" if it has no name.

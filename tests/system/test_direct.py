@@ -141,6 +141,9 @@ def test_names_are_told(new_pair):
     assert (reply.rep, reply.bnd_addr) in ((socks.SUCCEEDED, "127.0.0.1"), (socks.SUCCEEDED, "::1"))
     assert connection.recv(1) == b""
     connection.close()
+    connection, reply = socks.ask(alone(new_pair, direct=["127.0.0.0/8"]).socks, "127.0.0.1", 0, cmd=0xF1)
+    assert (reply.rep, reply.bnd_addr) == (socks.SUCCEEDED, "localhost")
+    connection.close()
 
 
 def test_many_transfers_are_exact(new_pair):

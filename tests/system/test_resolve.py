@@ -1,4 +1,5 @@
-"""RESOLVE (0xF0), Tor's addition to SOCKS5: the server looks a name up, and torsocks works by name."""
+"""RESOLVE (0xF0) and RESOLVE_PTR (0xF1), Tor's additions to SOCKS5: the server looks names up, and torsocks works
+by name."""
 
 import shutil
 import sys
@@ -6,12 +7,13 @@ import sys
 import pytest
 
 from support import programs, socks
+from support.dns_server import Answer
 
-RESOLVE = 0xF0
+RESOLVE, RESOLVE_PTR = 0xF0, 0xF1
 
 
-def resolve(proxy, name):
-    connection, reply = socks.ask(proxy.socks, name, 0, cmd=RESOLVE)
+def resolve(proxy, name, cmd=RESOLVE):
+    connection, reply = socks.ask(proxy.socks, name, 0, cmd=cmd)
     with connection:
         assert connection.recv(1) == b"", "something behind the reply"
     return reply.rep, reply.bnd_addr
@@ -44,6 +46,33 @@ def test_an_application_that_goes_away_cancels_its_question(pair, named):
         connection.sendall(socks.request_bytes("www.muxsocks.test", 0, RESOLVE))
         connection.close()
     assert resolve(proxy, "127.0.0.1") == (socks.SUCCEEDED, "127.0.0.1")
+
+
+def test_names_of_addresses_that_may_be_dialled(pair, named, dns):
+    dns.records.update({"1.100.88.192.in-addr.arpa": Answer(names=["outside.muxsocks.test"]),
+                        "2.100.88.192.in-addr.arpa": Answer(names=["what a name"]),
+                        "3.2.1.10.in-addr.arpa": Answer(names=["inside.muxsocks.test"])})
+    proxy = pair(server=named)
+    assert resolve(proxy, "192.88.100.1", RESOLVE_PTR) == (socks.SUCCEEDED, "outside.muxsocks.test")
+    assert resolve(proxy, "127.0.0.1", RESOLVE_PTR) == (socks.SUCCEEDED, "localhost")
+    assert resolve(proxy, "10.1.2.3", RESOLVE_PTR)[0] == socks.NOT_ALLOWED
+    assert resolve(proxy, "192.88.100.2", RESOLVE_PTR)[0] == socks.HOST_UNREACHABLE
+    assert resolve(proxy, "192.88.100.3", RESOLVE_PTR)[0] == socks.HOST_UNREACHABLE
+    assert resolve(proxy, "outside.muxsocks.test", RESOLVE_PTR)[0] == socks.ADDRESS_TYPE_NOT_SUPPORTED
+    assert "3.2.1.10.in-addr.arpa" not in [name for name, _ in dns.queries]
+
+
+def test_questions_wait_for_their_user(pair, named, dns):
+    """A look-up of either direction takes a place of `limits.user.lookups`."""
+    dns.records["1.100.88.192.in-addr.arpa"] = Answer(names=["outside.muxsocks.test"], delay=0.2)
+    proxy = pair(server={**named, "limits": {"user": {"lookups": 1}}})
+    waiting = [socks.open_connection(proxy.socks) for _ in range(5)]
+    for each in waiting:
+        socks.negotiate(each)
+        each.sendall(socks.request_bytes("192.88.100.1", 0, RESOLVE_PTR))
+    for each in waiting:
+        assert socks.read_reply(each).rep == socks.SUCCEEDED
+        each.close()
 
 
 @pytest.mark.skipif(not shutil.which("torsocks"), reason="torsocks is not installed")

@@ -50,36 +50,47 @@ asio::ip::address address_from(const unsigned char (&v6)[16]) {
     return unmapped(asio::ip::address_v6(bytes));
 }
 
+/// Whoever has the address's zone may write anything there.
+void take_name(dns_records& to, const char* name) {
+    if (to.name.empty() && name != nullptr && is_host_name(name))
+        to.name = canonical_host_name(name);
+}
+
 #if ARES_VERSION >= 0x011c00 // 1.28: answers come parsed, and what was there before is deprecated
 
 using answer_records = const ares_dns_record_t*;
 
-std::vector<asio::ip::address> addresses_of(answer_records answer) {
-    std::vector<asio::ip::address> addresses;
+dns_records records_of(answer_records answer) {
+    dns_records found;
     for (std::size_t i = 0; i < ares_dns_record_rr_cnt(answer, ARES_SECTION_ANSWER); ++i) {
         const auto* record = ares_dns_record_rr_get_const(answer, ARES_SECTION_ANSWER, i);
         if (ares_dns_rr_get_type(record) == ARES_REC_TYPE_A) {
-            addresses.push_back(address_from(*ares_dns_rr_get_addr(record, ARES_RR_A_ADDR)));
+            found.addresses.push_back(address_from(*ares_dns_rr_get_addr(record, ARES_RR_A_ADDR)));
         } else if (ares_dns_rr_get_type(record) == ARES_REC_TYPE_AAAA) {
             const auto* v6 = ares_dns_rr_get_addr6(record, ARES_RR_AAAA_ADDR);
-            addresses.push_back(address_from(v6->_S6_un._S6_u8));
+            found.addresses.push_back(address_from(v6->_S6_un._S6_u8));
+        } else if (ares_dns_rr_get_type(record) == ARES_REC_TYPE_PTR) {
+            take_name(found, ares_dns_rr_get_str(record, ARES_RR_PTR_DNAME));
         }
     }
-    return addresses;
+    return found;
 }
 
 #else
 
 constexpr int class_in = 1;
-constexpr int type_a = 1;
-constexpr int type_aaaa = 28;
+
+/// Of RFC 1035 and RFC 3596.
+constexpr int number_of(dns_type type) {
+    return type == dns_type::a ? 1 : type == dns_type::aaaa ? 28 : 12;
+}
 
 template <typename Record>
 using parse_function = int (*)(const unsigned char*, int, hostent**, Record*, int*);
 
 template <typename Record>
-std::vector<Record> records_of(const unsigned char* message, int size,
-                               parse_function<Record> parse) {
+std::vector<Record> parsed_of(const unsigned char* message, int size,
+                              parse_function<Record> parse) {
     // A record has at least a name of two bytes and ten of its own before its data.
     std::vector<Record> records(static_cast<std::size_t>(size) / 16 + 1);
     auto count = static_cast<int>(records.size());
@@ -88,16 +99,26 @@ std::vector<Record> records_of(const unsigned char* message, int size,
     return records;
 }
 
-std::vector<asio::ip::address> addresses_of(const unsigned char* message, int size, int family) {
-    std::vector<asio::ip::address> addresses;
-    if (family == AF_INET) {
-        for (const auto& record : records_of<ares_addrttl>(message, size, ares_parse_a_reply))
-            addresses.push_back(address_from(record.ipaddr));
+dns_records records_of(const unsigned char* message, int size, dns_type type) {
+    dns_records found;
+    if (type == dns_type::a) {
+        for (const auto& record : parsed_of<ares_addrttl>(message, size, ares_parse_a_reply))
+            found.addresses.push_back(address_from(record.ipaddr));
+    } else if (type == dns_type::aaaa) {
+        for (const auto& record : parsed_of<ares_addr6ttl>(message, size, ares_parse_aaaa_reply))
+            found.addresses.push_back(address_from(record.ip6addr._S6_un._S6_u8));
     } else {
-        for (const auto& record : records_of<ares_addr6ttl>(message, size, ares_parse_aaaa_reply))
-            addresses.push_back(address_from(record.ip6addr._S6_un._S6_u8));
+        hostent* host = nullptr;
+        const in_addr unused{};
+        if (ares_parse_ptr_reply(message, size, &unused, sizeof unused, AF_INET, &host) ==
+            ARES_SUCCESS) {
+            take_name(found, host->h_name);
+            for (char** alias = host->h_aliases; alias != nullptr && *alias != nullptr; ++alias)
+                take_name(found, *alias);
+            ares_free_hostent(host);
+        }
     }
-    return addresses;
+    return found;
 }
 
 #endif
@@ -119,7 +140,7 @@ std::string text_of(const asio::ip::udp::endpoint& server) {
 
 struct ares_channel::question {
     ares_channel& asked;
-    int family;
+    dns_type type;
     handler done;
 };
 
@@ -189,28 +210,28 @@ bool ares_channel::is_worn() const noexcept {
 #endif
 }
 
-void ares_channel::query(const std::string& name, int family, handler done) {
+void ares_channel::query(const std::string& name, dns_type type, handler done) {
     ++pending_;
     ++queries_;
     const bool idle = answers_.empty();
-    auto* const asked = new question{*this, family, std::move(done)};
+    auto* const asked = new question{*this, type, std::move(done)};
 #if ARES_VERSION >= 0x011c00
     ares_query_dnsrec(
         channel_, name.c_str(), ARES_CLASS_IN,
-        family == AF_INET ? ARES_REC_TYPE_A : ARES_REC_TYPE_AAAA,
+        type == dns_type::a      ? ARES_REC_TYPE_A
+        : type == dns_type::aaaa ? ARES_REC_TYPE_AAAA
+                                 : ARES_REC_TYPE_PTR,
         [](void* self, ares_status_t status, std::size_t, const ares_dns_record_t* message) {
-            auto found =
-                status == ARES_SUCCESS ? addresses_of(message) : std::vector<asio::ip::address>();
+            auto found = status == ARES_SUCCESS ? records_of(message) : dns_records();
             end(self, static_cast<int>(status), std::move(found));
         },
         asked, nullptr);
 #else
     ares_query(
-        channel_, name.c_str(), class_in, family == AF_INET ? type_a : type_aaaa,
+        channel_, name.c_str(), class_in, number_of(type),
         [](void* self, int status, int, unsigned char* message, int size) {
-            const int of = static_cast<question*>(self)->family;
-            auto found = status == ARES_SUCCESS ? addresses_of(message, size, of)
-                                                : std::vector<asio::ip::address>();
+            const auto of = static_cast<question*>(self)->type;
+            auto found = status == ARES_SUCCESS ? records_of(message, size, of) : dns_records();
             end(self, status, std::move(found));
         },
         asked);
@@ -223,7 +244,7 @@ void ares_channel::query(const std::string& name, int family, handler done) {
     });
 }
 
-void ares_channel::end(void* asked, int status, std::vector<asio::ip::address> found) {
+void ares_channel::end(void* asked, int status, dns_records found) {
     const std::unique_ptr<question> ended(static_cast<question*>(asked));
     ares_channel& channel = ended->asked;
     --channel.pending_;
@@ -310,7 +331,7 @@ void ares_channel::deliver() {
     while (*alive != nullptr && !answers_.empty()) {
         answer next = std::move(answers_.front());
         answers_.erase(answers_.begin());
-        next.done(next.error, std::move(next.addresses));
+        next.done(next.error, std::move(next.records));
     }
 }
 

@@ -29,10 +29,21 @@
 
 namespace muxsocks {
 
+/// What a query asks for.
+enum class dns_type : std::uint8_t { a, aaaa, ptr };
+
+/// What the answer has of that.
+struct dns_records {
+    std::vector<asio::ip::address> addresses{}; ///< In the server's order.
+    std::string name{};                         ///< The first that can be a host's.
+
+    [[nodiscard]] bool empty() const { return addresses.empty() && name.empty(); }
+};
+
 class ares_channel {
   public:
-    /// On success at least one address, in the server's order; else one of resolve_errc.
-    using handler = unique_function<void(std::error_code, std::vector<asio::ip::address>)>;
+    /// On success at least one address, or a name; else one of resolve_errc.
+    using handler = unique_function<void(std::error_code, dns_records)>;
 
     struct options {
         asio::ip::udp::endpoint server;
@@ -48,10 +59,10 @@ class ares_channel {
     ares_channel(const ares_channel&) = delete;
     ares_channel& operator=(const ares_channel&) = delete;
 
-    /// Asks for the addresses of `name` in one family, AF_INET or AF_INET6. `done` is called once,
-    /// through the executor; it may destroy the channel. A query cannot be taken back: it ends when
-    /// it is answered, or with the last time-out.
-    void query(const std::string& name, int family, handler done);
+    /// Asks for the records of `name` of one type. `done` is called once, through the executor; it
+    /// may destroy the channel. A query cannot be taken back: it ends when it is answered, or with
+    /// the last time-out.
+    void query(const std::string& name, dns_type type, handler done);
 
     /// Whether no query is under way, and no handler is left to be called.
     [[nodiscard]] bool is_idle() const noexcept { return pending_ == 0 && answers_.empty(); }
@@ -65,11 +76,11 @@ class ares_channel {
     struct answer {
         handler done;
         std::error_code error;
-        std::vector<asio::ip::address> addresses;
+        dns_records records;
     };
 
     /// c-ares has ended the query `asked`, a question of its own.
-    static void end(void* asked, int status, std::vector<asio::ip::address> found);
+    static void end(void* asked, int status, dns_records found);
     static void on_socket_state(void* self, ares_socket_t descriptor, int readable, int writable);
 
     void watch(ares_socket_t descriptor, bool readable, bool writable);

@@ -14,11 +14,11 @@ std::size_t rounds_for(std::size_t servers) { return servers == 1 ? 3 : 2; }
 
 } // namespace
 
-/// One name and family. It lives until it has ended, and while a query of it is under way.
+/// One name and type. It lives until it has ended, and while a query of it is under way.
 struct dns_client::question : std::enable_shared_from_this<question> {
-    question(dns_client& owner, std::string asked, int of, handler call)
+    question(dns_client& owner, std::string asked, dns_type of, handler call)
         : name(std::move(asked)),
-          family(of),
+          type(of),
           done(std::move(call)),
           order(owner.order_.order()),
           patience(owner.clock_, [this, &owner] { owner.ask_next(shared_from_this()); }) {}
@@ -38,7 +38,7 @@ struct dns_client::question : std::enable_shared_from_this<question> {
     }
 
     std::string name;
-    int family;
+    dns_type type;
     handler done; ///< Empty once the question has ended.
     std::vector<std::size_t> order;
     std::vector<attempt> attempts;
@@ -92,8 +92,8 @@ std::chrono::milliseconds dns_client::patience_for(std::size_t attempt) const {
     return share * (1 << (attempt / n));
 }
 
-void dns_client::ask(std::string name, int family, handler done) {
-    const auto one = std::make_shared<question>(*this, std::move(name), family, std::move(done));
+void dns_client::ask(std::string name, dns_type type, handler done) {
+    const auto one = std::make_shared<question>(*this, std::move(name), type, std::move(done));
     questions_.insert(one);
     ask_next(one);
     probe(*one);
@@ -119,8 +119,8 @@ void dns_client::ask_next(const question_ptr& one) {
 void dns_client::query(const question_ptr& one, std::size_t attempt) {
     // The channel is this object's, and its handlers go with it.
     channel_of(servers_[one->server_of(attempt)])
-        .query(one->name, one->family,
-               [this, one, attempt](std::error_code error, std::vector<asio::ip::address> found) {
+        .query(one->name, one->type,
+               [this, one, attempt](std::error_code error, dns_records found) {
                    on_answer(one, attempt, error, std::move(found));
                });
 }
@@ -130,16 +130,14 @@ void dns_client::probe(const question& one) {
     const std::size_t to = order_.take_probe(begun);
     if (to == servers_.size()) return;
     channel_of(servers_[to])
-        .query(one.name, one.family,
-               [this, to, begun](std::error_code error, const std::vector<asio::ip::address>&) {
-                   const auto took = deadline::clock::now() - begun;
-                   if (error != resolve_errc::timed_out && took < patience_for(0))
-                       order_.on_answer(to);
-               });
+        .query(one.name, one.type, [this, to, begun](std::error_code error, const dns_records&) {
+            const auto took = deadline::clock::now() - begun;
+            if (error != resolve_errc::timed_out && took < patience_for(0)) order_.on_answer(to);
+        });
 }
 
 void dns_client::on_answer(const question_ptr& one, std::size_t attempt, std::error_code error,
-                           std::vector<asio::ip::address> found) {
+                           dns_records found) {
     const auto now = deadline::clock::now();
     // Then the patience is at its end, or it is the last one's.
     if (error == resolve_errc::timed_out) return;
@@ -170,8 +168,7 @@ void dns_client::note_silence(const question& one, std::size_t answered_by, time
     }
 }
 
-void dns_client::end(const question_ptr& one, std::error_code error,
-                     std::vector<asio::ip::address> found) {
+void dns_client::end(const question_ptr& one, std::error_code error, dns_records found) {
     const question_ptr kept = one;
     questions_.erase(kept);
     kept->patience.cancel();

@@ -1,7 +1,7 @@
 #pragma once
 
 /// \file
-/// Asks several DNS servers for the addresses of a name: one after the other, each as soon as the
+/// Asks several DNS servers for the records of a name: one after the other, each as soon as the
 /// one before has failed or has not answered in its share of the time, twice around. What earlier
 /// ones say later still counts. dns_servers says who is first.
 ///
@@ -39,9 +39,9 @@ class dns_client {
     dns_client(const dns_client&) = delete;
     dns_client& operator=(const dns_client&) = delete;
 
-    /// Asks for the addresses of `name` in one family, AF_INET or AF_INET6. `done` is called once,
-    /// through the executor; it may destroy the client.
-    void ask(std::string name, int family, handler done);
+    /// Asks for the records of `name` of one type. `done` is called once, through the executor; it
+    /// may destroy the client.
+    void ask(std::string name, dns_type type, handler done);
 
     /// Questions that have not ended. (Queries of one that has may still be under way: a query
     /// cannot be taken back.)
@@ -66,10 +66,10 @@ class dns_client {
     void query(const question_ptr& one, std::size_t attempt);
     void probe(const question& one);
     void on_answer(const question_ptr& one, std::size_t attempt, std::error_code error,
-                   std::vector<asio::ip::address> found);
+                   dns_records found);
     /// Of a question that has just been answered: notes who has not done so in time.
     void note_silence(const question& one, std::size_t answered_by, time_point now);
-    void end(const question_ptr& one, std::error_code error, std::vector<asio::ip::address> found);
+    void end(const question_ptr& one, std::error_code error, dns_records found);
 
     asio::io_context& context_;
     deadlines& clock_;

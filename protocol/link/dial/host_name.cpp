@@ -98,6 +98,23 @@ bool is_never_in_dns(std::string_view host) {
     return is_under(host, "invalid") || is_under(host, "onion");
 }
 
+std::string reverse_name(const asio::ip::address& address) {
+    const auto plain = unmapped(address);
+    std::string name;
+    if (plain.is_v4()) {
+        const auto bytes = plain.to_v4().to_bytes();
+        for (auto each = bytes.rbegin(); each != bytes.rend(); ++each)
+            name += std::to_string(*each) + '.';
+        return name + "in-addr.arpa";
+    }
+    constexpr std::string_view digits = "0123456789abcdef";
+    const auto bytes = plain.to_v6().to_bytes();
+    for (auto each = bytes.rbegin(); each != bytes.rend(); ++each) {
+        name += {digits[*each & 15U], '.', digits[*each >> 4U], '.'};
+    }
+    return name + "ip6.arpa";
+}
+
 asio::ip::address unmapped(const asio::ip::address& address) {
     if (!address.is_v6() || !address.to_v6().is_v4_mapped()) return address;
     return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());

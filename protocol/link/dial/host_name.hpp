@@ -42,6 +42,10 @@ constexpr std::size_t host_name_bytes_max = 253;
 /// 6.4) or ".onion" (RFC 7686), in any case.
 [[nodiscard]] bool is_never_in_dns(std::string_view host);
 
+/// The name under which DNS has the name of an address: "1.2.0.192.in-addr.arpa" (RFC 1035 section
+/// 3.5), or one below ip6.arpa (RFC 3596 section 2.5). IPv4-mapped ones are IPv4.
+[[nodiscard]] std::string reverse_name(const asio::ip::address& address);
+
 /// An IPv4-mapped IPv6 address as IPv4; any other address as it is.
 [[nodiscard]] asio::ip::address unmapped(const asio::ip::address& address);
 

@@ -76,6 +76,16 @@ struct resolver::lookup {
     deadline delay;
 };
 
+/// Of the other direction: one question, which the client holds as long as it takes.
+struct resolver::name_lookup {
+    name_lookup(name_handler call, std::shared_ptr<dns_client> by)
+        : done(std::move(call)), dns(std::move(by)) {}
+
+    name_handler done;
+    /// As with lookups.
+    std::shared_ptr<dns_client> dns;
+};
+
 resolver::resolver(asio::io_context& context, deadlines& clock, resolver_options options)
     : context_(context),
       clock_(clock),
@@ -90,7 +100,8 @@ resolver::resolver(asio::io_context& context, deadlines& clock, resolver_options
 
 resolver::~resolver() {
     *alive_ = nullptr;
-    // Handlers may own what ends lookups in turn, so the table is taken away first.
+    // Handlers may own what ends lookups in turn, so the tables are taken away first.
+    const auto names_ended = std::exchange(name_lookups_, {});
     const auto ended = std::exchange(lookups_, {});
     for (const auto& [id, one] : ended)
         one->end();
@@ -142,7 +153,38 @@ resolver::lookup_id resolver::resolve(std::string_view host, handler done) {
     return id;
 }
 
+resolver::lookup_id resolver::resolve_name(const asio::ip::address& address, name_handler done) {
+    const lookup_id id = ++last_id_;
+    if (address.is_loopback()) {
+        // DNS is not to be asked (RFC 6761 section 6.1).
+        name_lookups_.emplace(id, std::make_shared<name_lookup>(std::move(done), nullptr));
+        asio::post(context_, [alive = alive_, id] {
+            if (*alive != nullptr) (*alive)->on_name(id, {}, "localhost");
+        });
+        return id;
+    }
+    refresh_system_dns();
+    const auto dns = dns_;
+    name_lookups_.emplace(id, std::make_shared<name_lookup>(std::move(done), dns));
+    dns->ask(reverse_name(address), dns_type::ptr,
+             [alive = alive_, id](std::error_code error, const dns_records& found) {
+                 if (*alive != nullptr) (*alive)->on_name(id, error, found.name);
+             });
+    return id;
+}
+
+void resolver::on_name(lookup_id id, std::error_code error, const std::string& name) {
+    const auto found = name_lookups_.find(id);
+    if (found == name_lookups_.end()) return;
+    const auto ended = std::move(found->second);
+    name_lookups_.erase(found);
+    if (ended->dns && options_.on_dns_result) options_.on_dns_result(error);
+    ended->done(error, name);
+}
+
 void resolver::cancel(lookup_id id) {
+    // The handler may own what calls back into this object.
+    if (const auto name = name_lookups_.extract(id)) return;
     const auto found = lookups_.find(id);
     if (found == lookups_.end()) return;
     // The handler may own what calls back into this object.
@@ -174,11 +216,11 @@ void resolver::ask_next_candidate(const std::shared_ptr<lookup>& one) {
     const std::string& name = one->candidates[one->next_candidate++];
     one->unanswered = 2;
     for (const family asked : {family::v6, family::v4}) {
-        one->dns->ask(name, asked == family::v6 ? AF_INET6 : AF_INET,
-                      [one, asked](std::error_code error, std::vector<asio::ip::address> found) {
+        one->dns->ask(name, asked == family::v6 ? dns_type::aaaa : dns_type::a,
+                      [one, asked](std::error_code error, dns_records found) {
                           resolver* const owner = *one->alive;
                           if (owner == nullptr || !owner->lookups_.contains(one->id)) return;
-                          owner->on_answer(one, asked, error, std::move(found));
+                          owner->on_answer(one, asked, error, std::move(found.addresses));
                       });
     }
 }

@@ -68,6 +68,8 @@ class resolver {
     using handler = unique_function<void(std::error_code error,
                                          std::span<const asio::ip::address> addresses, bool last)>;
     using lookup_id = std::uint64_t;
+    /// Called once, through the executor. With an error there is no name.
+    using name_handler = unique_function<void(std::error_code error, const std::string& name)>;
 
     /// How long the other family's answer is waited for when the preferred one's is late
     /// ("Resolution Delay", RFC 8305 section 8).
@@ -82,6 +84,9 @@ class resolver {
 
     /// Looks `host` up. Never blocks, never calls `done` before it returns.
     lookup_id resolve(std::string_view host, handler done);
+    /// Asks DNS for the name of an address (RFC 1035 section 3.5). It proves nothing: whoever has
+    /// the address may call it what they like.
+    lookup_id resolve_name(const asio::ip::address& address, name_handler done);
     /// The lookup's handler is destroyed and will not be called (again). Queries that are under way
     /// still take their time. No effect once the last call was made.
     void cancel(lookup_id id);
@@ -91,6 +96,7 @@ class resolver {
 
   private:
     struct lookup;
+    struct name_lookup;
     enum class family : std::uint8_t { v6, v4 };
 
     /// A lookup that needs no DNS: its result is passed on in the next turn of the executor.
@@ -105,6 +111,8 @@ class resolver {
     void finish(const std::shared_ptr<lookup>& one, std::error_code error,
                 std::span<const asio::ip::address> addresses);
 
+    void on_name(lookup_id id, std::error_code error, const std::string& name);
+
     /// Reads /etc/resolv.conf if it has changed, and then asks other servers if it names others.
     void refresh_system_dns();
 
@@ -117,6 +125,7 @@ class resolver {
     failed_names failed_;
     std::shared_ptr<dns_client> dns_;
     std::unordered_map<lookup_id, std::shared_ptr<lookup>> lookups_;
+    std::unordered_map<lookup_id, std::shared_ptr<name_lookup>> name_lookups_;
     lookup_id last_id_ = 0;
     /// Null once this object is gone: handlers may be queued then.
     std::shared_ptr<resolver*> alive_;

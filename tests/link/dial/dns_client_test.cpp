@@ -36,10 +36,10 @@ struct fixture {
     std::chrono::steady_clock::duration ask(const std::string& name) {
         const auto begun = std::chrono::steady_clock::now();
         bool ended = false;
-        client->ask(name, AF_INET, [&](std::error_code why, std::vector<asio::ip::address> all) {
+        client->ask(name, dns_type::a, [&](std::error_code why, dns_records all) {
             ended = true;
             error = why;
-            found = std::move(all);
+            found = std::move(all.addresses);
         });
         CHECK(run_until(context, [&] { return ended; }));
         return std::chrono::steady_clock::now() - begun;

@@ -485,3 +485,65 @@ TEST_CASE("the system's own servers can be used") {
     });
     CHECK(run_until(context, [&] { return ended; }));
 }
+
+TEST_CASE_METHOD(fixture, "the name of an address") {
+    make();
+    const auto name_of = [this](const char* address, std::error_code& why) {
+        std::string found;
+        bool ended = false;
+        names->resolve_name(asio::ip::make_address(address),
+                            [&](std::error_code error, const std::string& name) {
+                                ended = true;
+                                why = error;
+                                found = name;
+                            });
+        CHECK_FALSE(ended); // never from inside resolve_name()
+        CHECK(run_until(context, [&] { return ended; }));
+        return found;
+    };
+    std::error_code error;
+    SECTION("is DNS's, of IPv4 and of IPv6") {
+        server.on("1.2.0.192.in-addr.arpa", record::ptr, {.names = {"Host.example"}});
+        server.on("1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa",
+                  record::ptr, {.names = {"six.example"}});
+        CHECK(name_of("192.0.2.1", error) == "host.example");
+        CHECK_FALSE(error);
+        CHECK(name_of("::ffff:192.0.2.1", error) == "host.example");
+        CHECK(name_of("2001:db8::1", error) == "six.example");
+    }
+    SECTION("may stand behind an alias (RFC 2317)") {
+        server.on("1.2.0.192.in-addr.arpa", record::ptr,
+                  {.alias = "1.0-63.2.0.192.in-addr.arpa", .names = {"host.example"}});
+        CHECK(name_of("192.0.2.1", error) == "host.example");
+    }
+    SECTION("is the first that can be a host's") {
+        server.on("1.2.0.192.in-addr.arpa", record::ptr, {.names = {"192.0.2.7", "host.example"}});
+        CHECK(name_of("192.0.2.1", error) == "host.example");
+        server.on("2.2.0.192.in-addr.arpa", record::ptr, {.names = {"a b.example"}});
+        CHECK(name_of("192.0.2.2", error).empty());
+        CHECK(error == resolve_errc::no_address);
+    }
+    SECTION("may not exist") {
+        CHECK(name_of("192.0.2.3", error).empty());
+        CHECK(error == resolve_errc::not_found);
+    }
+    SECTION("of this machine is no question for DNS") {
+        CHECK(name_of("127.0.0.1", error) == "localhost");
+        CHECK(name_of("::1", error) == "localhost");
+        CHECK(server.asked() == 0);
+    }
+    SECTION("is not told once nobody wants to know") {
+        server.on("1.2.0.192.in-addr.arpa", record::ptr, {.names = {"host.example"}});
+        bool told = false;
+        const auto id = names->resolve_name(asio::ip::make_address("192.0.2.1"),
+                                            [&](auto, const auto&) { told = true; });
+        names->cancel(id);
+        CHECK(run_until(context, [&] { return names->pending() == 0; }));
+        CHECK_FALSE(told);
+    }
+    SECTION("may still be asked for when the resolver goes") {
+        server.on("1.2.0.192.in-addr.arpa", record::ptr, {.silent = true});
+        names->resolve_name(asio::ip::make_address("192.0.2.1"), [](auto, const auto&) {});
+        names.reset();
+    }
+}

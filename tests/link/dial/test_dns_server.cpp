@@ -186,7 +186,7 @@ dns_server::bytes dns_server::encode(const bytes& message, const question& asked
                                      const dns_reply& reply, bool udp) {
     const bool truncated = reply.truncated && udp;
     const std::size_t records =
-        truncated ? 0 : reply.addresses.size() + (reply.alias.empty() ? 0 : 1);
+        truncated ? 0 : reply.addresses.size() + reply.names.size() + (reply.alias.empty() ? 0 : 1);
     bytes out(message.begin(), message.begin() + 2);
     out.push_back(static_cast<std::uint8_t>(0x85 | (truncated ? 0x02 : 0))); // QR AA RD, TC
     out.push_back(static_cast<std::uint8_t>(0x80 | static_cast<int>(reply.code)));
@@ -202,6 +202,16 @@ dns_server::bytes dns_server::encode(const bytes& message, const question& asked
         bytes target;
         put_name(target, reply.alias);
         put_record(out, 5, target.size());
+        out.insert(out.end(), target.begin(), target.end());
+    }
+    for (const std::string& name : reply.names) {
+        if (reply.alias.empty())
+            put16(out, 0xc00c);
+        else
+            put_name(out, reply.alias);
+        bytes target;
+        put_name(target, name);
+        put_record(out, static_cast<std::uint16_t>(asked.type), target.size());
         out.insert(out.end(), target.begin(), target.end());
     }
     for (const std::string& text : reply.addresses) {

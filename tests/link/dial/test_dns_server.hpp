@@ -20,7 +20,7 @@
 
 namespace muxsocks::test {
 
-enum class record : std::uint16_t { a = 1, aaaa = 28 };
+enum class record : std::uint16_t { a = 1, ptr = 12, aaaa = 28 };
 enum class rcode : std::uint8_t { ok = 0, format = 1, failure = 2, no_name = 3, refused = 5 };
 
 struct dns_reply {
@@ -35,6 +35,8 @@ struct dns_reply {
     bool truncated = false;
     /// A CNAME record in front of the addresses, which are then this name's.
     std::string alias{};
+    /// PTR records.
+    std::vector<std::string> names{};
 };
 
 class dns_server {

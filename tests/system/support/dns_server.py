@@ -14,13 +14,14 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-A, AAAA = 1, 28
+A, PTR, AAAA = 1, 12, 28
 NO_ERROR, SERVER_FAILURE, NO_SUCH_NAME = 0, 2, 3
 
 
 @dataclass
 class Answer:
     addresses: list = field(default_factory=list)
+    names: list = field(default_factory=list)  # PTR
     delay: float = 0.0       # before A and AAAA alike,
     delay_aaaa: float = 0.0  # and on top of it before AAAA
     code: int = NO_ERROR
@@ -121,10 +122,15 @@ def _parse(query):
 def _reply(query, question, kind, record, truncated):
     wanted = {A: 4, AAAA: 6}.get(kind)
     found = [ipaddress.ip_address(each) for each in record.addresses]
-    found = [] if truncated else [each for each in found if each.version == wanted]
+    found = [each.packed for each in found if each.version == wanted]
+    if kind == PTR:
+        found = [b"".join(bytes([len(label)]) + label.encode() for label in [*name.split("."), ""])
+                 for name in record.names]
+    if truncated:
+        found = []
     flags = 0x8180 | record.code | (0x0200 if truncated else 0)
     header = query[:2] + struct.pack(">HHHHH", flags, 1, len(found), 0, 0)
-    answers = b"".join(b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 1, len(each.packed)) + each.packed
+    answers = b"".join(b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 1, len(each)) + each
                        for each in found)
     return header + question + answers
 
