@@ -78,6 +78,8 @@ foreach(role client server)
     install(FILES ${completions}/${program}.fish DESTINATION share/fish/vendor_completions.d
         COMPONENT ${role})
     muxsocks_install_configured(systemd/${program}.service lib/systemd/system ${role} "")
+    install(FILES ${MUXSOCKS_PACKAGING}/systemd/${program}.socket DESTINATION lib/systemd/system
+        COMPONENT ${role})
     # Early in the order of names: what an administrator sets wins.
     install(FILES ${MUXSOCKS_PACKAGING}/network/sysctl.conf RENAME 20-${program}.conf
         DESTINATION lib/sysctl.d COMPONENT ${role})
@@ -86,5 +88,7 @@ foreach(role client server)
 endforeach()
 muxsocks_install_configured(systemd/muxsocks-client@.service lib/systemd/system client "")
 muxsocks_install_configured(systemd/user/muxsocks-client.service lib/systemd/user client "")
+install(FILES ${MUXSOCKS_PACKAGING}/systemd/user/muxsocks-client.socket DESTINATION lib/systemd/user
+    COMPONENT client)
 install(FILES ${MUXSOCKS_PACKAGING}/systemd/muxsocks-server.sysusers RENAME muxsocks-server.conf
     DESTINATION lib/sysusers.d COMPONENT server)

@@ -105,6 +105,8 @@ def test_what_is_installed_is_complete(installed):
     units = "lib/systemd/system"
     for name in (f"{units}/muxsocks-server.service", f"{units}/muxsocks-client.service",
                  f"{units}/muxsocks-client@.service", "lib/systemd/user/muxsocks-client.service",
+                 f"{units}/muxsocks-server.socket", f"{units}/muxsocks-client.socket",
+                 "lib/systemd/user/muxsocks-client.socket",
                  "lib/sysctl.d/20-muxsocks-client.conf", "lib/sysctl.d/20-muxsocks-server.conf",
                  "lib/modules-load.d/muxsocks-client.conf", "lib/modules-load.d/muxsocks-server.conf",
                  "lib/sysusers.d/muxsocks-server.conf", "share/doc/muxsocks-server/OPERATIONS.md",
@@ -113,6 +115,19 @@ def test_what_is_installed_is_complete(installed):
     for role in ROLES:
         ended = programs.run([installed / f"bin/muxsocks-{role}", "--version"])
         assert ended.returncode == 0
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("unit,name,ports", [
+    ("muxsocks-client.socket", "proxy", ["127.0.0.1:1080", "[::1]:1080"]), ("muxsocks-server.socket", "links", ["8443"]),
+    ("user/muxsocks-client.socket", "proxy", ["127.0.0.1:1080", "[::1]:1080"])])
+def test_socket_units_are_as_documented(unit, name, ports):
+    """Their names are what the documents have in `listen`, their ports those of the programs' defaults."""
+    text = (PACKAGING / "systemd" / unit).read_text()
+    assert re.findall(r"^FileDescriptorName=(.*)$", text, re.M) == [name]
+    assert re.findall(r"^ListenStream=(.*)$", text, re.M) == ports
+    assert f'"listen": "systemd:{name}"' in text
+    assert f'"listen": "systemd:{name}"' in (programs.ROOT / "docs/OPERATIONS.md").read_text()
 
 
 @pytest.mark.once
@@ -135,7 +150,8 @@ def test_what_is_installed_names_its_own_prefix(tmp_path):
             assert "".join(path).startswith(escaped + "/")
     if shutil.which("systemd-analyze"):
         ended = programs.run(["systemd-analyze", "verify", "--man=no",
-                              *(unit for unit in units if unit.parent.name == "system")])
+                              *(unit for unit in units if unit.parent.name == "system"),
+                              *prefix.glob("lib/systemd/system/*.socket")])
         assert "muxsocks" not in ended.stderr
     for role in ROLES:
         with gzip.open(prefix / f"share/man/man1/muxsocks-{role}.1.gz", "rt") as file:
