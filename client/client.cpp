@@ -59,7 +59,7 @@ class program final : public service::program, public trouble_watch::watcher {
     void show(const snapshot_request& request, std::function<void(snapshot)> then) override {
         workers_.sum_up([request](worker& each) { return each.show(request); },
                         [this, request, then = std::move(then)](snapshot all) {
-                            all.keep_busiest(request.streams);
+                            all.keep(request);
                             all.memory_held = budget_.used();
                             all.memory_limit = budget_.limit();
                             then(std::move(all));

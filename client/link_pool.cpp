@@ -356,11 +356,12 @@ std::vector<std::string> link_pool::link_states() const {
 }
 
 void link_pool::show(const snapshot_request& request, snapshot& to) const {
+    heaviest<stream_snapshot> busiest(request.streams);
     const auto add = [&](const link_supervisor& each) {
         const auto name = to_string(each.server().address);
         if (!each.driver()) {
             ++to.all.down;
-            if (!request.sessions) return;
+            if (request.sessions == 0) return;
             auto& down = to.sessions.emplace_back();
             down.name = name;
             down.state = "down";
@@ -369,14 +370,15 @@ void link_pool::show(const snapshot_request& request, snapshot& to) const {
         }
         muxsocks::add(*each.driver(), to.all);
         to.ready = to.ready || each.available();
-        if (!request.sessions) return;
+        if (request.streams > 0) show_streams(*each.driver(), name, busiest);
+        if (request.sessions == 0) return;
         to.sessions.push_back(muxsocks::show(*each.driver(), program_role::client, name));
-        if (request.streams > 0) show_streams(*each.driver(), name, to.streams);
     };
     for (const auto& each : slots_)
         add(*each.supervisor);
     for (const auto& each : retiring_)
         add(*each);
+    to.streams = busiest.take();
     to.waiting += waiting_.size();
 }
 

@@ -76,7 +76,7 @@ snapshot worker::show(const snapshot_request& request) const {
     part.counted = thread_.counted();
     pool_.show(request, part);
     part.direct = direct_.open();
-    part.keep_busiest(request.streams);
+    part.keep(request);
     return part;
 }
 

@@ -176,7 +176,7 @@ class program final : public service::program {
     void show(const snapshot_request& request, std::function<void(snapshot)> then) override {
         workers_.sum_up([request](worker& each) { return each.show(request); },
                         [this, request, then = std::move(then)](snapshot all) {
-                            all.keep_busiest(request.streams);
+                            all.keep(request);
                             add_shared(all);
                             then(std::move(all));
                         });
@@ -192,6 +192,12 @@ class program final : public service::program {
         to.memory_held = shared_.budget.used();
         to.memory_limit = shared_.budget.limit();
         to.ready = !shared_.draining;
+        for (auto& [name, user] : to.users) {
+            const auto limits = shared_.current->limits_of(name);
+            user.sessions_max = limits.sessions;
+            user.streams_max = limits.streams;
+            user.memory_max = limits.memory;
+        }
     }
 
     /// One line of the process behind those of all sessions.

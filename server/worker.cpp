@@ -281,17 +281,22 @@ snapshot worker::show(const snapshot_request& request) const {
     part.users = ended_users_;
     for (const auto& [name, user] : recipe_->users)
         part.users.try_emplace(name);
+    heaviest<session_snapshot> shown(request.sessions);
+    heaviest<stream_snapshot> busiest(request.streams);
     for (const auto& [session, owned] : sessions_) {
         const auto& core = session->driver().core();
         muxsocks::add(session->driver(), part.all);
         if (core.established()) part.users[core.user()] += use_of(core);
-        if (!request.sessions) continue;
-        auto shown = muxsocks::show(session->driver(), program_role::server, session->name());
-        shown.user = core.user();
-        if (request.streams > 0) show_streams(session->driver(), shown.name, part.streams);
-        part.sessions.push_back(std::move(shown));
+        if (request.streams > 0 && core.stream_count() > 0)
+            show_streams(session->driver(), session->name(), busiest);
+        const auto weight = weight_of(core.stream_count(), core.attached());
+        if (!shown.wants(weight)) continue;
+        auto made = muxsocks::show(session->driver(), program_role::server, session->name());
+        made.user = core.user();
+        shown.add(weight, std::move(made));
     }
-    part.keep_busiest(request.streams);
+    part.sessions = shown.take();
+    part.streams = busiest.take();
     return part;
 }
 

@@ -3,6 +3,7 @@
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 namespace muxsocks {
@@ -15,12 +16,18 @@ constexpr std::size_t small_message_bytes = 4096;
 /// The least silence of a peer for which TCP is asked what it knows.
 constexpr std::chrono::milliseconds path_silence{50};
 
+std::uint64_t next_serial() {
+    static std::atomic<std::uint64_t> last{0};
+    return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
 stream_owner* owner_of(const stream& s) { return static_cast<stream_owner*>(s.context); }
 
 } // namespace
 
 session_driver::session_driver(link_thread& thread, session_settings settings, delegate& to)
     : thread_(thread),
+      serial_(next_serial()),
       delegate_(&to),
       binds_(settings.channel_binding),
       links_max_(settings.side == role::client ? settings.max_links - 1U : 0),

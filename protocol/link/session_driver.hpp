@@ -66,6 +66,8 @@ class session_driver final : public ref_counted<session_driver>,
     session& core() { return session_; }
     const session& core() const { return session_; }
     link_thread& thread() { return thread_; }
+    /// A number that no other driver of the process has: for who shows it.
+    std::uint64_t serial() const { return serial_; }
     /// The newest link that belongs to the session; none while it is detached.
     link* current_link() const;
 
@@ -203,6 +205,7 @@ class session_driver final : public ref_counted<session_driver>,
     static instant now() { return std::chrono::steady_clock::now(); }
 
     link_thread& thread_;
+    std::uint64_t serial_;
     delegate* delegate_;
     bool binds_; ///< Whether proofs are bound to the TLS channel.
     /// Client: how many links it opens; one more replaces another. Server: 0.

@@ -41,6 +41,7 @@ session_snapshot show(const session_driver& driver, program_role role, std::stri
     const auto& counted = core.statistics();
     const bool server = role == program_role::server;
     session_snapshot shown;
+    shown.id = driver.serial();
     shown.name = std::move(name);
     shown.streams = core.stream_count();
     shown.streams_opened = counted.streams_opened;
@@ -72,17 +73,19 @@ void add(const session_driver& driver, session_sums& to) {
     to.rtts.push_back(static_cast<float>(seconds_of(core.rtt())));
 }
 
-void show_streams(session_driver& driver, const std::string& name,
-                  std::vector<stream_snapshot>& to) {
+void show_streams(session_driver& driver, const std::string& name, heaviest<stream_snapshot>& to) {
     driver.core().for_each_stream([&](stream& s) {
         const auto owner = static_cast<const stream_owner*>(s.context);
         if (!owner || s.released) return;
         shown_stream facts;
         owner->describe(facts);
-        to.push_back({s.id, name, std::move(facts.destination), facts.bytes_up, facts.bytes_down,
-                      facts.began == std::chrono::steady_clock::time_point{}
-                          ? 0
-                          : seconds_since(facts.began)});
+        const auto carried = facts.bytes_up + facts.bytes_down;
+        if (!to.wants(carried)) return;
+        to.add(carried, {s.id, driver.serial(), name, std::move(facts.destination), facts.bytes_up,
+                         facts.bytes_down,
+                         facts.began == std::chrono::steady_clock::time_point{}
+                             ? 0
+                             : seconds_since(facts.began)});
     });
 }
 

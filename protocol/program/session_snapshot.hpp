@@ -17,8 +17,7 @@ namespace muxsocks {
 /// Adds one session to the sums.
 void add(const session_driver& driver, session_sums& to);
 
-/// Adds the streams of the session that is called `name`.
-void show_streams(session_driver& driver, const std::string& name,
-                  std::vector<stream_snapshot>& to);
+/// Adds the streams of the session that is called `name`, those that have carried most.
+void show_streams(session_driver& driver, const std::string& name, heaviest<stream_snapshot>& to);
 
 } // namespace muxsocks

@@ -29,6 +29,9 @@ user_snapshot& user_snapshot::operator+=(const user_snapshot& other) {
     streams += other.streams;
     bytes_up += other.bytes_up;
     bytes_down += other.bytes_down;
+    sessions_max = std::max(sessions_max, other.sessions_max);
+    streams_max = std::max(streams_max, other.streams_max);
+    memory_max = std::max(memory_max, other.memory_max);
     return *this;
 }
 
@@ -62,11 +65,16 @@ snapshot& snapshot::operator+=(snapshot&& part) {
     return *this;
 }
 
-void snapshot::keep_busiest(std::size_t most) {
-    const auto carried = [](const stream_snapshot& one) { return one.bytes_up + one.bytes_down; };
-    std::sort(streams.begin(), streams.end(),
-              [&](const auto& a, const auto& b) { return carried(a) > carried(b); });
-    if (streams.size() > most) streams.resize(most);
+void snapshot::keep(const snapshot_request& asked) {
+    const auto heavier = [](const auto& a, const auto& b) { return weight_of(a) > weight_of(b); };
+    std::sort(streams.begin(), streams.end(), heavier);
+    if (streams.size() > asked.streams) streams.resize(asked.streams);
+    if (sessions.size() > asked.sessions) {
+        std::sort(sessions.begin(), sessions.end(), heavier);
+        sessions.resize(asked.sessions);
+    }
+    std::stable_sort(sessions.begin(), sessions.end(),
+                     [](const auto& a, const auto& b) { return a.id < b.id; });
 }
 
 } // namespace muxsocks

@@ -7,10 +7,13 @@
 
 #include "protocol/link/thread_counters.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace muxsocks {
@@ -32,6 +35,7 @@ struct link_snapshot {
 
 struct stream_snapshot {
     std::uint32_t id = 0;
+    std::uint64_t session_id = 0;
     std::string session; ///< The name of its session.
     std::string destination;
     std::uint64_t bytes_up = 0;
@@ -40,6 +44,7 @@ struct stream_snapshot {
 };
 
 struct session_snapshot {
+    std::uint64_t id = 0; ///< No other has it as long as the program runs; 0: there is none.
     std::string name;   ///< The client: the server's address. The server: user@address.
     std::string user;   ///< Empty for a client, and where there are no users.
     std::string state;  ///< "attached", "detached", or of a client without session "down".
@@ -54,6 +59,17 @@ struct session_snapshot {
     std::vector<link_snapshot> links;
 };
 
+/// How much a session or a stream counts where not all are shown.
+[[nodiscard]] inline std::uint64_t weight_of(std::uint64_t streams, bool attached) {
+    return streams * 2 + (attached ? 1 : 0);
+}
+[[nodiscard]] inline std::uint64_t weight_of(const session_snapshot& one) {
+    return weight_of(one.streams, !one.links.empty());
+}
+[[nodiscard]] inline std::uint64_t weight_of(const stream_snapshot& one) {
+    return one.bytes_up + one.bytes_down;
+}
+
 /// "3 streams, 7 opened, ...", for the log.
 [[nodiscard]] std::string describe(const session_snapshot& session);
 
@@ -62,16 +78,58 @@ struct user_snapshot {
     std::uint64_t streams = 0;
     std::uint64_t bytes_up = 0; ///< Since the program began.
     std::uint64_t bytes_down = 0;
+    std::uint64_t sessions_max = 0; ///< 0: without a bound. Of the user, not of a part.
+    std::uint64_t streams_max = 0;
+    std::uint64_t memory_max = 0;
 
     user_snapshot& operator+=(const user_snapshot& other);
 };
 
 /// What is asked for: lists cost more than sums.
 struct snapshot_request {
-    /// Whether each session is shown; else there are their sums only.
-    bool sessions = true;
+    static constexpr auto all = std::numeric_limits<std::size_t>::max();
+
+    /// How many sessions are shown, those with most streams; 0: there are their sums only.
+    std::size_t sessions = all;
     /// Of the streams with most bytes; 0: none.
     std::size_t streams = 0;
+};
+
+/// The heaviest `most` of any number of things, without a place for the others.
+template <typename Element>
+class heaviest {
+  public:
+    explicit heaviest(std::size_t most) : most_(most) {}
+
+    /// Whether one of that weight would be kept.
+    [[nodiscard]] bool wants(std::uint64_t weight) const {
+        return kept_.size() < most_ || (most_ > 0 && weight > kept_.front().first);
+    }
+    /// Only what it wants.
+    void add(std::uint64_t weight, Element one) {
+        if (kept_.size() == most_) {
+            std::pop_heap(kept_.begin(), kept_.end(), lighter_last);
+            kept_.pop_back();
+        }
+        kept_.emplace_back(weight, std::move(one));
+        std::push_heap(kept_.begin(), kept_.end(), lighter_last);
+    }
+    /// In any order.
+    [[nodiscard]] std::vector<Element> take() {
+        std::vector<Element> taken;
+        taken.reserve(kept_.size());
+        for (auto& each : kept_)
+            taken.push_back(std::move(each.second));
+        kept_.clear();
+        return taken;
+    }
+
+  private:
+    using weighed = std::pair<std::uint64_t, Element>;
+    static bool lighter_last(const weighed& a, const weighed& b) { return a.first > b.first; }
+
+    std::size_t most_;
+    std::vector<weighed> kept_; ///< A heap with the lightest in front.
 };
 
 /// Of all sessions.
@@ -105,8 +163,9 @@ struct snapshot {
 
     /// Lists are put one behind the other, numbers added; what the whole process has is added once.
     snapshot& operator+=(snapshot&& part);
-    /// Keeps the `most` streams that have carried most.
-    void keep_busiest(std::size_t most);
+    /// Keeps no more than was asked for: the sessions with most streams, in the order of their ids,
+    /// and the streams that have carried most, the busiest first.
+    void keep(const snapshot_request& asked);
 };
 
 } // namespace muxsocks

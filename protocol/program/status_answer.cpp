@@ -137,7 +137,7 @@ void answer(const status_question& asked, status_source& source,
     snapshot_request request;
     if (path == "/v1/streams") request.streams = limit_of(asked.target);
     // Metrics and readiness are asked for often, and need sums only.
-    request.sessions = path.starts_with("/v1/");
+    request.sessions = path.starts_with("/v1/") ? snapshot_request::all : 0;
     source.show(request, [&source, path = std::string(path), then = std::move(then)](snapshot now) {
         const auto json = [&](std::string text) {
             then(text_answer(200, "application/json", std::move(text)));
@@ -158,7 +158,7 @@ void answer(const status_question& asked, status_source& source,
 }
 
 void live_answer(status_source& source, std::function<void(const std::string&)> then) {
-    source.show({true, streams_shown}, [&source, then = std::move(then)](const snapshot& now) {
+    source.show({sessions_live, streams_shown}, [&source, then = std::move(then)](const snapshot& now) {
         then(status_json::live(source.facts(), now));
     });
 }

@@ -15,6 +15,7 @@
 namespace muxsocks {
 
 inline constexpr std::string_view status_live_target = "/v1/live";
+inline constexpr std::string_view status_history_target = "/v1/history";
 
 struct status_question {
     std::string method;
@@ -41,6 +42,9 @@ struct status_answer {
 /// Calls `then` once, soon or at once.
 void answer(const status_question& asked, status_source& source,
             std::function<void(status_answer)> then);
+
+/// Who watches sees no more sessions than these; /v1/sessions has all.
+inline constexpr std::size_t sessions_live = 100;
 
 /// The document of one event of `/v1/live`.
 void live_answer(status_source& source, std::function<void(const std::string&)> then);

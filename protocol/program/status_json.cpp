@@ -6,13 +6,12 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace muxsocks::status_json {
 namespace {
 
 using json = nlohmann::ordered_json;
-
-constexpr std::size_t live_sessions = 100;
 
 double seconds_of(std::chrono::system_clock::time_point time) {
     return std::chrono::duration<double>(time.time_since_epoch()).count();
@@ -22,6 +21,9 @@ double seconds_of(std::chrono::system_clock::time_point time) {
 std::string text_of(const json& document) {
     return document.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }
+
+/// Who watches sees no more of them; /v1/users has all.
+constexpr std::size_t live_users = 100;
 
 json versioned() { return {{"version", 1}}; }
 
@@ -47,7 +49,8 @@ json links_of(const session_snapshot& session) {
 }
 
 json of(const session_snapshot& session) {
-    json shown{{"name", session.name},
+    json shown{{"id", session.id},
+               {"name", session.name},
                {"state", session.state},
                {"streams", session.streams},
                {"streams_opened", session.streams_opened},
@@ -65,6 +68,7 @@ json of(const session_snapshot& session) {
 json of(const stream_snapshot& stream) {
     json shown{{"id", stream.id},
                {"session", stream.session},
+               {"session_id", stream.session_id},
                {"bytes_up", stream.bytes_up},
                {"bytes_down", stream.bytes_down},
                {"age_seconds", stream.age_seconds}};
@@ -80,14 +84,52 @@ json list_of(const std::vector<Element>& elements) {
     return list;
 }
 
+/// Those that are given.
+json limits_of(const user_snapshot& user) {
+    auto shown = json::object();
+    if (user.sessions_max > 0) shown["sessions"] = user.sessions_max;
+    if (user.streams_max > 0) shown["streams"] = user.streams_max;
+    if (user.memory_max > 0) shown["memory"] = user.memory_max;
+    return shown;
+}
+
+json of(const std::string& name, const user_snapshot& user) {
+    return {{"name", name},
+            {"sessions", user.sessions},
+            {"streams", user.streams},
+            {"bytes_up", user.bytes_up},
+            {"bytes_down", user.bytes_down},
+            {"limits", limits_of(user)}};
+}
+
 json users_of(const snapshot& now) {
     auto list = json::array();
     for (const auto& [name, user] : now.users)
-        list.push_back({{"name", name},
-                        {"sessions", user.sessions},
-                        {"streams", user.streams},
-                        {"bytes_up", user.bytes_up},
-                        {"bytes_down", user.bytes_down}});
+        list.push_back(of(name, user));
+    return list;
+}
+
+/// Those with most streams, or who have moved most.
+json busiest_users(const snapshot& now) {
+    using entry = std::pair<const std::string, user_snapshot>;
+    std::vector<const entry*> all;
+    for (const auto& each : now.users)
+        all.push_back(&each);
+    const auto busier = [](const entry* a, const entry* b) {
+        const auto weight = [](const user_snapshot& user) {
+            return std::pair(user.streams, user.bytes_up + user.bytes_down);
+        };
+        return weight(a->second) > weight(b->second);
+    };
+    const auto count = std::min(all.size(), live_users);
+    std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(count), all.end(),
+                      busier);
+    all.resize(count);
+    std::sort(all.begin(), all.end(),
+              [](const entry* a, const entry* b) { return a->first < b->first; });
+    auto list = json::array();
+    for (const auto each : all)
+        list.push_back(of(each->first, each->second));
     return list;
 }
 
@@ -100,6 +142,13 @@ json problems() {
     return list;
 }
 
+json links_lost_of(const snapshot& now) {
+    auto shown = json::object();
+    for (std::size_t i = 0; i < link_ends; ++i)
+        shown[std::string(to_string(static_cast<link_end>(i)))] = now.counted.links_lost[i];
+    return shown;
+}
+
 json totals_of(const process_facts& process, const snapshot& now) {
     const bool server = process.role == program_role::server;
     const auto& sessions = now.counted.sessions;
@@ -108,13 +157,15 @@ json totals_of(const process_facts& process, const snapshot& now) {
             {"bytes_down", server ? sessions.bytes_sent : sessions.bytes_received},
             {"streams_opened", sessions.streams_opened},
             {"resumed", sessions.resumed},
+            {"links_lost", links_lost_of(now)},
             {"shed", sessions.shed},
             {"denied", std::accumulate(denied.begin(), denied.end(), std::uint64_t{0})},
             {"auth_failures", now.counted.authentications_failed}};
 }
 
-json status_of(const process_facts& process, const snapshot& now) {
+json status_of(const process_facts& process, const snapshot& now, json users) {
     auto shown = versioned();
+    shown["time"] = seconds_of(std::chrono::system_clock::now());
     shown["program"] = program_name(process.role);
     shown["release"] = MUXSOCKS_VERSION;
     shown["started"] = seconds_of(process.started);
@@ -132,7 +183,8 @@ json status_of(const process_facts& process, const snapshot& now) {
         shown["unauthenticated_links"] = now.unauthenticated;
         shown["dials"] = now.dials;
         shown["lookups"] = now.lookups;
-        shown["users"] = users_of(now);
+        shown["user_count"] = now.users.size();
+        shown["users"] = std::move(users);
     } else {
         shown["direct"] = {{"open", now.direct},
                            {"opened", now.counted.direct_opened},
@@ -147,16 +199,11 @@ json status_of(const process_facts& process, const snapshot& now) {
 } // namespace
 
 std::string status(const process_facts& process, const snapshot& now) {
-    return text_of(status_of(process, now));
+    return text_of(status_of(process, now, users_of(now)));
 }
 
 std::string live(const process_facts& process, const snapshot& now) {
-    // Who watches sees no more than this; /v1/sessions has all.
-    auto part = now;
-    std::sort(part.sessions.begin(), part.sessions.end(),
-              [](const auto& a, const auto& b) { return a.streams > b.streams; });
-    if (part.sessions.size() > live_sessions) part.sessions.resize(live_sessions);
-    auto shown = status_of(process, part);
+    auto shown = status_of(process, now, busiest_users(now));
     shown["busiest_streams"] = list_of(now.streams);
     return text_of(shown);
 }
@@ -167,6 +214,7 @@ std::string links(const snapshot& now) {
         for (const auto& each : session.links) {
             auto shown = of(each);
             shown["session"] = session.name;
+            shown["session_id"] = session.id;
             list.push_back(std::move(shown));
         }
     auto shown = versioned();
@@ -183,6 +231,31 @@ std::string sessions(const snapshot& now) {
 std::string streams(const snapshot& now) {
     auto shown = versioned();
     shown["streams"] = list_of(now.streams);
+    return text_of(shown);
+}
+
+std::string history(const status_history& past) {
+    auto list = json::array();
+    for (const auto& [link, steps] : past.links()) {
+        json shown{{"session_id", link.session}, {"number", link.number}};
+        for (const auto& each : steps) {
+            shown["sent_per_second"].push_back(each.sent);
+            shown["received_per_second"].push_back(each.received);
+            shown["rtt_seconds"].push_back(each.rtt_seconds);
+            shown["sent_packets"].push_back(each.packets);
+            shown["retransmits"].push_back(each.retransmits);
+        }
+        list.push_back(std::move(shown));
+    }
+    auto shown = versioned();
+    shown["interval_seconds"] = status_history::interval.count();
+    shown["up_per_second"] = json::array();
+    shown["down_per_second"] = json::array();
+    for (const auto& each : past.traffic()) {
+        shown["up_per_second"].push_back(each.up);
+        shown["down_per_second"].push_back(each.down);
+    }
+    shown["links"] = std::move(list);
     return text_of(shown);
 }
 

@@ -6,6 +6,7 @@
 
 #include "protocol/program/metrics.hpp"
 #include "protocol/program/snapshot.hpp"
+#include "protocol/program/status_history.hpp"
 
 #include <string>
 
@@ -13,10 +14,11 @@ namespace muxsocks::status_json {
 
 /// All but lists of streams: what the page shows at once.
 [[nodiscard]] std::string status(const process_facts& process, const snapshot& now);
-/// `status` with the busiest streams, for the page.
+/// `status` with the busiest streams, and of users the busiest, for the page.
 [[nodiscard]] std::string live(const process_facts& process, const snapshot& now);
 [[nodiscard]] std::string links(const snapshot& now);
 [[nodiscard]] std::string sessions(const snapshot& now);
+[[nodiscard]] std::string history(const status_history& past);
 [[nodiscard]] std::string streams(const snapshot& now);
 [[nodiscard]] std::string users(const snapshot& now);
 [[nodiscard]] std::string error(const std::string& sentence);

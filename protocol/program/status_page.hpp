@@ -1,8 +1,8 @@
 #pragma once
 
 /// \file
-/// The page of the status listener: what a browser is given. It needs nothing from elsewhere, and
-/// lives on the events of /v1/live.
+/// The page of the status listener: what a browser is given (protocol/program/page). It needs
+/// nothing from elsewhere, and lives on /v1/live and /v1/history.
 
 #include <string_view>
 

@@ -4,6 +4,8 @@
 #include "protocol/program/log.hpp"
 #include "protocol/program/secret.hpp"
 #include "protocol/program/status_answer.hpp"
+#include "protocol/program/status_history.hpp"
+#include "protocol/program/status_json.hpp"
 #include "protocol/program/status_socket.hpp"
 #include "protocol/program/values.hpp"
 
@@ -55,7 +57,8 @@ class status_server::state {
         : context_(context),
           clock_(clock),
           source_(source),
-          retry_(clock, [this] { try_again(); }) {}
+          retry_(clock, [this] { try_again(); }),
+          sample_(clock, [this] { take_sample(); }) {}
     ~state() { close(); }
 
     void open(const status_settings& settings);
@@ -80,6 +83,7 @@ class status_server::state {
     void listen(const status_address& address);
     void open_all();
     void try_again();
+    void take_sample();
     void accept(listener& on);
     bool take_all(listener& on);
     void close_listeners();
@@ -94,6 +98,8 @@ class status_server::state {
     std::size_t watchers_ = 0;
     deadline retry_; ///< Of open_when_free().
     std::size_t tries_left_ = 0;
+    status_history history_;
+    deadline sample_; ///< Of the history.
 };
 
 // ---- One connection
@@ -172,6 +178,8 @@ void status_server::state::connection::on_request(const request_type& request) {
     auto refused = refuse(asked, owner_.settings_);
     if (refused) return send(std::move(*refused));
     if (asked.target == status_live_target && !head_) return begin_watch();
+    if (asked.target == status_history_target)
+        return send({200, "application/json", status_json::history(owner_.history_), {}});
     ::muxsocks::answer(asked, owner_.source_, [self = shared_from_this()](status_answer made) {
         if (!self->closed_) self->send(std::move(made));
     });
@@ -300,7 +308,16 @@ void status_server::state::move_to(const status_settings& settings) {
     }
 }
 
+/// While it listens; who asks sees the ten minutes before, too.
+void status_server::state::take_sample() {
+    source_.show({sessions_live, 0}, [this](const snapshot& now) {
+        history_.add(source_.facts().role, now, std::chrono::steady_clock::now());
+        if (!listeners_.empty()) sample_.expires_after(status_history::interval);
+    });
+}
+
 void status_server::state::listen(const status_address& address) {
+    if (!sample_.is_set()) sample_.expires_after({});
     listeners_.push_back(std::make_unique<listener>(*this, address));
     log::info("listening for status on {}", to_string(address));
     accept(*listeners_.back());
@@ -346,6 +363,7 @@ void status_server::state::close_listeners() {
 
 void status_server::state::close() {
     retry_.cancel();
+    sample_.cancel();
     close_listeners();
     for (const auto& each : std::set<std::shared_ptr<connection>>(connections_))
         each->close();

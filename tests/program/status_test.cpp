@@ -10,7 +10,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <string>
+#include <vector>
 
 using namespace muxsocks;
 using nlohmann::json;
@@ -141,15 +143,40 @@ TEST_CASE("metrics") {
 TEST_CASE("parts of a snapshot are added") {
     auto sum = with_one_session();
     auto part = with_one_session();
-    part.streams.push_back({7, "one", "", 5, 0, 1});
-    part.streams.push_back({9, "one", "", 50, 0, 1});
+    part.streams.push_back({7, 1, "one", "", 5, 0, 1});
+    part.streams.push_back({9, 1, "one", "", 50, 0, 1});
     sum += std::move(part);
-    sum.keep_busiest(1);
+    sum.keep({snapshot_request::all, 1});
     CHECK(sum.sessions.size() == 2);
     CHECK(sum.all.streams == 4);
     CHECK(sum.users["anna"].bytes_up == 3000);
     REQUIRE(sum.streams.size() == 1);
     CHECK(sum.streams[0].id == 9);
+}
+
+TEST_CASE("of many sessions those with most streams are kept, in the order of their ids") {
+    snapshot now;
+    for (const std::uint64_t streams : {3, 9, 0, 5, 7}) {
+        auto& session = now.sessions.emplace_back();
+        session.id = now.sessions.size();
+        session.streams = streams;
+    }
+    now.keep({3, 0});
+    REQUIRE(now.sessions.size() == 3);
+    CHECK(now.sessions[0].streams == 9);
+    CHECK(now.sessions[1].streams == 5);
+    CHECK(now.sessions[2].streams == 7);
+}
+
+TEST_CASE("the heaviest of many are kept") {
+    heaviest<int> kept(3);
+    for (const int each : {5, 1, 9, 3, 7, 2})
+        if (kept.wants(static_cast<std::uint64_t>(each)))
+            kept.add(static_cast<std::uint64_t>(each), each);
+    auto found = kept.take();
+    std::sort(found.begin(), found.end());
+    CHECK(found == std::vector{5, 7, 9});
+    CHECK_FALSE(heaviest<int>(0).wants(1));
 }
 
 TEST_CASE("over TCP") {
@@ -215,6 +242,28 @@ TEST_CASE("documents") {
         (void)document("/v1/streams?limit=3");
         CHECK(source.asked.streams == 3);
     }
+    SECTION("of who watches are bounded") {
+        for (int i = 0; i < 200; ++i)
+            source.now.users["user" + std::to_string(i)].streams = static_cast<std::uint64_t>(i);
+        std::string text;
+        live_answer(source, [&](const std::string& made) { text = made; });
+        CHECK(source.asked.sessions == sessions_live);
+        const auto live = json::parse(text);
+        CHECK(live.at("user_count") == 201);
+        REQUIRE(live.at("users").size() == 100);
+        CHECK(live.at("users").at(0).at("name") == "user100");
+    }
+    SECTION("tell limits of users where there are any") {
+        CHECK(document("/v1/users").at("users").at(0).at("limits").empty());
+        source.now.users["anna"].streams_max = 50;
+        CHECK(document("/v1/users").at("users").at(0).at("limits").at("streams") == 50);
+    }
+    SECTION("tell how many links were lost, by reason") {
+        source.now.counted.on_link_lost(errc::keepalive_timeout);
+        const auto lost = document("/v1/status").at("totals").at("links_lost");
+        CHECK(lost.at("keepalive") == 1);
+        CHECK(lost.at("reset") == 0);
+    }
     SECTION("survive names that are no UTF-8") {
         source.now.sessions[0].name = "\xff";
         CHECK(document("/v1/sessions").at("sessions").at(0).at("name") == "\xef\xbf\xbd");
@@ -233,7 +282,7 @@ TEST_CASE("a client that is not ready says so") {
     auto asked = over_tcp("localhost");
     asked.target = "/readyz";
     CHECK(answer_to(source, asked).status == 200);
-    CHECK_FALSE(source.asked.sessions);
+    CHECK(source.asked.sessions == 0);
     source.now.ready = false;
     CHECK(answer_to(source, asked).status == 503);
 }

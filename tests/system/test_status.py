@@ -1,7 +1,6 @@
 """The status listener: metrics, health, JSON and the page, and the commands that ask it."""
 
 import base64
-import http.client
 import json
 import os
 import re
@@ -13,49 +12,12 @@ import urllib.parse
 
 import pytest
 
-from support import devtools, programs, servers, socks
+from support import programs, servers, socks
 from support.deadline import wait_until
 from support.muxsocks import merge
+from support.status import ask, document, metrics
 
 ROLES = ["client", "server"]
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=10)
-        self.path = str(path)
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(10)
-        self.sock.connect(self.path)
-
-
-def ask(where, target, method="GET", **headers):
-    """Status, headers and text of an answer; `where` is a socket's path, or a port."""
-    connection = (http.client.HTTPConnection("127.0.0.1", where, timeout=10)
-                  if isinstance(where, int) else UnixConnection(where))
-    connection.request(method, target, headers=headers)
-    answer = connection.getresponse()
-    text = answer.read().decode()
-    connection.close()
-    return answer.status, answer.headers, text
-
-
-def document(where, target):
-    status, headers, text = ask(where, target)
-    assert status == 200 and headers["Content-Type"] == "application/json", text
-    found = json.loads(text)
-    assert found["version"] == 1
-    return found
-
-
-def metrics(where):
-    """Each series with its value."""
-    status, headers, text = ask(where, "/metrics")
-    assert status == 200 and headers["Content-Type"].startswith("text/plain; version=0.0.4"), text
-    return {name: float(value) for name, value in
-            (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))}
 
 
 @pytest.fixture
@@ -278,34 +240,6 @@ def test_kick_ends_the_sessions_of_a_user_and_bans_nobody(seen, target):
             raise ConnectionError
     wait_until(lambda: ask(proxy.status["client"], "/readyz")[0] == 200, 15, "the status to show it")
     assert "0 sessions ended" in command(proxy.server, "kick", "nobody").stdout
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
-def test_the_page_shows_it_live(pair, folder):
-    port = programs.free_port()
-    pair(server={"status": {"listen": f"127.0.0.1:{port}"}})
-    with devtools.Browser(folder) as browser:
-        browser.open(f"http://127.0.0.1:{port}/")
-        wait_until(lambda: browser.text("#state") == "takes streams", 30, "the page to be live")
-        assert "attached" in browser.text("#sessions")
-        assert "alice" in browser.text("#users")
-        first = browser.text("#figures")
-        wait_until(lambda: browser.text("#figures") != first, 10, "the page to move")
-        assert not browser.refused
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
-def test_the_page_shows_a_lost_link(pair, folder):
-    port = programs.free_port()
-    proxy = pair(client={"status": {"listen": f"127.0.0.1:{port}"}})
-    with devtools.Browser(folder) as browser:
-        browser.open(f"http://127.0.0.1:{port}/")
-        wait_until(lambda: browser.text("#state") == "the link is up", 30, "the page to be live")
-        proxy.server.kill()
-        wait_until(lambda: browser.text("#state") == "no link to the server", 10,
-                   "the page to show it")
 
 
 @pytest.mark.slow
