@@ -1,6 +1,7 @@
 #include "protocol/program/log.hpp"
 
 #include "protocol/program/config_error.hpp"
+#include "protocol/program/journal.hpp"
 #include "protocol/program/log_writer.hpp"
 #include "protocol/program/repeated_lines.hpp"
 
@@ -9,6 +10,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <deque>
 #include <fcntl.h>
 #include <memory>
@@ -22,6 +24,8 @@ namespace muxsocks::log {
 namespace {
 
 constexpr const char* text_pattern = "%Y-%m-%dT%H:%M:%S.%e%z %-7l %*";
+/// Parts between separators, of which journal::record makes fields.
+constexpr const char* journal_pattern = "%*";
 constexpr const char* json_pattern =
     R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","message":%*})";
 
@@ -90,14 +94,69 @@ class json_message final : public spdlog::custom_flag_formatter {
     }
 };
 
-std::unique_ptr<spdlog::formatter> make_formatter(log_format format) {
+/// Priority of syslog(3), reason, and the message as text lines have it.
+class journal_message final : public spdlog::custom_flag_formatter {
+  public:
+    void format(const spdlog::details::log_msg& message, const std::tm& time,
+                spdlog::memory_buf_t& output) override {
+        output.push_back(priority_of(message.level));
+        output.push_back(journal::separator);
+        const auto reason = reason_of(message);
+        output.append(reason.data(), reason.data() + reason.size());
+        output.push_back(journal::separator);
+        text_.format(message, time, output);
+    }
+
+    [[nodiscard]] std::unique_ptr<custom_flag_formatter> clone() const override {
+        return std::make_unique<journal_message>();
+    }
+
+  private:
+    static char priority_of(spdlog::level::level_enum level) {
+        switch (level) {
+        case spdlog::level::err:
+            return '3';
+        case spdlog::level::warn:
+            return '4';
+        case spdlog::level::info:
+            return '6';
+        default:
+            return '7';
+        }
+    }
+
+    text_message text_;
+};
+
+enum class line_kind : std::uint8_t { text, json, journal };
+
+line_kind kind_of(log_format format) {
+    return format == log_format::json ? line_kind::json : line_kind::text;
+}
+
+std::unique_ptr<spdlog::formatter> make_formatter(line_kind kind) {
     auto formatter = std::make_unique<spdlog::pattern_formatter>();
-    if (format == log_format::json) {
+    switch (kind) {
+    case line_kind::json:
         formatter->add_flag<json_message>('*').set_pattern(json_pattern);
-    } else {
+        break;
+    case line_kind::journal:
+        formatter->add_flag<journal_message>('*').set_pattern(journal_pattern);
+        break;
+    case line_kind::text:
         formatter->add_flag<text_message>('*').set_pattern(text_pattern);
     }
     return formatter;
+}
+
+/// A socket to the journal if standard error is the journal anyway, and the lines are to be text:
+/// JSON is for who reads it as such. Else -1.
+int open_journal(const log_settings& settings) {
+    const char* const stream = std::getenv("JOURNAL_STREAM");
+    if (!settings.file.empty() || settings.format != log_format::text || stream == nullptr ||
+        !journal::is_stream(STDERR_FILENO, stream))
+        return -1;
+    return journal::open();
 }
 
 /// -1 with errno. A FIFO that nobody reads is ENXIO, instead of a wait without end.
@@ -134,8 +193,8 @@ class problem_list {
 /// What makes a line of a message.
 class line_format {
   public:
-    void set(log_format format) {
-        auto next = make_formatter(format);
+    void set(line_kind kind) {
+        auto next = make_formatter(kind);
         const std::lock_guard lock(mutex_);
         formatter_ = std::move(next);
     }
@@ -152,7 +211,7 @@ class line_format {
 
   private:
     std::mutex mutex_;
-    std::unique_ptr<spdlog::formatter> formatter_ = make_formatter(log_format::text);
+    std::unique_ptr<spdlog::formatter> formatter_ = make_formatter(line_kind::text);
 };
 
 /// Lines of kinds, with the lock that they need.
@@ -176,6 +235,7 @@ struct state {
     counted_kinds kinds;
     std::mutex file_mutex;
     std::string file;
+    bool on_standard_error = true;
     log_writer writer{{[this](std::string_view message) {
                            spdlog::memory_buf_t line;
                            format.format(log_level::warning, message, {}, line);
@@ -222,11 +282,15 @@ void open(const log_settings& settings) {
         throw config_error("log.file: cannot write to \"" + settings.file +
                            "\": " + why_not_opened(errno) + ".");
     const std::lock_guard lock(shared.file_mutex);
-    shared.format.set(settings.format);
+    const int to_journal = open_journal(settings);
+    shared.format.set(to_journal >= 0 ? line_kind::journal : kind_of(settings.format));
     if (file >= 0)
         shared.writer.write_to_file(file, settings.file);
-    else if (!shared.file.empty())
+    else if (to_journal >= 0)
+        shared.writer.write_to_journal(to_journal);
+    else if (!shared.on_standard_error)
         shared.writer.write_to_standard_error();
+    shared.on_standard_error = file < 0 && to_journal < 0;
     shared.file = settings.file;
     set_level(settings.level);
     destinations_in_force.store(settings.destinations, std::memory_order_relaxed);

@@ -1,7 +1,8 @@
 #pragma once
 
 /// \file
-/// The log of both programs: one line an event, to standard error or to a file, as text or JSON.
+/// The log of both programs: one line an event, to standard error or to a file, as text or JSON;
+/// where standard error is the journal's, as records with fields instead of text.
 ///
 /// Nothing is formatted below the level in force. Lines are written by a thread of their own
 /// (log_writer), so nobody ever waits for whoever reads them; lines of several threads never mix.

@@ -1,7 +1,10 @@
 #include "protocol/program/log_writer.hpp"
 
+#include "protocol/program/journal.hpp"
+
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -60,8 +63,11 @@ std::string lines_missing(std::uint64_t count) {
 
 } // namespace
 
-log_writer::target::target(int fd, std::string named)
-    : descriptor(fd), name(std::move(named)), regular_file(is_regular_file(fd)) {}
+log_writer::target::target(int fd, std::string named, bool of_the_journal)
+    : descriptor(fd),
+      name(std::move(named)),
+      regular_file(is_regular_file(fd)),
+      records(of_the_journal) {}
 
 log_writer::target::~target() {
     if (!name.empty()) ::close(descriptor);
@@ -113,6 +119,10 @@ void log_writer::write_to_file(int descriptor, std::string name) {
 
 void log_writer::write_to_standard_error() {
     write_to(std::make_shared<target>(STDERR_FILENO, std::string()));
+}
+
+void log_writer::write_to_journal(int descriptor) {
+    write_to(std::make_shared<target>(descriptor, "the journal", true));
 }
 
 void log_writer::write_to(std::shared_ptr<target> next) {
@@ -211,6 +221,7 @@ std::string_view log_writer::write_piece(target& to, std::string_view piece) {
 }
 
 std::string_view log_writer::put(target& to, std::string_view rest) {
+    if (to.records) return put_records(to, rest);
     while (!rest.empty()) {
         if (!wait_writable(to)) {
             missing_.error = 0;
@@ -224,6 +235,34 @@ std::string_view log_writer::put(target& to, std::string_view rest) {
             return rest;
         }
         rest.remove_prefix(static_cast<std::size_t>(written));
+    }
+    return rest;
+}
+
+/// Whole lines.
+std::string_view log_writer::put_records(target& to, std::string_view rest) {
+    bool again = false;
+    while (!rest.empty()) {
+        if (!wait_writable(to)) {
+            missing_.error = 0;
+            return rest;
+        }
+        const auto end = std::min(rest.find('\n'), rest.size());
+        const auto record = journal::record(rest.substr(0, end));
+        if (::send(to.descriptor, record.data(), record.size(), MSG_NOSIGNAL) >= 0) {
+            rest.remove_prefix(std::min(end + 1, rest.size()));
+            again = false;
+            continue;
+        }
+        if (errno == EINTR || errno == EAGAIN) continue;
+        missing_.error = errno;
+        // It may have been restarted with another socket.
+        const int next = std::exchange(again, true) ? -1 : journal::open();
+        if (next < 0) {
+            tell_failure(to, missing_.error);
+            return rest;
+        }
+        ::close(std::exchange(to.descriptor, next));
     }
     return rest;
 }
@@ -246,9 +285,11 @@ bool log_writer::wait_writable(const target& to) {
 void log_writer::tell_failure(target& to, int error) {
     if (to.name.empty() || std::exchange(to.failure_told, true)) return;
     if (!is_writable(STDERR_FILENO)) return;
-    const auto line = call_.make_line("the log file \"" + to.name + "\" cannot be written: " +
-                                      std::generic_category().message(error) +
-                                      "; what it misses is counted, and said there later");
+    const auto text = (to.records ? to.name : "the log file \"" + to.name + "\"") +
+                      " cannot be written: " + std::generic_category().message(error) +
+                      "; what it misses is counted, and said there later";
+    // Lines for the journal are no text.
+    const auto line = to.records ? text + "\n" : call_.make_line(text);
     (void)!::write(STDERR_FILENO, line.data(), line.size());
 }
 

@@ -55,6 +55,9 @@ class log_writer {
     /// given up.
     void write_to_file(int descriptor, std::string name);
     void write_to_standard_error();
+    /// The same for a socket to the journal (journal::open): a record for each line. What cannot be
+    /// written there is lost as it is elsewhere, but the socket is opened anew before.
+    void write_to_journal(int descriptor);
     /// Calls `on_wake` then, or earlier if an earlier time was named.
     void wake_at(clock::time_point when);
     /// Waits until everything that was added is written or lost; false if that takes longer.
@@ -63,7 +66,7 @@ class log_writer {
   private:
     /// Where lines go; closes its descriptor.
     struct target {
-        target(int descriptor, std::string name);
+        target(int descriptor, std::string name, bool records = false);
         ~target();
         target(const target&) = delete;
         target& operator=(const target&) = delete;
@@ -71,6 +74,7 @@ class log_writer {
         int descriptor;
         std::string name;          ///< Empty: standard error.
         bool regular_file = false; ///< Writing to it needs no poll().
+        bool records = false;      ///< It is the journal's.
         bool cut = false;          ///< Whether an error has cut a line off.
         bool failure_told = false; ///< Whether standard error was told of an error.
     };
@@ -93,6 +97,7 @@ class log_writer {
     bool report_missing(target& to);
     std::string_view write_piece(target& to, std::string_view piece);
     std::string_view put(target& to, std::string_view rest);
+    std::string_view put_records(target& to, std::string_view rest);
     bool wait_writable(const target& to);
     void tell_failure(target& to, int error);
 
