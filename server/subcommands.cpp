@@ -32,9 +32,11 @@ std::optional<int> run_subcommand(int argc, const char* const* argv) {
     if (word == "init") return initialise(argc - 1, argv + 1);
     if (word == "user") return edit_users(argc - 1, argv + 1);
     if (word == "health") return health(argc - 1, argv + 1);
-    if (const auto code = run_status_command(
-            program_role::server, argc - 1, argv + 1,
-            [](const command_line& line) { return load_config(line).settings.status; }))
+    if (const auto code = run_status_command(program_role::server, argc - 1, argv + 1,
+                                             [](const command_line& line) -> program_to_ask {
+                                                 const auto settings = load_config(line).settings;
+                                                 return {settings.status, settings.listen};
+                                             }))
         return code;
     return {};
 }

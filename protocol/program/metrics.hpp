@@ -11,6 +11,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace muxsocks {
 
@@ -22,6 +23,7 @@ struct process_facts {
     bool last_load_good = true;
     std::string certificate; ///< The file; empty: none.
     std::optional<std::chrono::system_clock::time_point> certificate_not_after;
+    std::vector<std::string> listen; ///< As the configuration has them.
 };
 
 [[nodiscard]] std::string metrics_text(const process_facts& process, const snapshot& now);

@@ -136,12 +136,16 @@ void service::show(const snapshot_request& request, std::function<void(snapshot)
 }
 
 process_facts service::facts() const {
+    std::vector<std::string> listen;
+    for (const auto& each : now_.listen)
+        listen.push_back(to_string(each));
     return {role_,
             started_,
             loaded_,
             last_load_good_,
             now_.certificate,
-            now_.tls ? now_.tls->certificate_not_after() : std::nullopt};
+            now_.tls ? now_.tls->certificate_not_after() : std::nullopt,
+            std::move(listen)};
 }
 
 void service::kick(const std::string& user, std::function<void(std::size_t)> then) {

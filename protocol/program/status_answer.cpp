@@ -134,6 +134,9 @@ void answer(const status_question& asked, status_source& source,
     if (path == "/healthz") return then(text_answer(200, "text/plain", "ok\n"));
     if (const auto found = find_page(path))
         return then(text_answer(200, found->type, std::string(found->text)));
+    if (path == "/v1/program")
+        return then(
+            text_answer(200, "application/json", status_json::program(source.facts())));
     snapshot_request request;
     if (path == "/v1/streams") request.streams = limit_of(asked.target);
     // Metrics and readiness are asked for often, and need sums only.

@@ -5,9 +5,11 @@
 #include "protocol/program/status_text.hpp"
 
 #include <boost/program_options.hpp>
+#include <nlohmann/json.hpp>
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -15,6 +17,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 namespace muxsocks {
 namespace {
@@ -97,30 +100,79 @@ std::string percent_encoded(std::string_view text) {
     return encoded;
 }
 
-std::string ask(program_role role, const status_settings& settings, const std::string& method,
-                const std::string& target) {
-    const auto token = settings.token_file.empty()
-                           ? std::string()
-                           : read_secret_file(settings.token_file, "status.token_file");
-    const auto addresses = status_addresses_to_ask(role, settings);
-    std::string tried;
-    for (const auto& each : addresses) {
-        if (auto body = ask_status(each, method, target, each.tcp ? token : "")) return *body;
-        tried += (tried.empty() ? "" : ", ") + to_string(each);
-    }
-    throw std::runtime_error(
-        tried.empty() ? "status.listen is \"none\", so the program cannot be asked"
-                      : "no " + std::string(program_name(role)) + " answers at " + tried +
-                            " (status.listen): it does not run, runs with another configuration, "
-                            "or is another user's");
+std::string joined(const std::vector<std::string>& words) {
+    std::string text;
+    for (const auto& each : words)
+        text += (text.empty() ? "" : ", ") + each;
+    return text;
 }
+
+/// The program whose configuration was named, by where it can be asked.
+class running_program {
+  public:
+    running_program(program_role role, const command_line& line, const program_to_ask& known)
+        : role_(role), file_(line.config_path), status_(known.status) {
+        if (!status_.token_file.empty())
+            token_ = read_secret_file(status_.token_file, "status.token_file");
+        for (const auto& each : known.listen)
+            listen_.push_back(to_string(each));
+    }
+
+    std::string ask(const std::string& method, const std::string& target) const {
+        std::vector<std::string> tried;
+        std::string other;
+        for (const auto& each : status_addresses_to_ask(role_, status_)) {
+            tried.push_back(to_string(each));
+            // A question that changes something goes to nobody else.
+            const auto about = ask_at(each, "GET", "/v1/program");
+            if (!about) continue;
+            const auto heard = nlohmann::json::parse(*about).at("listen");
+            const auto theirs = heard.get<std::vector<std::string>>();
+            if (!is_meant(theirs)) {
+                other = "what answers at " + to_string(each) + " is another " +
+                        std::string(program_name(role_)) + ": it listens on " + joined(theirs) +
+                        ", and not on " + joined(listen_) + " as " + file_ + " says. The one of " +
+                        file_ +
+                        " does not run, was started with --listen, or found that socket taken: "
+                        "then give it a status.listen of its own";
+                continue;
+            }
+            if (auto body = ask_at(each, method, target)) return *body;
+        }
+        if (!other.empty()) throw std::runtime_error(other);
+        throw std::runtime_error(tried.empty()
+                                     ? "status.listen is \"none\", so the program cannot be asked"
+                                     : "no " + std::string(program_name(role_)) + " answers at " +
+                                           joined(tried) +
+                                           " (status.listen): it does not run, runs with another "
+                                           "configuration, or is another user's");
+    }
+
+  private:
+    std::optional<std::string> ask_at(const status_address& at, const std::string& method,
+                                      const std::string& target) const {
+        return ask_status(at, method, target, at.tcp ? token_ : "");
+    }
+    /// No two programs have an address together. Whoever names no file means whoever answers.
+    bool is_meant(const std::vector<std::string>& theirs) const {
+        return file_.empty() || std::any_of(listen_.begin(), listen_.end(), [&](const auto& each) {
+                   return std::find(theirs.begin(), theirs.end(), each) != theirs.end();
+               });
+    }
+
+    program_role role_;
+    std::string file_;
+    status_settings status_;
+    std::string token_;
+    std::vector<std::string> listen_;
+};
 
 bool coloured() { return ::isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr; }
 
-void show_once(program_role role, const asked& what, const status_settings& settings) {
+void show_once(const asked& what, const running_program& from) {
     const auto target =
         "/v1/" + what.word + (what.word == "streams" ? "?limit=" + std::to_string(what.limit) : "");
-    const auto body = ask(role, settings, "GET", target);
+    const auto body = from.ask("GET", target);
     const auto text = what.json ? body : status_text(what.word, body, coloured());
     // What was there is replaced where somebody watches, and followed where it is collected.
     if (what.watch && !what.json && ::isatty(STDOUT_FILENO) == 1)
@@ -133,7 +185,7 @@ void show_once(program_role role, const asked& what, const status_settings& sett
 
 std::optional<int>
 run_status_command(program_role role, int argc, const char* const* argv,
-                   const std::function<status_settings(const command_line& line)>& load) {
+                   const std::function<program_to_ask(const command_line& line)>& load) {
     if (!belongs_to(role, argv[0])) return std::nullopt;
     command_line line;
     const auto what = parse(role, argc, argv, line);
@@ -141,15 +193,14 @@ run_status_command(program_role role, int argc, const char* const* argv,
         std::fputs(help(role, argv[0]).c_str(), stdout);
         return exit_ok;
     }
-    const auto settings = load(line);
+    const running_program from(role, line, load(line));
     if (what->word == "kick") {
-        const auto body =
-            ask(role, settings, "POST", "/v1/users/" + percent_encoded(what->name) + "/kick");
+        const auto body = from.ask("POST", "/v1/users/" + percent_encoded(what->name) + "/kick");
         std::fputs(status_text("kick", body, coloured()).c_str(), stdout);
         return exit_ok;
     }
     for (;;) {
-        show_once(role, *what, settings);
+        show_once(*what, from);
         if (!what->watch || std::ferror(stdout)) return exit_ok;
         std::this_thread::sleep_for(std::chrono::seconds(1));
     }

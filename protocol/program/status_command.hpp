@@ -9,14 +9,21 @@
 
 #include <functional>
 #include <optional>
+#include <vector>
 
 namespace muxsocks {
 
+/// A program that runs, as its configuration has it.
+struct program_to_ask {
+    status_settings status;
+    std::vector<listen_address> listen;
+};
+
 /// Runs argv[0] if it is one of the role's; its exit code, or nothing if it is not. `load` reads
-/// the configuration that says where the program listens for status. Throws usage_error,
-/// config_error, std::runtime_error with a sentence.
+/// the configuration. Throws usage_error, config_error, std::runtime_error with a sentence, also
+/// where another program answers than that of a configuration that is named.
 std::optional<int>
 run_status_command(program_role role, int argc, const char* const* argv,
-                   const std::function<status_settings(const command_line& line)>& load);
+                   const std::function<program_to_ask(const command_line& line)>& load);
 
 } // namespace muxsocks

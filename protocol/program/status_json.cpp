@@ -163,12 +163,18 @@ json totals_of(const process_facts& process, const snapshot& now) {
             {"auth_failures", now.counted.authentications_failed}};
 }
 
-json status_of(const process_facts& process, const snapshot& now, json users) {
+json program_of(const process_facts& process) {
     auto shown = versioned();
     shown["time"] = seconds_of(std::chrono::system_clock::now());
     shown["program"] = program_name(process.role);
     shown["release"] = MUXSOCKS_VERSION;
     shown["started"] = seconds_of(process.started);
+    shown["listen"] = process.listen;
+    return shown;
+}
+
+json status_of(const process_facts& process, const snapshot& now, json users) {
+    auto shown = program_of(process);
     shown["ready"] = now.ready;
     shown["streams"] = now.all.streams;
     shown["waiting"] = now.waiting;
@@ -197,6 +203,8 @@ json status_of(const process_facts& process, const snapshot& now, json users) {
 }
 
 } // namespace
+
+std::string program(const process_facts& process) { return text_of(program_of(process)); }
 
 std::string status(const process_facts& process, const snapshot& now) {
     return text_of(status_of(process, now, users_of(now)));

@@ -12,6 +12,8 @@
 
 namespace muxsocks::status_json {
 
+/// Which program it is.
+[[nodiscard]] std::string program(const process_facts& process);
 /// All but lists of streams: what the page shows at once.
 [[nodiscard]] std::string status(const process_facts& process, const snapshot& now);
 /// `status` with the busiest streams, and of users the busiest, for the page.

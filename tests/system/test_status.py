@@ -177,6 +177,22 @@ def test_a_second_program_leaves_the_default_socket_to_the_first(new_pair, folde
         proxy.client.says(r"another program listens there: .*; metrics and status are left out")
 
 
+def test_the_commands_show_no_other_program_than_that_of_the_configuration(new_pair, folder):
+    runtime = folder / "run"
+    runtime.mkdir()
+    environment = {"RUNTIME_DIRECTORY": str(runtime)}
+    first, second = new_pair(), new_pair()
+    for proxy in (first, second):
+        proxy.start_server(env=environment)
+    second.server.says("another program listens there")
+    assert "0 streams" in command(first.server, "status", env=environment).stdout
+    for words in (["status"], ["streams", "--json"], ["kick", "alice"]):
+        shown = command(second.server, *words, env=environment)
+        assert shown.returncode == 1 and not shown.stdout, shown
+        assert f"it listens on {first.server.address}, and not on {second.server.address}" in \
+            shown.stderr and "status.listen" in shown.stderr
+
+
 def test_beyond_loopback_a_token_is_asked_for(pair):
     proxy = pair()
     proxy.server.config_path.write_text(json.dumps(
