@@ -71,16 +71,17 @@ bool forward_connection::take_reply(bytes_view view) {
     std::copy_n(view.begin(), size, reply_.begin() + static_cast<std::ptrdiff_t>(before));
     const auto parsed = socks5::parse_reply(reply_);
     if (parsed.status == socks5::parse_status::need_more) {
-        way_->consume(size);
+        consume(size);
         return true;
     }
     if (parsed.status == socks5::parse_status::failed) {
-        say_and_close(http_answer(refusals::no_reply));
+        refuse(refusals::no_reply);
         return false;
     }
-    way_->consume(parsed.used - before);
+    consume(parsed.used - before);
     reply_ = {};
     limit_.cancel();
+    services_.thread.counters().on_reply(parsed.value.rep);
     const auto code = parsed.value.code();
     if (code != socks5::reply_code::succeeded) {
         say_and_close(http_answer(refusal{code, {}}));
@@ -103,7 +104,7 @@ bool forward_connection::pass(std::span<const bytes_view> views) {
         auto piece = answer_.next(text_of(view));
         if (!piece.as_they_are) {
             output_ += piece.text;
-            way_->consume(piece.used);
+            consume(piece.used);
             if (answer_.begun()) {
                 message_ = {};
                 request_.reset();
@@ -148,7 +149,7 @@ bool forward_connection::write(std::span<const bytes_view> views) {
     output_.erase(0, own);
     bytes -= own;
     walked_ -= bytes;
-    if (bytes > 0) way_->consume(bytes);
+    if (bytes > 0) consume(bytes);
     // More than these views may have been walked before.
     if (output_.empty() && (walked_ == 0 || left > 0)) return true;
     wait_writable();
@@ -186,6 +187,7 @@ void forward_connection::become_tunnel() {
 void forward_connection::on_stream_reset(std::error_code why) {
     const self_ptr self(this);
     if (!way_) return;
+    if (!lost_) reset_ = why;
     const bool more = exchanging_ && replied_ && way_->unread() > 0;
     // With last words it is the second time: their memory is needed elsewhere.
     if (!more || lost_ || !way_->take_last_words()) return on_lost(why);
@@ -203,7 +205,7 @@ void forward_connection::on_lost(std::error_code why) {
 
 void forward_connection::on_end_of_stream() {
     if (!exchanging_) return drop_way();
-    if (!replied_) return say_and_close(http_answer(refusals::no_reply));
+    if (!replied_) return refuse(refusals::no_reply);
     if (answer_.complete() || answer_.ends_with_connection()) return close_softly();
     on_cut_answer();
 }
@@ -222,7 +224,7 @@ void forward_connection::on_no_reply(std::error_code why) {
         give_back(*same);
         return sink_->submit(same);
     }
-    say_and_close(http_answer(why == errc::stream_denied ? refusals::denied : refusals::no_reply));
+    refuse(why == errc::stream_denied ? refusals::denied : refusals::no_reply);
 }
 
 /// The server's connection has ended, and the answer is not there, or not all of it.
@@ -242,7 +244,28 @@ void forward_connection::on_wrong_answer() {
     fail(answer_.fault());
 }
 
+/// Of a stream; one that is given up between two requests is none that broke.
+void forward_connection::count_end() {
+    auto why = std::exchange(reset_, {});
+    if (!way_ || !replied_ || !way_->session()) return;
+    if (!why && exchanging_ && !way_->at_end()) why = errc::stream_cancelled;
+    services_.thread.counters().on_stream_ended(why, std::chrono::steady_clock::now() - began_);
+}
+
+void forward_connection::describe(shown_stream& to) const {
+    to.bytes_up = bytes_up_;
+    to.bytes_down = bytes_down_;
+    to.began = began_;
+    if (log::destinations_shown()) to.destination = named_;
+}
+
+void forward_connection::consume(std::size_t bytes) {
+    bytes_down_ += bytes;
+    way_->consume(bytes);
+}
+
 void forward_connection::drop_way() {
+    count_end();
     request_.reset();
     reply_.clear();
     replied_ = false;
@@ -251,6 +274,12 @@ void forward_connection::drop_way() {
     const auto self = std::move(kept_);
     const bool words = std::exchange(lost_, std::nullopt).has_value();
     std::exchange(way_, nullptr)->let_go(words);
+}
+
+/// In place of a server's reply.
+void forward_connection::refuse(const refusal& why) {
+    services_.thread.counters().on_reply(static_cast<std::uint8_t>(why.rep));
+    say_and_close(http_answer(why));
 }
 
 void forward_connection::fail(const http::fault& why) { say_and_close(http_answer(why)); }
@@ -314,7 +343,7 @@ void forward_connection::on_limit() {
         }
         if (me.lost_) return me.cut();
         if (me.head_begun_) return me.close();
-        if (me.way_ && !me.way_->opened()) me.say_and_close(http_answer(refusals::no_link));
+        if (me.way_ && !me.way_->opened()) me.refuse(refusals::no_link);
     });
 }
 

@@ -56,7 +56,7 @@ class forward_connection::request final : public pending_request {
         leave_queue();
         const auto of = std::move(of_);
         log::debug("request for {} refused: {}", destination, why.text);
-        of->say_and_close(http_answer(why));
+        of->refuse(why);
     }
     void watch(std::function<void()> gone) override {
         watched_ = std::make_shared<std::function<void()>>(std::move(gone));
@@ -191,6 +191,8 @@ void forward_connection::take_way(request& from, forward_way_ptr way) {
     kept_ = this;
     reused_ = false;
     replied_ = !way_->has_reply();
+    began_ = std::chrono::steady_clock::now();
+    bytes_up_ = bytes_down_ = 0;
     send_request();
 }
 
@@ -200,6 +202,7 @@ void forward_connection::give_back(pending_request& to_wait) {
 
 void forward_connection::send_request() {
     way_->write(as_bytes(message_));
+    bytes_up_ += message_.size();
     if (body_.complete())
         on_parked();
     else
@@ -248,6 +251,7 @@ stream_owner::read_result forward_connection::read_for_turn(const read_slot& slo
         input_ += piece.substr(used);
     }
     body_read_ += taken;
+    bytes_up_ += taken;
     if (body_.failed()) return {taken, read_outcome::drained, true};
     if (body_.complete()) {
         on_parked();

@@ -37,6 +37,7 @@ class forward_connection final : public ref_counted<forward_connection>, public 
     void on_read_failed() override;
     void on_parked() override;
     void on_timeouts_changed() override;
+    void describe(shown_stream& to) const override;
 
   private:
     class request;
@@ -72,6 +73,9 @@ class forward_connection final : public ref_counted<forward_connection>, public 
     void on_cut_answer();
     void on_wrong_answer();
     void drop_way();
+    void count_end();
+    void consume(std::size_t bytes);
+    void refuse(const refusal& why);
     void fail(const http::fault& why);
     void say_and_close(const std::string& answer);
     void close_softly();
@@ -104,6 +108,10 @@ class forward_connection final : public ref_counted<forward_connection>, public 
     std::vector<std::uint8_t> reply_;               ///< As far as it has come.
     bool replied_ = false;
     bool reused_ = false;
+    std::chrono::steady_clock::time_point began_{};
+    std::uint64_t bytes_up_ = 0;
+    std::uint64_t bytes_down_ = 0;
+    std::error_code reset_;               ///< How the way has ended, if by RST.
     std::optional<std::error_code> lost_; ///< The way has ended by RST, not all of it is passed.
 
     // The answer.

@@ -138,6 +138,9 @@ const special_range* special_range_of(const ip::address& address) {
 
 constexpr std::uint16_t smtp_port = 25;
 
+/// Where the rules stand that are nobody's own.
+constexpr const char* general_key = "destinations";
+
 const network* rule_for(const std::vector<network>& rules, const ip::address& address) {
     const address_bytes bytes(address);
     const auto found = std::find_if(rules.begin(), rules.end(),
@@ -149,7 +152,10 @@ const network* rule_for(const std::vector<network>& rules, const ip::address& ad
 
 target_policy::target_policy(destination_settings rules, std::string key,
                              std::vector<network> general_deny)
-    : rules_(std::move(rules)), key_(std::move(key)), general_deny_(std::move(general_deny)) {}
+    : rules_(std::move(rules)),
+      key_(std::move(key)),
+      of_user_(key_ != general_key),
+      general_deny_(std::move(general_deny)) {}
 
 bool target_policy::is_port_listed(std::uint16_t port) const {
     if (rules_.ports.empty()) return port != smtp_port;
@@ -223,7 +229,7 @@ std::string target_policy::sentence(const finding& found, const std::string& tar
 }
 
 std::string target_policy::deny_key(const finding& found) const {
-    return (found.is_general ? "destinations" : key_) + ".deny";
+    return (found.is_general ? general_key : key_) + ".deny";
 }
 
 std::string target_policy::permission(const finding& found) const {
@@ -254,15 +260,16 @@ std::string target_policy::range_refused(const ip::address& address, std::uint16
 
 denied_by target_policy::rule_refused(const ip::address& address, std::uint16_t port,
                                       own_addresses& own) const {
-    switch (judge(address, port, own).why) {
+    const auto found = judge(address, port, own);
+    switch (found.why) {
     case finding::reason::port:
-        return denied_by::port;
+        return of_user_ ? denied_by::user : denied_by::port;
     case finding::reason::not_public:
         return denied_by::not_public;
     case finding::reason::own:
         return denied_by::own;
     default:
-        return denied_by::deny;
+        return of_user_ && !found.is_general ? denied_by::user : denied_by::deny;
     }
 }
 

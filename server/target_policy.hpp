@@ -81,6 +81,7 @@ class target_policy {
 
     destination_settings rules_;
     std::string key_;
+    bool of_user_;
     std::vector<network> general_deny_;
 };
 

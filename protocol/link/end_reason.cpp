@@ -12,8 +12,8 @@ constexpr std::array<std::string_view, link_ends> link_words{
     "eof", "reset", "timeout", "keepalive", "tls", "closed", "other"};
 constexpr std::array<std::string_view, stream_ends> stream_words{
     "fin", "reset", "local", "timeout", "shed", "denied", "refused", "flow", "session", "other"};
-constexpr std::array<std::string_view, denied_rules> rule_words{"deny", "port", "not_public",
-                                                                "own"};
+constexpr std::array<std::string_view, denied_rules> rule_words{"deny", "port", "user",
+                                                                "not_public", "own"};
 
 link_end of_link_error(link_errc code) noexcept {
     switch (code) {

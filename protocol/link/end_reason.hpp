@@ -38,12 +38,13 @@ inline constexpr std::size_t stream_ends = 10;
 
 /// By what a server refuses a target.
 enum class denied_by : std::uint8_t {
-    deny,       ///< `destinations.deny`, in general or for the user.
+    deny,       ///< `destinations.deny`.
     port,       ///< `destinations.ports`, or port 25.
+    user,       ///< `deny` or `ports` of the user's own `destinations`.
     not_public, ///< An address that is not public (`allow_private`, `allow`).
     own,        ///< An address of the server itself.
 };
-inline constexpr std::size_t denied_rules = 4;
+inline constexpr std::size_t denied_rules = 5;
 
 link_end link_end_of(std::error_code why) noexcept;
 stream_end stream_end_of(std::error_code why) noexcept;

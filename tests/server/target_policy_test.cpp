@@ -261,6 +261,20 @@ TEST_CASE("the general deny holds in front of a user's own rules") {
     CHECK(refused("9.9.9.9") == "9.9.9.9 is denied by \"9.9.9.9\" in destinations.deny");
     CHECK(refused("8.8.8.8") == "8.8.8.8 is denied by \"8.8.8.8\" in users[0].destinations.deny");
     CHECK(refused("10.2.0.1").empty());
+    SECTION("and each is counted as whose it is") {
+        const auto rule = [&](const char* address, std::uint16_t port = 443) {
+            return policy.rule_refused(boost::asio::ip::make_address(address), port, own);
+        };
+        CHECK(rule("9.9.9.9") == denied_by::deny);
+        CHECK(rule("8.8.8.8") == denied_by::user);
+        CHECK(rule("1.1.1.1", 25) == denied_by::user);
+        CHECK(rule("192.168.0.1") == denied_by::not_public);
+        const target_policy general(rules);
+        CHECK(general.rule_refused(boost::asio::ip::make_address("8.8.8.8"), 443, own) ==
+              denied_by::deny);
+        CHECK(general.rule_refused(boost::asio::ip::make_address("1.1.1.1"), 25, own) ==
+              denied_by::port);
+    }
 }
 
 TEST_CASE("ports") {

@@ -12,9 +12,9 @@ import urllib.parse
 
 import pytest
 
-from support import programs, servers, socks
+from support import http, programs, servers, socks
 from support.deadline import wait_until
-from support.muxsocks import merge
+from support.muxsocks import TOKEN, merge
 from support.status import ask, document, metrics
 
 ROLES = ["client", "server"]
@@ -138,6 +138,37 @@ def test_a_denied_request_is_counted(seen):
                if name.startswith("muxsocks_denied_total")) == 1
     assert found['muxsocks_stream_replies_total{rep="2"}'] == 1
     assert metrics(proxy.status["client"])['muxsocks_stream_replies_total{rep="2"}'] == 1
+
+
+def test_what_a_users_own_rules_refuse_is_counted_as_such(seen):
+    proxy = seen(server={"users": [{"name": "alice", "token": TOKEN, "destinations": {
+        "allow_private": True, "deny": ["127.0.0.2"], "ports": ["1-65535"]}}]})
+    assert socks.rep_for(proxy.socks, "127.0.0.2", 9) == 2
+    assert metrics(proxy.status["server"])['muxsocks_denied_total{rule="user"}'] == 1
+
+
+def test_requests_of_plain_http_are_counted_as_others_are(seen, website):
+    site = website()
+    (site.folder / "a").write_bytes(b"x" * 1000)
+    proxy = seen()
+    where = proxy.status["client"]
+    connection, answer = http.ask(proxy.socks, f"GET http://127.0.0.1:{site.port}/a HTTP/1.1\r\n\r\n")
+    assert answer.status == 200
+    found = metrics(where)
+    assert found['muxsocks_stream_replies_total{rep="0"}'] == 1
+    assert found["muxsocks_stream_duration_seconds_count"] == 0
+    [stream] = document(where, "/v1/streams")["streams"]
+    assert stream["bytes_down"] >= 1000 and stream["bytes_up"] > 0 and "destination" not in stream
+    connection.close()
+    wait_until(lambda: metrics(where)['muxsocks_stream_ended_total{reason="fin"}'] == 1, 10,
+               "the stream to end")
+    assert metrics(where)["muxsocks_stream_duration_seconds_count"] == 1
+    free = programs.free_port()
+    connection, answer = http.ask(proxy.socks, f"GET http://127.0.0.1:{free}/ HTTP/1.1\r\n\r\n")
+    connection.close()
+    assert answer.status == 502
+    assert metrics(where)['muxsocks_stream_replies_total{rep="5"}'] == 1
+    assert metrics(where)["muxsocks_stream_duration_seconds_count"] == 1
 
 
 def test_a_client_is_ready_as_long_as_its_link_is_up(seen):
