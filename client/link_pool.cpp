@@ -368,6 +368,7 @@ void link_pool::show(const snapshot_request& request, snapshot& to) const {
             down.reason = each.last_failure();
             return;
         }
+        each.driver()->tell_counted();
         muxsocks::add(*each.driver(), to.all);
         to.ready = to.ready || each.available();
         if (request.streams > 0) show_streams(*each.driver(), name, busiest);

@@ -73,8 +73,9 @@ void worker::reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t ses
 
 snapshot worker::show(const snapshot_request& request) const {
     snapshot part;
-    part.counted = thread_.counted();
     pool_.show(request, part);
+    // Behind all sessions, which have told by now.
+    part.counted = thread_.counted();
     part.direct = direct_.open();
     part.keep(request);
     return part;

@@ -174,12 +174,13 @@ class program final : public service::program {
     }
 
     void show(const snapshot_request& request, std::function<void(snapshot)> then) override {
-        workers_.sum_up([request](worker& each) { return each.show(request); },
-                        [this, request, then = std::move(then)](snapshot all) {
-                            all.keep(request);
-                            add_shared(all);
-                            then(std::move(all));
-                        });
+        workers_.gather<snapshot>(
+            [request](worker& each, auto answer) { each.show(request, std::move(answer)); },
+            [this, request, then = std::move(then)](snapshot all) {
+                all.keep(request);
+                add_shared(all);
+                then(std::move(all));
+            });
     }
 
     void add_shared(snapshot& to) {

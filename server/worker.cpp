@@ -2,9 +2,7 @@
 
 #include "protocol/link/tls/session_crypto.hpp"
 #include "protocol/program/log.hpp"
-#include "protocol/program/path_text.hpp"
 #include "protocol/program/relay_settings.hpp"
-#include "protocol/program/session_snapshot.hpp"
 #include "server/incoming_link.hpp"
 #include "server/served_session.hpp"
 
@@ -26,11 +24,6 @@ resolver_options dns_options(const dns_settings& settings, dns_watch& watch) {
     options.remember_failures = true;
     options.on_dns_result = [&watch](std::error_code error) { watch.on_result(error); };
     return options;
-}
-
-user_snapshot use_of(const session& core) {
-    const auto& counted = core.statistics();
-    return {1, core.stream_count(), counted.bytes_received, counted.bytes_sent};
 }
 
 } // namespace
@@ -152,12 +145,7 @@ void worker::forget(served_session& one) {
     const auto found = sessions_.find(&one);
     if (found == sessions_.end()) return;
     authenticating_.erase(one.place());
-    // Nobody else counts, or names could be made up.
-    if (recipe_->users.contains(one.driver().core().user())) {
-        auto used = use_of(one.driver().core());
-        used.sessions = used.streams = 0;
-        ended_users_[one.driver().core().user()] += used;
-    }
+    count_use(one);
     auto gone = std::make_shared<std::unique_ptr<served_session>>(std::move(found->second));
     sessions_.erase(found);
     by_id_.erase(one.id());
@@ -272,32 +260,6 @@ void worker::close_all(close_code code, std::error_code why, std::string_view te
         session->close(code, session->idle() ? make_error_code(errc::closed_locally) : why, text);
     incoming_.clear();
     count();
-}
-
-snapshot worker::show(const snapshot_request& request) const {
-    snapshot part;
-    part.counted = thread_.counted();
-    part.unauthenticated = incoming_.size();
-    part.users = ended_users_;
-    for (const auto& [name, user] : recipe_->users)
-        part.users.try_emplace(name);
-    heaviest<session_snapshot> shown(request.sessions);
-    heaviest<stream_snapshot> busiest(request.streams);
-    for (const auto& [session, owned] : sessions_) {
-        const auto& core = session->driver().core();
-        muxsocks::add(session->driver(), part.all);
-        if (core.established()) part.users[core.user()] += use_of(core);
-        if (request.streams > 0 && core.stream_count() > 0)
-            show_streams(session->driver(), session->name(), busiest);
-        const auto weight = weight_of(core.stream_count(), core.attached());
-        if (!shown.wants(weight)) continue;
-        auto made = muxsocks::show(session->driver(), program_role::server, session->name());
-        made.user = core.user();
-        shown.add(weight, std::move(made));
-    }
-    part.sessions = shown.take();
-    part.streams = busiest.take();
-    return part;
 }
 
 } // namespace muxsocks::server

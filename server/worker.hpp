@@ -113,7 +113,9 @@ class worker {
     /// Ends all sessions of the user, those that wait for a link, too; returns how many.
     std::size_t kick(const std::string& user);
     void close_all(close_code code, std::error_code why, std::string_view text);
-    snapshot show(const snapshot_request& request) const;
+    /// Looks at all sessions, some in each round of the event loop, however many there are; then
+    /// calls `answer` once. (worker_snapshot.cpp)
+    void show(const snapshot_request& request, std::function<void(snapshot)> answer);
 
     // For incoming_link and served_session.
     /// A new session whose first bytes are `first`; returns what it took of them.
@@ -130,7 +132,13 @@ class worker {
     void on_place_lost(admission::link_id id);
 
   private:
+    struct survey;
+
     void count();
+    void look_on(const std::shared_ptr<survey>& at);
+    void look_at(served_session& one, survey& with);
+    void finish(survey& with);
+    void count_use(served_session& one);
 
     shared_state& shared_;
     std::shared_ptr<const recipe> recipe_;
@@ -143,13 +151,15 @@ class worker {
     own_addresses own_; ///< For datagrams; the dialer has its own.
     target_services services_;
     std::unordered_map<incoming_link*, std::unique_ptr<incoming_link>> incoming_;
-    std::unordered_map<served_session*, std::unique_ptr<served_session>> sessions_;
+    /// In an order that holds while others come and go, for look_on().
+    std::map<served_session*, std::unique_ptr<served_session>> sessions_;
     /// Sessions of which it is not known yet whose they are.
     std::unordered_map<admission::link_id, served_session*> authenticating_;
     std::unordered_map<session_id, served_session*, session_id_hash> by_id_;
     std::vector<session_id> saved_; ///< During a hand-over.
-    /// What users' sessions carried that are over. Bounded: who gets here has authenticated.
-    std::map<std::string, user_snapshot> ended_users_;
+    /// Bytes that users have moved, as far as their sessions have told. Bounded: whoever gets here
+    /// has authenticated.
+    std::map<std::string, user_snapshot> used_;
     std::atomic<std::size_t> load_{0};
 };
 

@@ -34,13 +34,6 @@ void link_thread::shed_most_stalled() {
     if (victim) victim->shed_most_stalled();
 }
 
-thread_counters link_thread::counted() const {
-    auto all = counters_;
-    for (const auto& each : holders_)
-        all.sessions.add(each.counted());
-    return all;
-}
-
 void link_thread::check_idle() {
     const bool idle = std::exchange(uses_seen_, uses_) == uses_;
     // What is held goes up and down while much is under way: only what was not needed for all of

@@ -34,15 +34,13 @@ struct stalled_memory {
     auto operator<=>(const stalled_memory&) const = default;
 };
 
-/// A session, for who looks for memory, or for what was counted.
+/// A session, for who looks for memory.
 class memory_holder : public boost::intrusive::list_base_hook<
                           boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
   public:
     /// Unread bytes of the stream that holds most of those that have not moved for 5 seconds.
     virtual stalled_memory most_stalled() const = 0;
     virtual void shed_most_stalled() = 0; ///< Resets that stream.
-    /// What it has counted since it began.
-    virtual const session_statistics& counted() const = 0;
 
   protected:
     ~memory_holder() = default;
@@ -65,8 +63,8 @@ class link_thread {
     chunk_pool& chunks() { return chunks_; }
     memory_budget& budget() { return budget_; }
     thread_counters& counters() { return counters_; }
-    /// With what sessions have counted that are not over.
-    thread_counters counted() const;
+    /// With what sessions have told (session_driver::tell_counted) that are not over.
+    const thread_counters& counted() const { return counters_; }
 
     /// It leaves when it is destroyed.
     void enlist(memory_holder& one) { holders_.push_back(one); }

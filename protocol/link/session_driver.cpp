@@ -40,7 +40,7 @@ session_driver::session_driver(link_thread& thread, session_settings settings, d
 }
 
 session_driver::~session_driver() {
-    thread_.counters().sessions.add(session_.statistics());
+    tell_counted();
     tell_held(0);
     for (const auto& each : links_)
         each.on->abort();
@@ -49,6 +49,14 @@ session_driver::~session_driver() {
 session_settings session_driver::with_wake(session_settings settings) {
     settings.wake = [this] { wake(); };
     return settings;
+}
+
+session_totals session_driver::tell_counted() {
+    const session_totals now(session_.statistics());
+    auto since = now;
+    since -= std::exchange(told_, now);
+    thread_.counters().sessions += since;
+    return since;
 }
 
 bool session_driver::all_delivered() const {

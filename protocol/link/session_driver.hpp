@@ -68,6 +68,9 @@ class session_driver final : public ref_counted<session_driver>,
     link_thread& thread() { return thread_; }
     /// A number that no other driver of the process has: for who shows it.
     std::uint64_t serial() const { return serial_; }
+    /// Adds to what the thread has counted what the session has since it told last, and returns it:
+    /// the data path counts once only, and what is read in the thread never falls.
+    session_totals tell_counted();
     /// The newest link that belongs to the session; none while it is detached.
     link* current_link() const;
 
@@ -159,7 +162,6 @@ class session_driver final : public ref_counted<session_driver>,
 
     stalled_memory most_stalled() const override;
     void shed_most_stalled() override;
-    const session_statistics& counted() const override { return session_.statistics(); }
 
     driven* find(const link& one);
     driven* find(link_number number);
@@ -223,6 +225,7 @@ class session_driver final : public ref_counted<session_driver>,
     static constexpr unsigned last_words_held_max = 256;
     unsigned last_words_held_ = 0;
     instant detached_at_{};
+    session_totals told_;
     std::size_t held_seen_ = 0; ///< What the session held when the thread was last told.
     std::size_t reads_ = 0;     ///< In this turn.
     instant reads_until_{};

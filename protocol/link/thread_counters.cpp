@@ -32,13 +32,22 @@ time_histogram& time_histogram::operator+=(const time_histogram& other) noexcept
     return *this;
 }
 
-void session_totals::add(const session_statistics& counted) noexcept {
-    streams_opened += counted.streams_opened;
-    bytes_sent += counted.bytes_sent;
-    bytes_received += counted.bytes_received;
-    resumed += resumed_of(counted);
-    shed += counted.shed;
-    refused += counted.refused;
+session_totals::session_totals(const session_statistics& counted) noexcept
+    : streams_opened(counted.streams_opened),
+      bytes_sent(counted.bytes_sent),
+      bytes_received(counted.bytes_received),
+      resumed(resumed_of(counted)),
+      shed(counted.shed),
+      refused(counted.refused) {}
+
+session_totals& session_totals::operator-=(const session_totals& other) noexcept {
+    streams_opened -= other.streams_opened;
+    bytes_sent -= other.bytes_sent;
+    bytes_received -= other.bytes_received;
+    resumed -= other.resumed;
+    shed -= other.shed;
+    refused -= other.refused;
+    return *this;
 }
 
 session_totals& session_totals::operator+=(const session_totals& other) noexcept {

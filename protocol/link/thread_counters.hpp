@@ -33,9 +33,11 @@ std::uint64_t resumed_of(const session_statistics& counted) noexcept;
 
 /// Of sessions, those that are over and those that are not.
 struct session_totals {
+    session_totals() = default;
     /// What a session has counted.
-    void add(const session_statistics& counted) noexcept;
+    explicit session_totals(const session_statistics& counted) noexcept;
     session_totals& operator+=(const session_totals& other) noexcept;
+    session_totals& operator-=(const session_totals& other) noexcept;
 
     std::uint64_t streams_opened = 0;
     std::uint64_t bytes_sent = 0; ///< Payload of streams.
@@ -71,7 +73,7 @@ struct thread_counters {
     std::array<std::uint64_t, link_ends> links_lost{};
     std::array<std::uint64_t, link_ends> handshakes_failed{};
     time_histogram handshakes;
-    session_totals sessions; ///< Those that are over.
+    session_totals sessions; ///< As far as they have told.
     std::uint64_t sessions_begun = 0;
     std::array<std::uint64_t, stream_ends> streams_ended{};
     time_histogram stream_ages;

@@ -153,6 +153,18 @@ void service::kick(const std::string& user, std::function<void(std::size_t)> the
     program_.kick(user, std::move(then));
 }
 
+void service::write(std::function<std::string()> make, std::function<void(std::string)> then) {
+    // `then` is given back whatever becomes of it: what it holds is this thread's.
+    auto back = std::make_shared<std::function<void(std::string)>>(std::move(then));
+    writing_.run([this, make = std::move(make), back = std::move(back)]() mutable {
+        auto text = make();
+        make = nullptr;
+        asio::post(context(), [back = std::move(back), text = std::move(text)]() mutable {
+            (*back)(std::move(text));
+        });
+    });
+}
+
 // ---- The stop
 
 void service::drain() {

@@ -11,6 +11,7 @@
 ///
 /// All but the work of the workers runs in the first thread.
 
+#include "protocol/program/background.hpp"
 #include "protocol/program/certificate_watch.hpp"
 #include "protocol/program/command_line.hpp"
 #include "protocol/program/listeners.hpp"
@@ -130,6 +131,7 @@ class service final : private status_source {
     void show(const snapshot_request& request, std::function<void(snapshot)> then) override;
     process_facts facts() const override;
     void kick(const std::string& user, std::function<void(std::size_t)> then) override;
+    void write(std::function<std::string()> make, std::function<void(std::string)> then) override;
 
     asio::io_context& context();
     void wait_signal();
@@ -151,6 +153,7 @@ class service final : private status_source {
     service_watchdog watchdog_;
     certificate_watch certificates_;
     status_server status_;
+    background writing_;
     deadline drain_check_;
     std::chrono::steady_clock::time_point drain_until_{};
     std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();

@@ -69,12 +69,11 @@ void snapshot::keep(const snapshot_request& asked) {
     const auto heavier = [](const auto& a, const auto& b) { return weight_of(a) > weight_of(b); };
     std::sort(streams.begin(), streams.end(), heavier);
     if (streams.size() > asked.streams) streams.resize(asked.streams);
-    if (sessions.size() > asked.sessions) {
-        std::sort(sessions.begin(), sessions.end(), heavier);
-        sessions.resize(asked.sessions);
-    }
-    std::stable_sort(sessions.begin(), sessions.end(),
-                     [](const auto& a, const auto& b) { return a.id < b.id; });
+    if (asked.sessions == snapshot_request::all) return;
+    std::sort(sessions.begin(), sessions.end(), heavier);
+    if (sessions.size() > asked.sessions) sessions.resize(asked.sessions);
+    std::sort(sessions.begin(), sessions.end(),
+              [](const auto& a, const auto& b) { return a.id < b.id; });
 }
 
 } // namespace muxsocks

@@ -45,10 +45,10 @@ struct stream_snapshot {
 
 struct session_snapshot {
     std::uint64_t id = 0; ///< No other has it as long as the program runs; 0: there is none.
-    std::string name;   ///< The client: the server's address. The server: user@address.
-    std::string user;   ///< Empty for a client, and where there are no users.
-    std::string state;  ///< "attached", "detached", or of a client without session "down".
-    std::string reason; ///< Why it is down.
+    std::string name;     ///< The client: the server's address. The server: user@address.
+    std::string user;     ///< Empty for a client, and where there are no users.
+    std::string state;    ///< "attached", "detached", or of a client without session "down".
+    std::string reason;   ///< Why it is down.
     std::uint64_t streams = 0;
     std::uint64_t streams_opened = 0;
     std::uint64_t bytes_up = 0;
@@ -163,8 +163,9 @@ struct snapshot {
 
     /// Lists are put one behind the other, numbers added; what the whole process has is added once.
     snapshot& operator+=(snapshot&& part);
-    /// Keeps no more than was asked for: the sessions with most streams, in the order of their ids,
-    /// and the streams that have carried most, the busiest first.
+    /// Keeps no more than was asked for: the sessions with most streams, in the order of their ids
+    /// (all of them, if they were asked for, in any order), and the streams that have carried most,
+    /// the busiest first.
     void keep(const snapshot_request& asked);
 };
 

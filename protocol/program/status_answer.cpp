@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <memory>
 
 namespace muxsocks {
 namespace {
@@ -100,6 +101,19 @@ void kick(const status_question& asked, const std::string& user, status_source& 
     });
 }
 
+using writer = std::string (*)(const process_facts&, const snapshot&);
+
+/// Null if there is no such document.
+writer writer_of(std::string_view path) {
+    if (path == "/metrics") return metrics_text;
+    if (path == "/v1/status") return status_json::status;
+    if (path == "/v1/links") return status_json::links;
+    if (path == "/v1/sessions") return status_json::sessions;
+    if (path == "/v1/streams") return status_json::streams;
+    if (path == "/v1/users") return status_json::users;
+    return nullptr;
+}
+
 } // namespace
 
 status_answer error_answer(unsigned status, const std::string& sentence) {
@@ -135,34 +149,32 @@ void answer(const status_question& asked, status_source& source,
     if (const auto found = find_page(path))
         return then(text_answer(200, found->type, std::string(found->text)));
     if (path == "/v1/program")
-        return then(
-            text_answer(200, "application/json", status_json::program(source.facts())));
+        return then(text_answer(200, "application/json", status_json::program(source.facts())));
     snapshot_request request;
     if (path == "/v1/streams") request.streams = limit_of(asked.target);
     // Metrics and readiness are asked for often, and need sums only.
     request.sessions = path.starts_with("/v1/") ? snapshot_request::all : 0;
     source.show(request, [&source, path = std::string(path), then = std::move(then)](snapshot now) {
-        const auto json = [&](std::string text) {
-            then(text_answer(200, "application/json", std::move(text)));
-        };
-        if (path == "/metrics")
-            return then(text_answer(200, "text/plain; version=0.0.4; charset=utf-8",
-                                    metrics_text(source.facts(), now)));
         if (path == "/readyz")
             return then(now.ready ? text_answer(200, "text/plain", "ready\n")
                                   : text_answer(503, "text/plain", "not ready\n"));
-        if (path == "/v1/status") return json(status_json::status(source.facts(), now));
-        if (path == "/v1/links") return json(status_json::links(now));
-        if (path == "/v1/sessions") return json(status_json::sessions(now));
-        if (path == "/v1/streams") return json(status_json::streams(now));
-        if (path == "/v1/users") return json(status_json::users(now));
-        then(error_answer(404, "there is nothing by that name"));
+        const auto writes = writer_of(path);
+        if (!writes) return then(error_answer(404, "there is nothing by that name"));
+        const std::string type =
+            path == "/metrics" ? "text/plain; version=0.0.4; charset=utf-8" : "application/json";
+        source.write(
+            [writes, facts = source.facts(), all = std::make_shared<snapshot>(std::move(now))] {
+                return writes(facts, *all);
+            },
+            [then, type](std::string text) { then(text_answer(200, type, std::move(text))); });
     });
 }
 
 void live_answer(status_source& source, std::function<void(const std::string&)> then) {
-    source.show({sessions_live, streams_shown}, [&source, then = std::move(then)](const snapshot& now) {
-        then(status_json::live(source.facts(), now));
+    source.show({sessions_live, streams_shown}, [&source, then = std::move(then)](snapshot now) {
+        source.write([facts = source.facts(), all = std::make_shared<snapshot>(std::move(
+                                                  now))] { return status_json::live(facts, *all); },
+                     then);
     });
 }
 

@@ -216,7 +216,7 @@ std::string live(const process_facts& process, const snapshot& now) {
     return text_of(shown);
 }
 
-std::string links(const snapshot& now) {
+std::string links(const process_facts&, const snapshot& now) {
     auto list = json::array();
     for (const auto& session : now.sessions)
         for (const auto& each : session.links) {
@@ -230,13 +230,13 @@ std::string links(const snapshot& now) {
     return text_of(shown);
 }
 
-std::string sessions(const snapshot& now) {
+std::string sessions(const process_facts&, const snapshot& now) {
     auto shown = versioned();
     shown["sessions"] = list_of(now.sessions);
     return text_of(shown);
 }
 
-std::string streams(const snapshot& now) {
+std::string streams(const process_facts&, const snapshot& now) {
     auto shown = versioned();
     shown["streams"] = list_of(now.streams);
     return text_of(shown);
@@ -267,7 +267,7 @@ std::string history(const status_history& past) {
     return text_of(shown);
 }
 
-std::string users(const snapshot& now) {
+std::string users(const process_facts&, const snapshot& now) {
     auto shown = versioned();
     shown["users"] = users_of(now);
     return text_of(shown);

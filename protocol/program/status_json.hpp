@@ -18,11 +18,11 @@ namespace muxsocks::status_json {
 [[nodiscard]] std::string status(const process_facts& process, const snapshot& now);
 /// `status` with the busiest streams, and of users the busiest, for the page.
 [[nodiscard]] std::string live(const process_facts& process, const snapshot& now);
-[[nodiscard]] std::string links(const snapshot& now);
-[[nodiscard]] std::string sessions(const snapshot& now);
+[[nodiscard]] std::string links(const process_facts& process, const snapshot& now);
+[[nodiscard]] std::string sessions(const process_facts& process, const snapshot& now);
 [[nodiscard]] std::string history(const status_history& past);
-[[nodiscard]] std::string streams(const snapshot& now);
-[[nodiscard]] std::string users(const snapshot& now);
+[[nodiscard]] std::string streams(const process_facts& process, const snapshot& now);
+[[nodiscard]] std::string users(const process_facts& process, const snapshot& now);
 [[nodiscard]] std::string error(const std::string& sentence);
 
 } // namespace muxsocks::status_json

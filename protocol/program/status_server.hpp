@@ -26,6 +26,11 @@ class status_source {
     [[nodiscard]] virtual process_facts facts() const = 0;
     /// Ends all sessions of the user; `then` gets their number.
     virtual void kick(const std::string& user, std::function<void(std::size_t)> then) = 0;
+    /// Calls `then` with what `make` has made, which may be in another thread: a long text must not
+    /// hold up this one.
+    virtual void write(std::function<std::string()> make, std::function<void(std::string)> then) {
+        then(make());
+    }
 
   protected:
     ~status_source() = default;

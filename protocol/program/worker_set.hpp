@@ -50,16 +50,26 @@ class worker_set {
     /// the first one's.
     template <class Ask, class Then>
     void sum_up(Ask ask, Then then) {
+        using part = decltype(ask(std::declval<Worker&>()));
+        gather<part>([ask](Worker& each, auto answer) { answer(ask(each)); }, std::move(then));
+    }
+
+    /// The same for what takes a worker several rounds of its event loop: `ask(worker, answer)` has
+    /// it call `answer(part)` once, in its thread.
+    template <class Part, class Ask, class Then>
+    void gather(Ask ask, Then then) {
         struct state {
-            decltype(ask(std::declval<Worker&>())) sum{};
+            Part sum{};
             std::size_t left;
             Then then;
         };
         auto all = std::make_shared<state>(state{{}, all_.size(), std::move(then)});
         on_all([this, ask, all](Worker& each) {
-            asio::post(first().thread().context(), [all, part = ask(each)]() mutable {
-                all->sum += std::move(part);
-                if (--all->left == 0) all->then(std::move(all->sum));
+            ask(each, [this, all](Part part) {
+                asio::post(first().thread().context(), [all, part = std::move(part)]() mutable {
+                    all->sum += std::move(part);
+                    if (--all->left == 0) all->then(std::move(all->sum));
+                });
             });
         });
     }

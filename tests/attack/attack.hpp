@@ -98,6 +98,7 @@ awaitable<void> measure_requests(run& in);
 awaitable<void> measure_newcomers(run& in);
 awaitable<void> measure_crowd(run& in);
 awaitable<void> measure_outage(run& in);
+awaitable<void> abandon_sessions(run& in);
 // Strangers.
 awaitable<void> stay_idle(run& in);
 awaitable<void> fail_handshakes(run& in);

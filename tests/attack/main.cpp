@@ -30,6 +30,8 @@ constexpr mode modes[] = {
     {"crowd", measure_crowd,
      "--users with a session each, and a byte echoed --rate times a second"},
     {"outage", measure_outage, "--sessions of --users, all lost at once and all back"},
+    {"abandon", abandon_sessions,
+     "--sessions of --users, cut in groups of --count, which do not come back"},
     {"idle", stay_idle, "--count connections, --rate new ones a second, that say nothing"},
     {"handshakes", fail_handshakes, "handshakes that fail: --kind garbage, cut, hello or token"},
     {"key-updates", update_keys, "--count links without a token that send KeyUpdate only"},

@@ -1,4 +1,5 @@
-// Very many sessions, all lost in one moment and all back as soon as it goes.
+// Very many sessions: all lost in one moment and all back as soon as it goes; or lost for good, in
+// groups, so that there may be more of them than files.
 
 #include "tests/attack/attack.hpp"
 
@@ -31,7 +32,24 @@ class outage {
         co_await pause(in_.io, std::chrono::seconds(1));
     }
 
+    awaitable<void> abandon() {
+        const auto group = in_.args.count == 0 ? in_.args.sessions : in_.args.count;
+        for (std::size_t n = 0; n < in_.args.sessions && !in_.over(); ++n) {
+            co_await begin(log_in(n));
+            if ((n + 1) % group == 0) co_await cut_all();
+        }
+        co_await cut_all();
+        in_.tell("abandoned");
+    }
+
   private:
+    awaitable<void> cut_all() {
+        co_await wait_for_all();
+        in_.counts["sessions"] += static_cast<double>(all_.size());
+        for (const auto& each : all_)
+            each->cut();
+        all_.clear();
+    }
     awaitable<void> begin(awaitable<void> what) {
         start(in_, std::move(what));
         while (under_way_ >= at_once)
@@ -79,6 +97,11 @@ class outage {
 awaitable<void> measure_outage(run& in) {
     outage all(in);
     co_await all.happen();
+}
+
+awaitable<void> abandon_sessions(run& in) {
+    outage all(in);
+    co_await all.abandon();
 }
 
 } // namespace muxsocks::attack

@@ -16,10 +16,6 @@ struct holder : memory_holder {
     stalled_memory most_stalled() const override {
         return stalled == 0 ? stalled_memory() : stalled_memory{user_holds, stalled};
     }
-    const session_statistics& counted() const override {
-        static const session_statistics none;
-        return none;
-    }
     void shed_most_stalled() override {
         ++shed;
         stalled = 0;

@@ -1,6 +1,7 @@
 """The status listener: metrics, health, JSON and the page, and the commands that ask it."""
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import threading
 import urllib.parse
 
 import pytest
@@ -291,11 +293,17 @@ def test_kick_ends_the_sessions_of_a_user_and_bans_nobody(seen, target):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed")
-def test_prometheus_scrapes_both_programs(pair, folder):
+def test_prometheus_scrapes_both_programs(pair, folder, target):
+    """And its series move when a link is cut, a user denied, and a stream shed."""
     ports = {role: programs.free_port() for role in ROLES}
     proxy = pair(relay=[], client={"status": {"listen": f"127.0.0.1:{ports['client']}"}},
-                 server={"status": {"listen": f"127.0.0.1:{ports['server']}"},
+                 server={"status": {"listen": f"127.0.0.1:{ports['server']}"}, "threads": 1,
+                         "memory": {"session": "1MiB", "stream_window": "256KiB"},
                          "destinations": {"ports": ["1024-65535"]}})
+    may_read = threading.Event()
+    mute = target(lambda connection: may_read.wait())
+    mute.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    uploads = []
     settings = folder / "prometheus.yml"
     settings.write_text(json.dumps({
         "global": {"scrape_interval": "1s"},
@@ -325,8 +333,25 @@ def test_prometheus_scrapes_both_programs(pair, folder):
                    "the cut link to be counted")
         wait_until(lambda: values('muxsocks_denied_total{rule="port"}') == {"server": 1}, 30,
                    "the denied request to be counted")
+        assert values('muxsocks_denied_total{rule="user"}') == {"server": 0}
+        uploads += [socks.connect(proxy.socks, "127.0.0.1", mute.port) for _ in range(16)]
+        for each in uploads:
+            each.setblocking(False)
+
+        def shed():
+            for each in uploads:
+                with contextlib.suppress(OSError):
+                    each.send(bytes(1 << 16))
+            return values("muxsocks_memory_shed_total >= 1").get("server")
+
+        wait_until(shed, 60, "the stream that is shed to be counted")
+        wait_until(lambda: values("muxsocks_memory_charged_bytes > 0").get("server"), 30,
+                   "what is held to be seen")
     finally:
+        may_read.set()
         prometheus.kill()
+        for each in uploads:
+            each.close()
 
 
 def names_in(text):
