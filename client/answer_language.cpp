@@ -13,7 +13,18 @@ class socks5_language final : public answer_language {
     }
 };
 
+class no_language final : public answer_language {
+    bool is_unheard() const override { return true; }
+    std::vector<std::uint8_t> granted(const socks5::address&) const override { return {}; }
+    std::vector<std::uint8_t> refused(const refusal&) const override { return {}; }
+};
+
 } // namespace
+
+const answer_language& no_answers() {
+    static const no_language language;
+    return language;
+}
 
 const answer_language& socks5_answers() {
     static const socks5_language language;

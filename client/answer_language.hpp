@@ -14,6 +14,9 @@ class answer_language {
   public:
     /// Whether the server's replies are what the application is to get, byte for byte.
     virtual bool passes_replies() const { return false; }
+    /// Whether the application believes that it is connected already: it is told nothing, a refusal
+    /// is a reset, and it may end its side at any time.
+    virtual bool is_unheard() const { return false; }
     /// In front of the target's first byte. `bnd` is what the server has bound.
     virtual std::vector<std::uint8_t> granted(const socks5::address& bnd) const = 0;
     /// The last words on the connection.
@@ -28,5 +31,7 @@ const answer_language& socks5_answers();
 const answer_language& socks4_answers();
 /// CONNECT (RFC 9110, section 9.3.6).
 const answer_language& http_answers();
+/// For connections that the kernel has brought here.
+const answer_language& no_answers();
 
 } // namespace muxsocks::client

@@ -263,9 +263,14 @@ class checker {
     }
 
     void check_listener() const {
-        if (config_.open_listener || !config_.users.empty()) return;
+        if (config_.open_listener) return;
         for (const auto& each : config_.listen) {
-            if (!reaches_others(each)) continue;
+            if (each.is_transparent() && !config_.users.empty())
+                fail("listen: by \"" + to_string(each) +
+                     "\" nobody can log in, and there are \"users\"; set \"open_listener\" to true "
+                     "if "
+                     "those who are redirected there need no password");
+            if (!config_.users.empty() || !reaches_others(each)) continue;
             fail(
                 "listen: \"" + to_string(each) +
                 "\" can be reached from other machines, and without \"users\" everyone there could "

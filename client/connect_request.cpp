@@ -57,6 +57,7 @@ void connect_request::refuse(const refusal& why) {
     thread_.counters().on_reply(static_cast<std::uint8_t>(why.rep));
     log::debug("request for {} answered with REP {:#04x} ({})", destination,
                static_cast<unsigned>(why.rep), socks5::to_text(why.rep));
+    if (language_.is_unheard()) return close_with_reset(socket_);
     close_lingering(thread_.clock(), std::move(socket_), language_.refused(why));
 }
 
@@ -87,6 +88,7 @@ void connect_request::tell(const socks5::address& found) {
 }
 
 void connect_request::watch(std::function<void()> gone) {
+    if (outlives_half_close()) return;
     watched_ = std::make_shared<std::function<void()>>(std::move(gone));
     socket_.async_wait(
         tcp_socket::wait_read, [this, watched = std::weak_ptr<std::function<void()>>(watched_)](
@@ -103,7 +105,8 @@ client_relay::client_relay(driver_ptr driver, request_type request, tcp_socket s
                            request_sink& sink)
     : relay(std::move(driver), std::move(socket), sink.stream_timeouts()),
       sink_(sink),
-      destination_(request->destination) {
+      destination_(request->destination),
+      is_unheard_(request->language().is_unheard()) {
     opening_ = std::make_unique<opening_state>(std::move(request), driver_->thread().clock(),
                                                [this] { on_wait_over(); });
 }
@@ -142,6 +145,10 @@ bool client_relay::on_first_bytes(std::span<const bytes_view> bytes) {
     if (request->language().passes_replies()) return true;
     const auto& reply = parsed.value;
     const auto& language = request->language();
+    if (is_unheard_ && reply.code() != socks5::reply_code::succeeded) {
+        end_unheard();
+        return false;
+    }
     const auto words = reply.code() == socks5::reply_code::succeeded
                            ? language.granted(reply.bnd)
                            : language.refused({reply.code(), {}});
@@ -157,6 +164,13 @@ void client_relay::replace_reply(std::size_t used, bytes_view words) {
     bytes_down_ += used;
     driver_->consume(*stream_, used);
     on_stream_readable();
+}
+
+void client_relay::end_unheard() {
+    const boost::intrusive_ptr<client_relay> self(this);
+    driver_->core().reset(*stream_, reset_code::cancelled);
+    close_with_reset(socket_);
+    end(errc::stream_cancelled);
 }
 
 void client_relay::on_no_reply() {

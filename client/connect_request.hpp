@@ -20,6 +20,7 @@ class connect_request final : public pending_request {
     void begin(driver_ptr driver, request_sink& sink) override;
     void refuse(const refusal& why) override;
     void watch(std::function<void()> gone) override;
+    bool outlives_half_close() const override { return language_.is_unheard(); }
     std::optional<socks5::address> target() const override;
     wish asks_for() const override;
     void begin_direct(tcp_socket target, direct_dialer& by) override;
@@ -57,7 +58,7 @@ class client_relay final : public relay {
 
   private:
     bool on_first_bytes(std::span<const bytes_view> bytes) override;
-    bool early_end_cancels() const override { return true; }
+    bool early_end_cancels() const override { return !is_unheard_; }
     bool on_stream_end() override;
     bool on_reset_before_bytes(std::error_code why) override;
     void on_ended(std::error_code why) override;
@@ -66,6 +67,8 @@ class client_relay final : public relay {
     /// Whether another session may have the request, after this one's stream has ended.
     bool can_go_elsewhere(std::error_code why, const connect_request& request) const;
     void on_wait_over();
+    /// The server has refused it, and the application hears that as a reset only.
+    void end_unheard();
     /// There will be no reply: the stream has ended before, or what came is none.
     void on_no_reply();
 
@@ -82,6 +85,7 @@ class client_relay final : public relay {
     std::uint32_t id_ = 0;
     static constexpr std::uint8_t no_reply = 0xff;
     std::uint8_t rep_ = no_reply; ///< REP of the reply that has come.
+    bool is_unheard_ = false;
 };
 
 } // namespace muxsocks::client

@@ -24,11 +24,17 @@ constexpr std::chrono::seconds answer_time{3};
 /// RFC 6761: never exists.
 constexpr const char* no_such_name = "health.muxsocks.invalid";
 
+/// Those that a question can be put to.
+std::vector<listen_address> spoken_to(std::vector<listen_address> all) {
+    std::erase_if(all, [](const listen_address& each) { return each.is_transparent(); });
+    return all;
+}
+
 /// A blocking conversation with the SOCKS port.
 class conversation {
   public:
     explicit conversation(const config& settings)
-        : socket_(connect_to_own_listener(settings.listen, answer_time)) {}
+        : socket_(connect_to_own_listener(spoken_to(settings.listen), answer_time)) {}
     conversation(const conversation&) = delete;
     conversation& operator=(const conversation&) = delete;
     ~conversation() { ::close(socket_); }

@@ -1,6 +1,9 @@
 #include "client/worker.hpp"
 
+#include "client/connect_request.hpp"
+#include "client/redirected.hpp"
 #include "protocol/program/local_sockets.hpp"
+#include "protocol/program/log.hpp"
 
 #include <boost/asio/dispatch.hpp>
 
@@ -53,6 +56,9 @@ void worker::use_recipe() {
 }
 
 void worker::take(int descriptor, const listen_address& from) {
+    if (from.is_transparent())
+        return asio::dispatch(context(),
+                              [this, descriptor, from] { take_redirected(descriptor, from); });
     asio::dispatch(context(), [this, descriptor, accept = from.accept] {
         const auto& timeouts = recipe_->settings.timeouts;
         const auto uid = uids_.empty() ? std::nullopt : peer_uid(descriptor);
@@ -63,6 +69,22 @@ void worker::take(int descriptor, const listen_address& from) {
              pages_, udp_}));
         connection->begin();
     });
+}
+
+void worker::take_redirected(int descriptor, const listen_address& from) {
+    tcp_socket socket(context().get_executor(), asio::ip::tcp::v4(), descriptor);
+    const auto target = redirected_target(descriptor, from);
+    if (!target) {
+        log::info(
+            log::kind{"connections of applications closed"},
+            "connection closed: it was made to {} itself, where only redirected ones are taken",
+            to_string(from));
+        return;
+    }
+    const request_ptr request(
+        new connect_request(thread_, std::move(socket), *target, {}, no_answers()));
+    request->give_up = std::chrono::steady_clock::now() + recipe_->settings.timeouts.wait;
+    direct_.submit(request);
 }
 
 void worker::reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t sessions) {

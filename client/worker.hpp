@@ -48,6 +48,7 @@ class worker {
     snapshot show(const snapshot_request& request) const;
 
   private:
+    void take_redirected(int descriptor, const listen_address& from);
     /// The configuration in force has changed.
     void use_recipe();
 

@@ -5,6 +5,7 @@
 
 #include <boost/asio/ip/v6_only.hpp>
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -31,6 +32,8 @@ std::string cure_for(const boost::system::error_code& error) {
         return "another program listens there: stop it or choose another port";
     case EADDRNOTAVAIL:
         return "this host has no such address: correct \"listen\"";
+    case EPERM:
+        return "\"tproxy\" needs CAP_NET_ADMIN: root, or AmbientCapabilities= of the service";
     case EACCES:
         return "ports below 1024 need CAP_NET_BIND_SERVICE or another port";
     default:
@@ -38,14 +41,24 @@ std::string cure_for(const boost::system::error_code& error) {
     }
 }
 
+/// The socket takes connections to whatever address, which the kernel steers here, as its own.
+bool take_any_address(int descriptor, bool v6) {
+    const int on = 1;
+    return v6 ? ::setsockopt(descriptor, SOL_IPV6, IPV6_TRANSPARENT, &on, sizeof on) == 0
+              : ::setsockopt(descriptor, SOL_IP, IP_TRANSPARENT, &on, sizeof on) == 0;
+}
+
 /// Sets the options and binds; false if this host lacks the family or address.
-boost::system::error_code set_up(tcp_acceptor& acceptor, const tcp::endpoint& at, bool dual) {
+boost::system::error_code set_up(tcp_acceptor& acceptor, const tcp::endpoint& at, bool dual,
+                                 bool tproxy) {
     boost::system::error_code error;
     if (acceptor.open(at.protocol(), error); error) return error;
     acceptor.set_option(tcp_acceptor::reuse_address(true), error);
     if (at.address().is_v6()) acceptor.set_option(asio::ip::v6_only(!dual), error);
     acceptor.set_option(tcp::no_delay(true), error);
     acceptor.set_option(asio::socket_base::keep_alive(true), error);
+    if (tproxy && !take_any_address(acceptor.native_handle(), at.address().is_v6()))
+        return {errno, boost::system::system_category()};
     if (acceptor.bind(at, error); error) return error;
     if (acceptor.listen(asio::socket_base::max_listen_connections, error); error) return error;
     acceptor.native_non_blocking(true, error);
@@ -102,12 +115,12 @@ std::optional<tcp_acceptor> open_listener(asio::io_context& context,
     }
     auto at = endpoint_of(address.address);
     const bool all = address.address.host.empty();
-    auto error = set_up(acceptor, at, all);
+    auto error = set_up(acceptor, at, all, address.is_tproxy());
     if (all && error == boost::system::errc::address_family_not_supported) {
         // A host without IPv6.
         acceptor = tcp_acceptor(context.get_executor());
         at = {asio::ip::address_v4::any(), address.address.port};
-        error = set_up(acceptor, at, false);
+        error = set_up(acceptor, at, false, address.is_tproxy());
     }
     if (!error) return acceptor;
     const bool absent = error == boost::system::errc::address_family_not_supported ||

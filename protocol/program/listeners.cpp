@@ -144,7 +144,8 @@ void listeners::move_to(std::span<const listen_address> addresses) {
         const auto same = std::find_if(old.begin(), old.end(), [&](const auto& each) {
             return each && each->address.address == address.address &&
                    each->address.type == address.type && each->address.mode == address.mode &&
-                   each->address.group == address.group;
+                   each->address.group == address.group &&
+                   each->address.is_tproxy() == address.is_tproxy();
         });
         if (same == old.end()) {
             added.push_back(address);

@@ -52,6 +52,10 @@ struct accepted_protocols {
     static constexpr std::uint8_t socks4 = 2;
     static constexpr std::uint8_t http = 4;
     static constexpr std::uint8_t all = 7;
+    // None at all: connections that the kernel has brought here. Each stands alone.
+    static constexpr std::uint8_t redirect = 8; ///< By NAT (REDIRECT).
+    static constexpr std::uint8_t tproxy = 16;  ///< As they were (TPROXY).
+    static constexpr std::uint8_t transparent = redirect | tproxy;
 };
 
 /// Where a program listens. The host is an IP address or empty (all addresses, IPv4 and IPv6);
@@ -73,6 +77,8 @@ struct listen_address {
     std::uint32_t mode = 0600;
     std::string group{};
 
+    bool is_transparent() const { return (accept & accepted_protocols::transparent) != 0; }
+    bool is_tproxy() const { return accept == accepted_protocols::tproxy; }
     bool is_unix() const { return type == kind::unix_path || type == kind::unix_abstract; }
 
     bool operator==(const listen_address&) const = default;

@@ -78,10 +78,15 @@ std::uint8_t read_accepted(const json& value) {
             bits |= accepted_protocols::socks4;
         else if (each == "http")
             bits |= accepted_protocols::http;
+        else if (each == "redirect")
+            bits |= accepted_protocols::redirect;
+        else if (each == "tproxy")
+            bits |= accepted_protocols::tproxy;
         else
             return 0;
     }
-    return bits;
+    const bool mixed = (bits & accepted_protocols::transparent) != 0 && (bits & (bits - 1)) != 0;
+    return mixed ? 0 : bits;
 }
 
 /// "0660"; more than 0777 if it is none.
@@ -112,7 +117,10 @@ std::optional<listen_address> read_listen_object(const json& value, bool applica
         if (key == "accept" && applications) {
             made->accept = read_accepted(given);
             if (made->accept == 0)
-                hint = "\"accept\" is a list of \"socks5\", \"socks4\" and \"http\"";
+                hint = "\"accept\" is a list of \"socks5\", \"socks4\" and \"http\", or of "
+                       "\"redirect\" or \"tproxy\" alone";
+            else if ((made->accept & accepted_protocols::transparent) != 0 && made->is_unix())
+                hint = "nothing is redirected to a unix-domain socket";
         } else if (key == "mode" && for_path) {
             made->mode = read_mode(given);
             if (made->mode > 0777) hint = "\"mode\" is octal, as in \"0660\"";
