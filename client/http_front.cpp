@@ -4,6 +4,7 @@
 #include "client/http_answers.hpp"
 #include "client/http_wish.hpp"
 #include "client/own_pages.hpp"
+#include "client/udp_tunnel.hpp"
 #include "http/answer.hpp"
 
 namespace muxsocks::client {
@@ -51,6 +52,12 @@ class http_front final : public front {
                 new forward_connection(std::move(socket), services_, std::move(buffer_)));
             return forwarding->begin();
         }
+        if (udp_) {
+            const request_ptr tunnel(new udp_tunnel_request(
+                services_.thread, std::move(socket), target_, std::move(buffer_), services_.udp));
+            tunnel->give_up = std::chrono::steady_clock::now() + services_.wait;
+            return services_.sink.submit(tunnel);
+        }
         const request_ptr request(new connect_request(services_.thread, std::move(socket), target_,
                                                       {buffer_.begin(), buffer_.end()},
                                                       http_answers()));
@@ -74,6 +81,14 @@ class http_front final : public front {
             return {.result = verdict::ready};
         case http_wish::kind::forward:
             forwards_ = true;
+            return {.result = verdict::ready};
+        case http_wish::kind::udp:
+            if (!services_.udp)
+                return fail(http_answer(refusal{socks5::reply_code::command_not_supported,
+                                                "UDP is switched off (udp.enabled).", false}),
+                            {});
+            udp_ = true;
+            target_ = std::move(wish.target);
             return {.result = verdict::ready};
         case http_wish::kind::own:
             break;
@@ -105,6 +120,7 @@ class http_front final : public front {
     http::head_end end_;
     socks5::address target_;
     bool forwards_ = false;
+    bool udp_ = false;
 };
 
 } // namespace

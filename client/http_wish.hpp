@@ -17,6 +17,7 @@ struct http_wish {
         log_in,  ///< `guessed` says whether a password was wrong, or there was none.
         tunnel,  ///< CONNECT to `target`.
         forward, ///< To `target`, as `to` names it, with what `rest` is of its own target.
+        udp,     ///< A tunnel for datagrams to `target` (RFC 9298).
         own,     ///< The proxy itself is meant.
     };
 

@@ -8,6 +8,7 @@
 #include "http/answer_passage.hpp"
 #include "http/authority.hpp"
 #include "http/basic_credentials.hpp"
+#include "http/capsules.hpp"
 #include "http/forwarded_head.hpp"
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -100,6 +102,31 @@ void check_answer(std::string_view bytes, unsigned cuts, unsigned flags) {
     require(pass(bytes, cuts, by) == whole, "pieces make no difference");
 }
 
+std::vector<std::string> datagrams_in(std::string_view bytes, cutter pieces) {
+    capsule_reader reader;
+    std::vector<std::string> found;
+    while (!bytes.empty() && !reader.failed()) {
+        auto piece = bytes.substr(0, pieces.next(bytes.size()));
+        bytes.remove_prefix(piece.size());
+        while (!piece.empty() && !reader.failed()) {
+            const auto made = reader.next(piece);
+            require(made.used > 0 && made.used <= piece.size(), "a capsule reader goes on");
+            piece.remove_prefix(made.used);
+            if (made.datagram) found.emplace_back(*made.datagram);
+        }
+    }
+    return found;
+}
+
+void check_capsules(std::string_view bytes, unsigned cuts) {
+    const auto whole = datagrams_in(bytes, cutter(0));
+    require(datagrams_in(bytes, cutter(cuts)) == whole, "capsules do not depend on the pieces");
+    std::string again;
+    for (const auto& each : whole)
+        again += capsule_front(each.size()) + each;
+    require(datagrams_in(again, cutter(0)) == whole, "what is written is read again");
+}
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -114,6 +141,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         (void)parse_authority(bytes, 80);
         (void)parse_basic(bytes);
         (void)parse_absolute(bytes);
+        (void)parse_udp_path(bytes);
+        check_capsules(bytes, cuts);
         break;
     default:
         check_answer(bytes, cuts, data[0] >> 2);

@@ -1,0 +1,101 @@
+#pragma once
+
+/// \file
+/// UDP to one target by HTTP's Upgrade (RFC 9298, "connect-udp"): capsules on the application's
+/// connection, datagrams of an association on the link. The application hears 101 when the server
+/// has an address for the target that its rules allow, and a socket; only that address is heard.
+
+#include "client/config.hpp"
+#include "client/name_question.hpp"
+#include "client/pending_request.hpp"
+#include "http/capsules.hpp"
+
+#include <deque>
+
+namespace muxsocks::client {
+
+/// The request while it waits for a session.
+class udp_tunnel_request final : public pending_request {
+  public:
+    /// `early` is what the application has sent behind its request.
+    udp_tunnel_request(link_thread& thread, tcp_socket socket, socks5::address target,
+                       std::string early, std::shared_ptr<const udp_settings> settings);
+
+    void begin(driver_ptr driver, request_sink& sink) override;
+    void refuse(const refusal& why) override;
+    void watch(std::function<void()> gone) override;
+
+  private:
+    link_thread& thread_;
+    tcp_socket socket_;
+    socks5::address target_;
+    std::string early_;
+    std::shared_ptr<const udp_settings> settings_;
+    /// There while the request waits: what its handler asks before it touches anything.
+    std::shared_ptr<std::function<void()>> watched_;
+};
+
+class udp_tunnel final : public ref_counted<udp_tunnel>, public stream_owner {
+  public:
+    udp_tunnel(driver_ptr driver, tcp_socket socket, std::string early,
+               std::shared_ptr<const udp_settings> settings, const tcp_keepalive& keepalive);
+    void begin(const socks5::address& target);
+
+    void on_stream_readable() override;
+    void on_stream_reset(std::error_code why) override;
+    read_result read_for_turn(const read_slot&) override { return {}; }
+    void on_read_failed() override {}
+    void on_parked() override {}
+    datagram_result read_datagram(bytes_span place) override;
+    void on_datagram(bytes_view bytes) override;
+
+  private:
+    using self_ptr = boost::intrusive_ptr<udp_tunnel>;
+    using time_point = std::chrono::steady_clock::time_point;
+
+    struct waiting_datagram {
+        std::string bytes;
+        time_point since;
+    };
+
+    void on_resolved(const socks5::reply& reply);
+    void on_reply(const socks5::reply& reply);
+    void open_if_ready();
+    void wait_readable();
+    void read();
+    void take(std::string_view bytes);
+    void wait_writable();
+    void flush();
+    void fail(socks5::reply_code rep);
+    void end(const char* why);
+    void let_go();
+    void touch() { moved_ = std::chrono::steady_clock::now(); }
+    void on_idle();
+
+    driver_ptr driver_;
+    tcp_socket socket_;
+    std::string early_;  ///< Behind the request, until the tunnel is open.
+    std::string answer_; ///< Instead of 101.
+    std::shared_ptr<const udp_settings> settings_;
+    stream* stream_ = nullptr;
+    self_ptr kept_; ///< The stream's reference.
+    boost::intrusive_ptr<name_question> question_;
+    std::vector<std::uint8_t> reply_;
+    bool associated_ = false;
+    bool open_ = false;
+    std::uint16_t port_ = 0;
+    /// As it stands in front of datagrams; empty until it is known.
+    std::vector<std::uint8_t> target_;
+    http::capsule_reader capsules_;
+    std::deque<waiting_datagram> up_;
+    std::size_t up_bytes_ = 0;
+    std::string down_; ///< What the socket has not taken of a capsule.
+    deadline idle_;
+    time_point moved_{};
+    bool waiting_read_ = false;
+    bool waiting_write_ = false;
+    bool paused_ = false; ///< Enough datagrams wait.
+    std::uint64_t dropped_ = 0;
+};
+
+} // namespace muxsocks::client

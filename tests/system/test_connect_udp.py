@@ -1,0 +1,184 @@
+"""UDP by HTTP's Upgrade (RFC 9298, connect-udp): capsules on the client's port, datagrams at the target."""
+
+import base64
+import os
+import socket
+
+import pytest
+
+from support import deadline, http, programs, servers, udp
+from support.deadline import wait_until
+
+SIZES = [0, 1, 62, 63, 64, 512, 1_199, 1_472, 4_096, 16_382, 16_383, 32_768, 65_000, 65_507]
+
+
+def integer(value):
+    """RFC 9000, section 16."""
+    for size, prefix in ((1, 0), (2, 1), (4, 2), (8, 3)):
+        if value < 1 << (8 * size - 2):
+            return (value | prefix << (8 * size - 2)).to_bytes(size, "big")
+    raise ValueError(value)
+
+
+def read_integer(connection):
+    first = servers.read_exactly(connection, 1)
+    size = 1 << (first[0] >> 6)
+    rest = servers.read_exactly(connection, size - 1) if size > 1 else b""
+    return int.from_bytes(bytes([first[0] & 0x3f]) + rest, "big")
+
+
+def capsule(payload, kind=0, context=0):
+    return integer(kind) + integer(len(payload) + 1) + integer(context) + payload
+
+
+def read_datagram(connection, timeout=20):
+    connection.settimeout(deadline.seconds(timeout))
+    assert read_integer(connection) == 0
+    length = read_integer(connection)
+    assert read_integer(connection) == 0
+    return servers.read_exactly(connection, length - 1) if length > 1 else b""
+
+
+def request(host, port, proxy, fields="", upgrade="connect-udp"):
+    return (f"GET /.well-known/masque/udp/{host.replace(':', '%3A')}/{port}/ HTTP/1.1\r\nHost: {proxy.client.address}\r\n"
+            f"Connection: Upgrade\r\nUpgrade: {upgrade}\r\nCapsule-Protocol: ?1\r\n{fields}\r\n").encode()
+
+
+def open_tunnel(proxy, host, port, fields=""):
+    connection = socket.create_connection(proxy.socks, timeout=deadline.seconds(20))
+    connection.sendall(request(host, port, proxy, fields))
+    head = http.read_head(connection)
+    assert head.startswith("HTTP/1.1 101 ") and "Upgrade: connect-udp\r\n" in head and "Capsule-Protocol: ?1\r\n" in head
+    return connection
+
+
+def ask(connection, payload, tries=20):
+    """The answer to a datagram, which may be lost: it is sent again."""
+    for _ in range(tries):
+        connection.sendall(capsule(payload))
+        try:
+            return read_datagram(connection, 1)
+        except TimeoutError:
+            continue
+    raise AssertionError("no answer")
+
+
+@pytest.fixture
+def udp_target():
+    started = []
+
+    def start(*arguments, **options):
+        started.append(udp.Target(*arguments, **options))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+def test_datagrams_of_all_sizes(pair, udp_target):
+    echo = udp_target()
+    with open_tunnel(pair(), "127.0.0.1", echo.port) as connection:
+        for size in SIZES:
+            payload = os.urandom(size)
+            assert ask(connection, payload) == payload
+
+
+@pytest.mark.ipv6
+def test_an_ipv6_target(pair, udp_target):
+    echo = udp_target(host="::1")
+    with open_tunnel(pair(), "::1", echo.port) as connection:
+        assert ask(connection, b"six") == b"six"
+
+
+def test_a_name_is_looked_up_by_the_server(pair, udp_target, dns):
+    echo = udp_target()
+    with open_tunnel(pair(server={"dns": {"servers": [dns.address], "prefer": "ipv4"}}), "www.muxsocks.test",
+                     echo.port) as connection:
+        assert ask(connection, b"named") == b"named"
+
+
+def test_capsules_behind_the_request_are_not_lost(pair, udp_target):
+    echo = udp_target()
+    proxy = pair()
+    with socket.create_connection(proxy.socks, timeout=deadline.seconds(20)) as connection:
+        connection.sendall(request("127.0.0.1", echo.port, proxy) + capsule(b"early"))
+        assert http.read_head(connection).startswith("HTTP/1.1 101 ")
+        assert read_datagram(connection) == b"early"
+
+
+def test_what_is_unknown_is_passed_over(pair, udp_target):
+    echo = udp_target()
+    with open_tunnel(pair(), "127.0.0.1", echo.port) as connection:
+        connection.sendall(capsule(b"other capsule", kind=0x3fff) + capsule(b"other context", context=2))
+        assert ask(connection, b"known") == b"known"
+    assert echo.seen.count(b"known") >= 1 and set(echo.seen) == {b"known"}
+
+
+def test_only_the_target_is_heard(pair, udp_target):
+    echo = udp_target()
+    stranger = udp_target()
+    with open_tunnel(pair(), "127.0.0.1", echo.port) as connection:
+        assert ask(connection, b"x") == b"x"
+        stranger.socket.sendto(b"unasked", echo.senders[-1])
+        assert ask(connection, b"y") == b"y"
+
+
+def test_failures_are_told_before_the_tunnel(pair, dns, udp_target):
+    settings = {"dns": {"servers": [dns.address]}, "destinations": {"allow_private": False}}
+    proxy = pair(server=settings)
+    for host, status in (("no-such-name.muxsocks.test", 504), ("127.0.0.1", 403)):
+        connection, answer = http.ask(proxy.socks, request(host, 53, proxy))
+        connection.close()
+        assert answer.status == status, answer.head
+    proxy = pair(server={"udp": {"enabled": False}})
+    assert http.status(proxy.socks, request("127.0.0.1", 53, proxy)) == 502
+    proxy = pair(client={"udp": {"enabled": False}})
+    assert http.status(proxy.socks, request("127.0.0.1", 53, proxy)) == 502
+
+
+@pytest.mark.parametrize("change", [lambda text: text.replace(b"connect-udp", b"websocket"),
+                                    lambda text: text.replace(b"GET", b"POST"),
+                                    lambda text: text.replace(b"HTTP/1.1", b"HTTP/1.0"),
+                                    lambda text: text.replace(b"/53/", b"/0/"),
+                                    lambda text: text.replace(b"127.0.0.1/53", b"a b/53")])
+def test_what_is_no_request_for_it(pair, change):
+    proxy = pair()
+    assert http.status(proxy.socks, change(request("127.0.0.1", 53, proxy))) == 400
+
+
+def test_users_log_in_by_basic(pair, udp_target):
+    echo = udp_target()
+    proxy = pair(client={"users": [{"name": "ann", "password": "s3cret"}]})
+    assert http.status(proxy.socks, request("127.0.0.1", echo.port, proxy)) == 407
+    login = base64.b64encode(b"ann:s3cret").decode()
+    with open_tunnel(proxy, "127.0.0.1", echo.port, f"Proxy-Authorization: Basic {login}\r\n") as connection:
+        assert ask(connection, b"x") == b"x"
+
+
+def test_ends(pair, udp_target):
+    echo = udp_target()
+    proxy = pair(client={"timeouts": {"udp_idle": "1s"}})
+    before = [each.sockets() for each in proxy.programs]
+    with open_tunnel(proxy, "127.0.0.1", echo.port) as connection:
+        assert ask(connection, b"x") == b"x"
+        connection.settimeout(deadline.seconds(20))
+        assert connection.recv(1) == b"", "idle"
+    with open_tunnel(proxy, "127.0.0.1", echo.port) as connection:
+        connection.sendall(b"\x00\x00")
+        connection.settimeout(deadline.seconds(20))
+        assert connection.recv(1) == b"", "a capsule without a context"
+    open_tunnel(proxy, "127.0.0.1", echo.port).close()
+    wait_until(lambda: [each.sockets() for each in proxy.programs] == before, 20, "the sockets to be closed")
+
+
+def test_it_outlives_the_link(pair, udp_target):
+    echo = udp_target()
+    proxy = pair(relay=[])
+    with open_tunnel(proxy, "127.0.0.1", echo.port) as connection:
+        assert ask(connection, b"before") == b"before"
+        port = echo.senders[-1]
+        proxy.relay.do("cut")
+        proxy.client.says("is back")
+        assert ask(connection, b"after") == b"after"
+    assert echo.senders[-1] == port
