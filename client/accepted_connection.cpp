@@ -1,13 +1,16 @@
 #include "client/accepted_connection.hpp"
 
+#include "protocol/link/loop/let_go.hpp"
 #include "protocol/link/loop/lingering_close.hpp"
 #include "protocol/program/log.hpp"
+#include "protocol/saved_fields.hpp"
 #include "socks5/error.hpp"
 
 #include <boost/asio/post.hpp>
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -42,11 +45,13 @@ accepted_connection::accepted_connection(tcp_socket socket, const front_services
                      });
       }) {
     limit_.expires_after(services_.limit);
+    if (services_.movables) services_.movables->push_back(*this);
 }
 
-void accepted_connection::begin(std::string bytes) {
+void accepted_connection::begin(std::string bytes, std::string said) {
     // Usually the greeting is there already, or comes with the wait.
     if (bytes.empty()) return wait();
+    skip_ = std::move(said);
     if (!choose_front(static_cast<std::uint8_t>(bytes[0]))) return close();
     on_input({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
 }
@@ -91,6 +96,7 @@ bool accepted_connection::choose_front(std::uint8_t first) {
 }
 
 void accepted_connection::on_input(bytes_view input) {
+    if (heard_.size() <= heard_max) heard_.append(input.begin(), input.end());
     const auto made = front_->on_input(input);
     if (made.guessed) return answer_late(made);
     if (made.result != front::verdict::ready) return answer(made);
@@ -107,10 +113,23 @@ void accepted_connection::answer_late(const front::step& made) {
                                                     this)](const auto& /*error*/) {});
 }
 
+std::optional<bytes_view> accepted_connection::unsaid(bytes_view words) {
+    const auto known = std::min(words.size(), skip_.size());
+    // With another configuration the answer may be another one, too late.
+    if (!std::equal(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(known),
+                    skip_.begin(),
+                    [](std::uint8_t a, char b) { return a == static_cast<std::uint8_t>(b); }))
+        return {};
+    said_.append(words.begin(), words.end());
+    skip_.erase(0, known);
+    return words.subspan(known);
+}
+
 bool accepted_connection::send(bytes_view words) {
-    return words.empty() ||
-           ::send(socket_.native_handle(), words.data(), words.size(),
-                  MSG_DONTWAIT | MSG_NOSIGNAL) == static_cast<::ssize_t>(words.size());
+    const auto rest = unsaid(words);
+    return rest && (rest->empty() ||
+                    ::send(socket_.native_handle(), rest->data(), rest->size(),
+                           MSG_DONTWAIT | MSG_NOSIGNAL) == static_cast<::ssize_t>(rest->size()));
 }
 
 void accepted_connection::answer(const front::step& made) {
@@ -122,8 +141,31 @@ void accepted_connection::answer(const front::step& made) {
 void accepted_connection::fail(const front::step& made) {
     if (!made.failure.empty()) tell_closed(front_->protocol(), made.failure);
     limit_.cancel();
-    close_lingering(services_.thread.clock(), std::move(socket_), made.to_send);
+    const auto last_words = unsaid(made.to_send);
+    if (!last_words) return close();
+    close_lingering(services_.thread.clock(), std::move(socket_), *last_words);
 }
+
+// ---- A hand-over
+
+bool accepted_connection::save_connection(std::vector<std::uint8_t>& state,
+                                          std::vector<int>& sockets) {
+    if (!socket_.is_open() || heard_.size() > heard_max) return false;
+    field_saver fields;
+    auto kind = movable_kind::accepted;
+    fields(kind, services_.accept, heard_, said_);
+    state = std::move(fields.bytes());
+    sockets.push_back(socket_.native_handle());
+    return true;
+}
+
+void accepted_connection::on_connection_gone() {
+    limit_.cancel();
+    late_.reset();
+    let_go(socket_);
+}
+
+// ---- Its end
 
 void accepted_connection::close() {
     limit_.cancel();

@@ -7,20 +7,31 @@
 
 #include "client/front.hpp"
 
+#include <optional>
+
 namespace muxsocks::client {
 
-class accepted_connection : public ref_counted<accepted_connection> {
+class accepted_connection final : public ref_counted<accepted_connection>, public listed_movable {
   public:
     accepted_connection(tcp_socket socket, const front_services& services);
-    /// `bytes` has come already.
-    void begin(std::string bytes = {});
+    /// `bytes` has come already. `said`: what another process has answered to that, where it was
+    /// its connection.
+    void begin(std::string bytes = {}, std::string said = {});
+
+    bool save_connection(std::vector<std::uint8_t>& state, std::vector<int>& sockets) override;
+    void on_connection_gone() override;
 
   private:
+    /// More than a request with its answers has; beyond it the connection stays in its process.
+    static constexpr std::size_t heard_max = 128 * 1024;
+
     void wait();
     void read();
     bool choose_front(std::uint8_t first);
     void on_input(bytes_view input);
     void answer_late(const front::step& made);
+    /// What of the words another process has not said; nothing if it has said something else.
+    std::optional<bytes_view> unsaid(bytes_view words);
     /// Whether the socket has taken it all: it is little, and the first that is sent.
     bool send(bytes_view words);
     /// What the step has to say, and what follows from that.
@@ -34,6 +45,9 @@ class accepted_connection : public ref_counted<accepted_connection> {
     deadline limit_;
     /// A step whose answer has to wait.
     std::unique_ptr<front::step> late_;
+    std::string heard_; ///< All that the front has got; no more than heard_max and a little.
+    std::string said_;  ///< All that has gone out.
+    std::string skip_;  ///< At the front of what is to go out: another process has said that.
 };
 
 } // namespace muxsocks::client

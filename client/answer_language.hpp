@@ -12,6 +12,9 @@ namespace muxsocks::client {
 
 class answer_language {
   public:
+    /// For another process, which has the same ones.
+    enum class kind : std::uint8_t { socks5 = 1, socks4 = 2, http = 3, none = 4 };
+    virtual kind which() const = 0;
     /// Whether the server's replies are what the application is to get, byte for byte.
     virtual bool passes_replies() const { return false; }
     /// Whether the application believes that it is connected already: it is told nothing, a refusal
@@ -33,5 +36,7 @@ const answer_language& socks4_answers();
 const answer_language& http_answers();
 /// For connections that the kernel has brought here.
 const answer_language& no_answers();
+/// Null for what is none.
+const answer_language* find_language(answer_language::kind which);
 
 } // namespace muxsocks::client

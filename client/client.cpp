@@ -1,5 +1,6 @@
 #include "client/client.hpp"
 
+#include "client/hand_over.hpp"
 #include "client/trouble_watch.hpp"
 #include "client/worker.hpp"
 #include "protocol/program/log.hpp"
@@ -26,7 +27,9 @@ std::uint32_t share_of(std::uint32_t sessions, std::uint32_t number, std::uint32
 
 class program final : public service::program, public trouble_watch::watcher {
   public:
-    program(const command_line& line, config settings, std::uint64_t file_limit)
+    /// `before`: whose place is taken, if there is one.
+    program(const command_line& line, config settings, std::uint64_t file_limit,
+            std::optional<predecessor> before)
         : line_(line), files_(file_limit), budget_(settings.memory.total) {
         budget_.on_full([this] { return stalled_.begin(); });
         auto seen = look_at_certificates(settings);
@@ -38,19 +41,34 @@ class program final : public service::program, public trouble_watch::watcher {
                                                   share_of(recipe_->settings.sessions, i, threads),
                                                   files_),
                          stalled_);
+        auto made = make_program_configuration(recipe_, std::move(seen));
+        if (before) made.inherited = before->take_listeners();
         service_ = std::make_unique<service>(*this, program_role::client, workers_.threads(),
-                                             make_program_configuration(recipe_, std::move(seen)),
+                                             std::move(made),
                                              service::words{"applications", "no new connections"});
         auto& first = workers_.first();
         trouble_ = std::make_unique<trouble_watch>(first.context(), first.clock(), *this);
+        succession_ = std::make_unique<succession>(
+            program_role::client, *service_, contexts_of(workers_.threads()),
+            [this] { return std::make_unique<given_sessions>(workers_); });
+        if (!before) return;
+        taken_sessions all(workers_, recipe_->settings.tls);
+        before->take(all);
+        service_->forget_stored();
     }
 
     void run() {
         trouble_->start();
-        service_->run([this](std::size_t number) { workers_[number].start(); });
+        service_->run([this](std::size_t number) {
+            workers_[number].start();
+            if (number == 0) succession_->offer(recipe_->settings.listen);
+        });
+        succession_.reset();
     }
 
   private:
+    bool store() override { return succession_->store(); }
+
     /// Each in its turn: connections of applications differ too much for a better measure.
     void take(int descriptor, const listen_address& from) override {
         workers_[turn_++ % workers_.size()].take(descriptor, from);
@@ -135,6 +153,7 @@ class program final : public service::program, public trouble_watch::watcher {
     /// For new links and connections, from now on.
     void use(const std::shared_ptr<const link_recipe>& next) {
         recipe_ = next;
+        succession_->move_to(next->settings.listen);
         budget_.set_limit(next->settings.memory.total);
         const auto threads = static_cast<std::uint32_t>(workers_.size());
         // Each thread serves applications, so each needs a session.
@@ -153,6 +172,7 @@ class program final : public service::program, public trouble_watch::watcher {
     std::size_t turn_ = 0;
     std::unique_ptr<service> service_;
     std::unique_ptr<trouble_watch> trouble_;
+    std::unique_ptr<succession> succession_;
 };
 
 } // namespace
@@ -172,7 +192,8 @@ void run(const command_line& given, std::uint64_t file_limit) {
     log::open(loaded.settings.log);
     for (const auto& warning : loaded.warnings)
         log::warning("{}", warning);
-    program running(line, std::move(loaded.settings), file_limit);
+    auto before = predecessor::find(program_role::client, line, loaded.settings.listen);
+    program running(line, std::move(loaded.settings), file_limit, std::move(before));
     running.run();
 }
 

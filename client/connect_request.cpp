@@ -1,8 +1,10 @@
 #include "client/connect_request.hpp"
 
 #include "client/direct_relay.hpp"
+#include "protocol/link/loop/let_go.hpp"
 #include "protocol/link/loop/lingering_close.hpp"
 #include "protocol/program/log.hpp"
+#include "protocol/saved_fields.hpp"
 
 #include <boost/asio/post.hpp>
 
@@ -34,7 +36,7 @@ connect_request::connect_request(link_thread& thread, tcp_socket socket,
       socket_(std::move(socket)),
       request_(request_for(cmd, target)),
       early_(std::move(early)),
-      language_(language) {
+      language_(&language) {
     if (log::enabled(log_level::debug) || log::destinations_shown())
         destination = socks5::to_string(target);
 }
@@ -57,8 +59,8 @@ void connect_request::refuse(const refusal& why) {
     thread_.counters().on_reply(static_cast<std::uint8_t>(why.rep));
     log::debug("request for {} answered with REP {:#04x} ({})", destination,
                static_cast<unsigned>(why.rep), socks5::to_text(why.rep));
-    if (language_.is_unheard()) return close_with_reset(socket_);
-    close_lingering(thread_.clock(), std::move(socket_), language_.refused(why));
+    if (language_->is_unheard()) return close_with_reset(socket_);
+    close_lingering(thread_.clock(), std::move(socket_), language_->refused(why));
 }
 
 std::optional<socks5::address> connect_request::target() const {
@@ -75,7 +77,7 @@ void connect_request::begin_direct(tcp_socket target, direct_dialer& by) {
     leave_queue();
     thread_.counters().on_reply(0);
     boost::system::error_code gone;
-    const auto words = language_.granted(address_of(target.local_endpoint(gone)));
+    const auto words = language_->granted(address_of(target.local_endpoint(gone)));
     const boost::intrusive_ptr<direct_relay> relay(
         new direct_relay(by, std::move(socket_), std::move(target), destination));
     relay->start(words, early_);
@@ -84,8 +86,50 @@ void connect_request::begin_direct(tcp_socket target, direct_dialer& by) {
 void connect_request::tell(const socks5::address& found) {
     leave_queue();
     thread_.counters().on_reply(0);
-    close_lingering(thread_.clock(), std::move(socket_), language_.granted(found));
+    close_lingering(thread_.clock(), std::move(socket_), language_->granted(found));
 }
+
+// ---- A hand-over
+
+template <class Fields>
+bool connect_request::each_field(Fields& fields) {
+    auto language = language_->which();
+    auto left = patience();
+    fields(language, request_, early_, tries, left, destination);
+    const auto known = find_language(language);
+    if (known) language_ = known;
+    set_patience(left);
+    return known != nullptr;
+}
+
+std::vector<std::uint8_t> connect_request::save() {
+    field_saver fields;
+    each_field(fields);
+    return std::move(fields.bytes());
+}
+
+boost::intrusive_ptr<connect_request> connect_request::load(link_thread& thread, bytes_view state) {
+    const boost::intrusive_ptr<connect_request> made(new connect_request(thread));
+    field_loader fields(state);
+    const bool whole = made->each_field(fields) && fields.done();
+    return whole ? made : nullptr;
+}
+
+bool connect_request::save_connection(std::vector<std::uint8_t>& state, std::vector<int>& sockets) {
+    if (!socket_.is_open()) return false;
+    state.push_back(static_cast<std::uint8_t>(movable_kind::connect));
+    const auto all = save();
+    state.insert(state.end(), all.begin(), all.end());
+    sockets.push_back(socket_.native_handle());
+    return true;
+}
+
+void connect_request::on_connection_gone() {
+    watched_.reset();
+    let_go(socket_);
+}
+
+// ---- The wait for a link
 
 void connect_request::watch(std::function<void()> gone) {
     if (outlives_half_close()) return;
@@ -101,6 +145,8 @@ void connect_request::watch(std::function<void()> gone) {
         });
 }
 
+// ---- The relay
+
 client_relay::client_relay(driver_ptr driver, request_type request, tcp_socket socket,
                            request_sink& sink)
     : relay(std::move(driver), std::move(socket), sink.stream_timeouts()),
@@ -110,6 +156,13 @@ client_relay::client_relay(driver_ptr driver, request_type request, tcp_socket s
     opening_ = std::make_unique<opening_state>(std::move(request), driver_->thread().clock(),
                                                [this] { on_wait_over(); });
 }
+
+client_relay::client_relay(driver_ptr driver, tcp_socket socket, request_sink& sink,
+                           std::uint8_t rep, std::string destination)
+    : relay(std::move(driver), std::move(socket), sink.stream_timeouts()),
+      sink_(sink),
+      destination_(std::move(destination)),
+      rep_(rep) {}
 
 void client_relay::begin() {
     const auto& request = *opening_->request;
@@ -233,6 +286,48 @@ void client_relay::on_wait_over() {
         request->refuse(refusals::no_link);
     });
 }
+
+// ---- A hand-over of its session
+
+int client_relay::save(std::vector<std::uint8_t>& state) {
+    // kind u8 | the relay's own | REP u8 | destination, or the request that waits for its reply
+    state.push_back(static_cast<std::uint8_t>(opening_ ? stream_kind::opening : stream_kind::open));
+    const int socket = relay::save(state);
+    if (socket < 0) {
+        state.clear();
+        return socket;
+    }
+    state.push_back(rep_);
+    const auto rest = opening_ ? opening_->request->save() : std::vector<std::uint8_t>();
+    state.insert(state.end(), rest.begin(), rest.end());
+    if (!opening_) state.insert(state.end(), destination_.begin(), destination_.end());
+    return socket;
+}
+
+bool client_relay::resume(const driver_ptr& driver, stream& s, bytes_view state, int socket,
+                          request_sink& sink) {
+    constexpr auto head = 1 + state_size + 1;
+    if (state.size() < head || socket < 0) return false;
+    const auto rest = state.subspan(head);
+    const auto rep = state[head - 1];
+    boost::intrusive_ptr<client_relay> made;
+    const auto own = [&] {
+        return tcp_socket(driver->thread().context().get_executor(), asio::ip::tcp::v4(), socket);
+    };
+    if (state[0] == static_cast<std::uint8_t>(stream_kind::opening)) {
+        auto request = connect_request::load(driver->thread(), rest);
+        if (!request) return false;
+        made = new client_relay(driver, std::move(request), own(), sink);
+        made->opening_->wait.expires_at(made->opening_->request->give_up);
+    } else {
+        made = new client_relay(driver, own(), sink, rep, std::string(rest.begin(), rest.end()));
+        made->id_ = s.id;
+    }
+    made->relay::resume(s, state.subspan(1, state_size));
+    return true;
+}
+
+// ---- What is told of it
 
 void client_relay::describe(shown_stream& to) const {
     relay::describe(to);

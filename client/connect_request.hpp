@@ -20,28 +20,39 @@ class connect_request final : public pending_request {
     void begin(driver_ptr driver, request_sink& sink) override;
     void refuse(const refusal& why) override;
     void watch(std::function<void()> gone) override;
-    bool outlives_half_close() const override { return language_.is_unheard(); }
+    bool outlives_half_close() const override { return language_->is_unheard(); }
     std::optional<socks5::address> target() const override;
     wish asks_for() const override;
     void begin_direct(tcp_socket target, direct_dialer& by) override;
     void tell(const socks5::address& found) override;
+    bool save_connection(std::vector<std::uint8_t>& state, std::vector<int>& sockets) override;
+    void on_connection_gone() override;
+
+    /// All but the socket, for another process, and one there without a socket; null for a state
+    /// that is none.
+    std::vector<std::uint8_t> save();
+    static boost::intrusive_ptr<connect_request> load(link_thread& thread, bytes_view state);
 
     /// RFC 1928 request as it goes into the stream.
     const std::vector<std::uint8_t>& request() const { return request_; }
     const std::vector<std::uint8_t>& early() const { return early_; }
-    const answer_language& language() const { return language_; }
+    const answer_language& language() const { return *language_; }
     /// The stream has come to nothing: another one, or a refusal, needs the socket again.
     void take_back(tcp_socket socket) { socket_ = std::move(socket); }
 
   private:
     /// It waits no longer.
     void leave_queue();
+    explicit connect_request(link_thread& thread)
+        : thread_(thread), socket_(thread.context().get_executor()), language_(&socks5_answers()) {}
+    template <class Fields>
+    bool each_field(Fields& fields);
 
     link_thread& thread_;
     tcp_socket socket_;
     std::vector<std::uint8_t> request_;
     std::vector<std::uint8_t> early_;
-    const answer_language& language_;
+    const answer_language* language_;
     /// There while the request waits: what its handler asks before it touches anything.
     std::shared_ptr<std::function<void()>> watched_;
 };
@@ -53,12 +64,26 @@ class client_relay final : public relay {
   public:
     using request_type = boost::intrusive_ptr<connect_request>;
     client_relay(driver_ptr driver, request_type request, tcp_socket socket, request_sink& sink);
+    /// One whose reply, with that REP, has been passed on.
+    client_relay(driver_ptr driver, tcp_socket socket, request_sink& sink, std::uint8_t rep,
+                 std::string destination);
 
     void begin();
+    /// Where the reply has been passed on: takes the stream over.
+    void begin(stream& s) {
+        id_ = s.id;
+        start(s);
+    }
+    int save(std::vector<std::uint8_t>& state) override;
+    /// A stream of a session that another process has handed over. False for a state that is none;
+    /// the socket stays the caller's then.
+    static bool resume(const driver_ptr& driver, stream& s, bytes_view state, int socket,
+                       request_sink& sink);
 
   private:
+    using relay::resume;
     bool on_first_bytes(std::span<const bytes_view> bytes) override;
-    bool early_end_cancels() const override { return !is_unheard_; }
+    bool early_end_cancels() const override { return opening_ && !is_unheard_; }
     bool on_stream_end() override;
     bool on_reset_before_bytes(std::error_code why) override;
     void on_ended(std::error_code why) override;

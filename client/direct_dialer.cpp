@@ -149,10 +149,14 @@ void direct_dialer::forget(place at) {
     if (lookup != 0) services_.names.cancel(lookup);
 }
 
-void direct_dialer::close() {
-    draining_ = true;
+void direct_dialer::forget_dials() {
     while (!dials_.empty())
         forget(dials_.begin());
+}
+
+void direct_dialer::close() {
+    draining_ = true;
+    forget_dials();
     while (!ends_.empty()) {
         auto& each = ends_.front();
         ends_.pop_front();

@@ -18,7 +18,8 @@ namespace muxsocks::client {
 struct config;
 
 /// One connection with a target, and who serves it. It leaves the dialer's list with its end.
-class direct_end : public boost::intrusive::list_base_hook<
+class direct_end : public movable,
+                   public boost::intrusive::list_base_hook<
                        boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
   public:
     /// Resets both sides, at once.
@@ -49,6 +50,19 @@ class direct_dialer final : public request_sink {
     bool idle() const { return dials_.empty() && ends_.empty(); }
     void close();
     std::size_t open() const { return ends_.size(); }
+
+    // ---- A hand-over.
+
+    /// The requests that are dialled for, and the connections.
+    template <class Function>
+    void for_each_movable(Function function) {
+        for (const auto& each : dials_)
+            function(*each.request);
+        for (auto& each : ends_)
+            function(each);
+    }
+    /// No dial is wanted any more.
+    void forget_dials();
 
   private:
     struct dial {

@@ -1,7 +1,9 @@
 #include "client/direct_relay.hpp"
 
+#include "protocol/link/loop/let_go.hpp"
 #include "protocol/link/loop/tcp_keepalive.hpp"
 #include "protocol/program/log.hpp"
+#include "protocol/saved_fields.hpp"
 
 #include <boost/asio/post.hpp>
 
@@ -50,6 +52,61 @@ void direct_relay::start(bytes_view for_application, bytes_view for_target) {
     const bool target_takes = send(target_, for_target);
     if (application_takes) read(target_);
     if (target_takes) read(application_);
+}
+
+// ---- A hand-over
+
+template <class Fields>
+void direct_relay::each_field(Fields& fields) {
+    fields(destination_);
+    for (auto* each : {&application_, &target_})
+        fields(each->given, each->unsent, each->sent, each->ended, each->finished);
+}
+
+bool direct_relay::save_connection(std::vector<std::uint8_t>& state, std::vector<int>& sockets) {
+    // Where a reset is on its way there are seconds left at most.
+    if (over_ || resetting_ || application_.failed || target_.failed) return false;
+    field_saver fields;
+    auto kind = movable_kind::direct;
+    fields(kind);
+    each_field(fields);
+    state = std::move(fields.bytes());
+    sockets = {application_.socket.native_handle(), target_.socket.native_handle()};
+    return true;
+}
+
+void direct_relay::on_connection_gone() {
+    const auto self = std::move(kept_);
+    over_ = true;
+    if (is_linked()) unlink();
+    idle_.cancel();
+    tick_.cancel();
+    for (auto* each : {&application_, &target_})
+        let_go(each->socket);
+}
+
+void direct_relay::resume(direct_dialer& by, tcp_socket application, tcp_socket target,
+                          bytes_view state) {
+    const self_ptr made(new direct_relay(by, std::move(application), std::move(target), {}));
+    field_loader fields(state);
+    made->each_field(fields);
+    if (fields.done()) made->go_on();
+}
+
+void direct_relay::go_on() {
+    const self_ptr self(this);
+    kept_ = this;
+    for (auto* each : {&application_, &target_})
+        set_tcp_keepalive(each->socket.native_handle(), timeouts_.keepalive);
+    watch_time();
+    for (auto* each : {&application_, &target_}) {
+        auto& from = other(*each);
+        if (!each->unsent.empty())
+            wait_write(*each);
+        else if (!from.ended)
+            wait_read(from);
+        if (from.ended || !each->unsent.empty()) wait_error(from);
+    }
 }
 
 // ---- From one to the other

@@ -22,8 +22,17 @@ class direct_relay final : public ref_counted<direct_relay>, public direct_end {
 
     void cut() override;
     void on_timeouts_changed() override;
+    bool save_connection(std::vector<std::uint8_t>& state, std::vector<int>& sockets) override;
+    void on_connection_gone() override;
+    /// As start(), for one that another process has saved, behind its kind.
+    static void resume(direct_dialer& by, tcp_socket application, tcp_socket target,
+                       bytes_view state);
 
   private:
+    template <class Fields>
+    void each_field(Fields& fields);
+    void go_on();
+
     using self_ptr = boost::intrusive_ptr<direct_relay>;
     using time_point = std::chrono::steady_clock::time_point;
 

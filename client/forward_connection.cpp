@@ -2,6 +2,7 @@
 
 #include "client/accepted_connection.hpp"
 #include "client/direct_dialer.hpp"
+#include "client/forward_request.hpp"
 #include "client/http_answers.hpp"
 #include "client/http_wish.hpp"
 #include "http/forwarded_head.hpp"
@@ -35,55 +36,6 @@ bool does_no_harm(const http::request_head& head) {
 
 } // namespace
 
-/// The connection's wish for a stream. It holds the connection as long as no session has it.
-class forward_connection::request final : public pending_request {
-  public:
-    explicit request(forward_connection& of) : of_(&of) {}
-
-    void begin(driver_ptr driver, request_sink& sink) override {
-        leave_queue();
-        const auto of = std::move(of_);
-        of->on_session(*this, std::move(driver), sink);
-    }
-    std::optional<socks5::address> target() const override { return of_->target_; }
-    bool outlives_half_close() const override { return true; }
-    void begin_direct(tcp_socket target, direct_dialer& by) override {
-        leave_queue();
-        const auto of = std::move(of_);
-        of->on_direct(*this, std::move(target), by);
-    }
-    void refuse(const refusal& why) override {
-        leave_queue();
-        const auto of = std::move(of_);
-        log::debug("request for {} refused: {}", destination, why.text);
-        of->refuse(why);
-    }
-    void watch(std::function<void()> gone) override {
-        watched_ = std::make_shared<std::function<void()>>(std::move(gone));
-        of_->socket_.async_wait(
-            tcp_socket::wait_read, [this, watched = std::weak_ptr<std::function<void()>>(watched_)](
-                                       const boost::system::error_code& error) {
-                const auto call = watched.lock();
-                if (error || !call) return;
-                std::uint8_t byte = 0;
-                const auto size =
-                    ::recv(of_->socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-                if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR)) (*call)();
-            });
-    }
-    void give_back_to(forward_connection& of) { of_ = &of; }
-
-  private:
-    void leave_queue() {
-        if (!std::exchange(watched_, nullptr)) return;
-        boost::system::error_code ignored;
-        of_->socket_.cancel(ignored);
-    }
-
-    self_ptr of_;
-    std::shared_ptr<std::function<void()>> watched_;
-};
-
 forward_connection::forward_connection(tcp_socket socket, const front_services& services,
                                        std::string bytes)
     : socket_(std::move(socket)),
@@ -92,6 +44,7 @@ forward_connection::forward_connection(tcp_socket socket, const front_services& 
       limit_(services.thread.clock(), [this] { on_limit(); }),
       idle_(services.thread.clock(), [this] { on_idle(); }) {
     set_tcp_keepalive(socket_.native_handle(), services_.sink.stream_timeouts().keepalive);
+    if (services_.movables) services_.movables->push_back(*this);
     touch();
 }
 
@@ -166,7 +119,7 @@ void forward_connection::read_idle() {
 // ---- The request on its way
 
 void forward_connection::ask_for_stream() {
-    const boost::intrusive_ptr<request> made(new request(*this));
+    const boost::intrusive_ptr<request> made(new request(this));
     made->give_up = std::chrono::steady_clock::now() + services_.wait;
     if (log::enabled(log_level::debug)) made->destination = socks5::to_string(target_);
     services_.sink.submit(made);
@@ -177,7 +130,7 @@ void forward_connection::on_session(request& from, driver_ptr driver, request_si
     auto& stream =
         driver->open(socks5::encode(socks5::request{socks5::command::connect, target_}), *this);
     limit_.expires_at(from.give_up);
-    take_way(from, new session_way(std::move(driver), stream, sink.stream_timeouts()));
+    take_way(from, new session_way(std::move(driver), stream, sink));
 }
 
 void forward_connection::on_direct(request& from, tcp_socket target, direct_dialer& by) {

@@ -24,7 +24,9 @@
 
 namespace muxsocks::client {
 
-class forward_connection final : public ref_counted<forward_connection>, public stream_owner {
+class forward_connection final : public ref_counted<forward_connection>,
+                                 public stream_owner,
+                                 public listed_movable {
   public:
     /// `bytes` is what has come, from the beginning of a request for forwarding.
     forward_connection(tcp_socket socket, const front_services& services, std::string bytes);
@@ -38,6 +40,20 @@ class forward_connection final : public ref_counted<forward_connection>, public 
     void on_parked() override;
     void on_timeouts_changed() override;
     void describe(shown_stream& to) const override;
+
+    // ---- A hand-over, with its stream or without one.
+
+    int save(std::vector<std::uint8_t>& state) override;
+    void on_handed_over() override;
+    bool save_connection(std::vector<std::uint8_t>& state, std::vector<int>& sockets) override;
+    void on_connection_gone() override;
+    /// From what was saved, behind its kind, in the other process. False for a state that is none;
+    /// the socket stays the caller's then.
+    static bool resume(const driver_ptr& driver, stream& s, bytes_view state, int socket,
+                       const front_services& services);
+    static void resume(bytes_view state, tcp_socket socket, const front_services& services);
+    static void resume_direct(bytes_view state, tcp_socket socket, tcp_socket target,
+                              direct_dialer& by, const front_services& services);
 
   private:
     class request;
@@ -58,6 +74,13 @@ class forward_connection final : public ref_counted<forward_connection>, public 
     void wait_readable();
     void on_local_readable();
     void finish_exchange();
+
+    // forward_hand_over.cpp
+    template <class Fields>
+    void each_field(Fields& fields);
+    int save_fields(std::vector<std::uint8_t>& state, std::vector<std::uint8_t>& of_way);
+    bool load_fields(bytes_view state, std::vector<std::uint8_t>& of_way);
+    void go_on();
 
     // forward_answers.cpp: answers, from the stream to the application; ends
     void deliver();

@@ -1,11 +1,15 @@
 #include "client/forward_way.hpp"
 
+#include "client/connect_request.hpp"
 #include "client/direct_relay.hpp"
+#include "protocol/link/loop/let_go.hpp"
+#include "protocol/saved_fields.hpp"
 
 #include <boost/asio/post.hpp>
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace muxsocks::client {
@@ -36,8 +40,10 @@ void session_way::let_go(bool words) {
 void session_way::become_tunnel(tcp_socket application, bytes_view early) {
     auto& s = *std::exchange(stream_, nullptr);
     if (!early.empty()) driver_->core().write(s, early);
-    const boost::intrusive_ptr<relay> tunnel(new relay(driver_, std::move(application), timeouts_));
-    tunnel->start(s);
+    const boost::intrusive_ptr<client_relay> tunnel(
+        new client_relay(driver_, std::move(application), sink_,
+                         static_cast<std::uint8_t>(socks5::reply_code::succeeded), {}));
+    tunnel->begin(s);
 }
 
 // ---- A connection of the client's own
@@ -96,6 +102,40 @@ class direct_way final : public forward_way, public direct_end {
         const boost::intrusive_ptr<direct_relay> tunnel(new direct_relay(
             by_, std::move(application), std::move(socket_), std::move(destination_)));
         tunnel->start(bytes_view(input_.get(), end_).subspan(begin_), unsent_);
+    }
+
+    // ---- A hand-over: with the application's connection, which is found where those are.
+
+    bool save_connection(std::vector<std::uint8_t>&, std::vector<int>&) override { return false; }
+    void on_connection_gone() override {}
+    int save(std::vector<std::uint8_t>& state) override {
+        if (cut_) return -1;
+        const auto left = bytes_view(input_.get(), end_).subspan(begin_);
+        std::vector<std::uint8_t> input(left.begin(), left.end());
+        field_saver fields;
+        fields(destination_, input, unsent_, ended_, output_failed_);
+        state = std::move(fields.bytes());
+        return socket_.native_handle();
+    }
+    bool load(bytes_view state) {
+        std::vector<std::uint8_t> input;
+        field_loader fields(state);
+        fields(destination_, input, unsent_, ended_, output_failed_);
+        if (!fields.done()) return false;
+        end_ = input.size();
+        if (end_ > 0) {
+            input_.reset(new std::uint8_t[end_]);
+            std::copy(input.begin(), input.end(), input_.get());
+        } else {
+            wait_read();
+        }
+        if (!unsent_.empty()) wait_write();
+        return true;
+    }
+    void on_moved() override {
+        owner_ = nullptr;
+        if (is_linked()) unlink();
+        muxsocks::let_go(socket_);
     }
 
     void cut() override {
@@ -215,6 +255,14 @@ forward_way_ptr make_direct_way(direct_dialer& by, tcp_socket target, std::strin
         new direct_way(by, std::move(target), std::move(destination), owner));
     made->wait_read();
     return made;
+}
+
+forward_way_ptr resume_direct_way(direct_dialer& by, tcp_socket target, bytes_view state,
+                                  stream_owner& owner) {
+    const boost::intrusive_ptr<direct_way> made(new direct_way(by, std::move(target), {}, owner));
+    if (made->load(state)) return made;
+    made->let_go(false);
+    return nullptr;
 }
 
 } // namespace muxsocks::client

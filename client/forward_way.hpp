@@ -9,6 +9,7 @@
 namespace muxsocks::client {
 
 class direct_dialer;
+class request_sink;
 class session_way;
 
 class forward_way : public ref_counted<forward_way> {
@@ -40,14 +41,21 @@ class forward_way : public ref_counted<forward_way> {
     virtual void let_go(bool words) = 0;
     /// From here on both directions are whatever the two have agreed on; `early` goes first.
     virtual void become_tunnel(tcp_socket application, bytes_view early) = 0;
+
+    // ---- A hand-over of the connection; a stream goes with its session.
+
+    /// Adds what it needs in the other process. Returns its socket, or -1 if it stays here.
+    virtual int save(std::vector<std::uint8_t>&) { return -1; }
+    /// It has gone: nothing more is told.
+    virtual void on_moved() {}
 };
 
 using forward_way_ptr = boost::intrusive_ptr<forward_way>;
 
 class session_way final : public forward_way {
   public:
-    session_way(driver_ptr driver, stream& s, const relay_timeouts& timeouts)
-        : driver_(std::move(driver)), stream_(&s), timeouts_(timeouts) {}
+    session_way(driver_ptr driver, stream& s, request_sink& sink)
+        : driver_(std::move(driver)), stream_(&s), sink_(sink) {}
 
     session_driver& driver() { return *driver_; }
 
@@ -69,11 +77,14 @@ class session_way final : public forward_way {
   private:
     driver_ptr driver_;
     stream* stream_;
-    const relay_timeouts& timeouts_;
+    request_sink& sink_;
 };
 
 /// On a connection that is there. `owner` is to outlive the way until let_go() or become_tunnel().
 forward_way_ptr make_direct_way(direct_dialer& by, tcp_socket target, std::string destination,
                                 stream_owner& owner);
+/// One that another process has saved; null for a state that is none.
+forward_way_ptr resume_direct_way(direct_dialer& by, tcp_socket target, bytes_view state,
+                                  stream_owner& owner);
 
 } // namespace muxsocks::client

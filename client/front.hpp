@@ -6,6 +6,7 @@
 /// is pending_request's.
 
 #include "client/config.hpp"
+#include "client/movable.hpp"
 #include "client/pending_request.hpp"
 #include "protocol/byte_order.hpp"
 #include "socks5/credentials.hpp"
@@ -39,6 +40,8 @@ struct front_services {
     std::shared_ptr<const page_facts> pages{};
     /// None: UDP is switched off.
     std::shared_ptr<const udp_settings> udp{};
+    /// Where connections without a stream are found for a hand-over.
+    movable_list* movables = nullptr;
 };
 
 class front {

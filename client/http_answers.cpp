@@ -44,6 +44,7 @@ std::string answer_with(unsigned status, std::string_view error, std::string_vie
 
 /// To CONNECT.
 class http_language final : public answer_language {
+    kind which() const override { return kind::http; }
     std::vector<std::uint8_t> granted(const socks5::address&) const override {
         // Without any field: there are clients that take nothing else for a success.
         constexpr std::string_view text = "HTTP/1.1 200 Connection established\r\n\r\n";

@@ -103,6 +103,9 @@ class link_policy {
         dial_ = dial_state::beginning;
     }
 
+    /// The session was another process's; it waits for a link here.
+    void on_taken_over(instant now) { useful_ = now; }
+
     // ---- What becomes of the link.
 
     /// `at_last`: its path as it was seen last, and what the session knows now.

@@ -67,6 +67,10 @@ std::unique_ptr<link_supervisor> link_pool::make_supervisor(const server_entry& 
 }
 
 void link_pool::start() {
+    // Sessions that were another process's want their links, whatever becomes of the others.
+    for_each_supervisor([](link_supervisor& each) {
+        if (each.driver()) each.start();
+    });
     wake_links();
     tick_.expires_after(tick_interval);
 }

@@ -10,6 +10,7 @@
 #include "client/request_queue.hpp"
 #include "protocol/program/resources.hpp"
 #include "protocol/program/snapshot.hpp"
+#include "protocol/program/succession.hpp"
 
 #include <list>
 #include <memory>
@@ -42,6 +43,25 @@ class link_pool final : public request_sink, public link_supervisor::watcher {
     std::vector<std::string> link_states() const;
     void show(const snapshot_request& request, snapshot& to) const;
 
+    // ---- A hand-over to another process, or from one.
+
+    /// The sessions that can go on elsewhere. False if the other process is gone.
+    bool save(const giving_sessions::send& one);
+    void let_go(std::uint32_t& number, const std::set<std::uint32_t>& refused);
+    /// The requests that wait for a link, and are no session's.
+    template <class Function>
+    void for_each_waiting(Function function) {
+        waiting_.for_each(function);
+    }
+    void forget_waiting() { waiting_.clear(); }
+    /// Whether there is a place for a session with this server that takes streams.
+    bool has_place_for(const handed_session& one) { return free_slot(one) != nullptr; }
+    /// A session of another process, before start(). Without a place it takes no new streams.
+    void take_over(const session_state& from, const handed_session& one, descriptor_list sockets,
+                   const resume_owner& resume);
+    /// All are the other process's after all.
+    void give_back();
+
   private:
     struct slot {
         server_entry server;
@@ -61,6 +81,16 @@ class link_pool final : public request_sink, public link_supervisor::watcher {
     void make_slots(std::uint32_t sessions);
     std::unique_ptr<link_supervisor> make_supervisor(const server_entry& server);
     slot* slot_of(const link_supervisor& supervisor);
+    slot* free_slot(const handed_session& one);
+    template <class Function>
+    void for_each_supervisor(Function function) {
+        for (auto& each : slots_) {
+            function(*each.supervisor);
+            if (each.successor) function(*each.successor);
+        }
+        for (auto& each : retiring_)
+            function(*each);
+    }
     /// None of the sessions that have refused the request.
     link_supervisor* choose(const pending_request& request);
     /// Whether a session that has refused the request is up: it is not worth waiting for another.
@@ -88,7 +118,8 @@ class link_pool final : public request_sink, public link_supervisor::watcher {
     std::vector<slot> slots_; ///< By priority.
     std::list<std::unique_ptr<link_supervisor>> retiring_;
     request_queue waiting_;
-    instant refusal_said_{}; ///< When the log last told of a request that was refused.
+    std::vector<link_supervisor*> saved_; ///< During a hand-over.
+    instant refusal_said_{};              ///< When the log last told of a request that was refused.
     deadline tick_;
     std::shared_ptr<int> alive_ = std::make_shared<int>(0); ///< For posted handlers.
     bool draining_ = false;

@@ -10,8 +10,26 @@
 #include "client/link_policy.hpp"
 #include "client/server_dial.hpp"
 #include "protocol/link/session_driver.hpp"
+#include "protocol/program/descriptor_list.hpp"
+
+#include <functional>
+#include <optional>
 
 namespace muxsocks::client {
+
+/// What of a session's state is its supervisor's.
+struct handed_session {
+    static constexpr std::uint8_t form = 1;
+    std::string server;      ///< Its address, as to_string(host_port) writes it.
+    std::uint32_t age_s = 0; ///< Since it was set up.
+};
+std::vector<std::uint8_t> encode(handed_session owner);
+std::optional<handed_session> decode_handed_session(bytes_view bytes);
+
+/// Makes the owner of a stream of a session that another process has handed over. False if its
+/// state is none; the socket stays the caller's then.
+using resume_owner =
+    std::function<bool(const driver_ptr& driver, stream& s, bytes_view state, int socket)>;
 
 class link_supervisor final : private session_driver::delegate,
                               private link::owner,
@@ -56,6 +74,16 @@ class link_supervisor final : private session_driver::delegate,
     /// No new streams from here on; when the last has ended the session is closed.
     void retire();
     void close(close_code code, std::error_code why, std::string_view text);
+
+    // ---- A hand-over to another process, or from one.
+
+    bool may_be_saved() const { return driver_ && driver_->may_be_saved(); }
+    session_state save(std::vector<int>& sockets);
+    /// The session is the other process's; there is nothing left to do here.
+    void on_handed_over();
+    /// Before start(), which dials for it.
+    void take_over(const session_state& from, const handed_session& about, descriptor_list sockets,
+                   const resume_owner& resume);
 
     /// Whether a stream opened now goes out at once.
     bool available() const;

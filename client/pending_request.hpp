@@ -6,10 +6,12 @@
 /// more, once it has been refused. How the application is told, and over what, is the request's own
 /// business: a new kind of it touches neither the choice of sessions nor the queue.
 
+#include "client/movable.hpp"
 #include "protocol/link/relay.hpp"
 #include "socks5/address.hpp"
 #include "socks5/reply_code.hpp"
 
+#include <algorithm>
 #include <functional>
 #include <optional>
 #include <string>
@@ -42,7 +44,7 @@ inline constexpr refusal denied{socks5::reply_code::not_allowed,
 class direct_dialer;
 class request_sink;
 
-class pending_request : public ref_counted<pending_request> {
+class pending_request : public ref_counted<pending_request>, public movable {
   public:
     virtual ~pending_request() = default;
 
@@ -54,6 +56,9 @@ class pending_request : public ref_counted<pending_request> {
     /// It waits: `gone` is to be called once if the application goes away before begin() or
     /// refuse().
     virtual void watch(std::function<void()> gone) = 0;
+    /// As long as it waits.
+    bool save_connection(std::vector<std::uint8_t>&, std::vector<int>&) override { return false; }
+    void on_connection_gone() override {}
 
     // Without the server (direct_dialer): only what has one target.
 
@@ -74,6 +79,15 @@ class pending_request : public ref_counted<pending_request> {
     std::string destination{};
     /// When to refuse it for want of a link.
     instant give_up{};
+    /// The same as milliseconds from now on, 0 at least.
+    std::uint32_t patience() const {
+        const auto left = give_up - std::chrono::steady_clock::now();
+        return static_cast<std::uint32_t>(
+            std::max<std::int64_t>(left / std::chrono::milliseconds(1), 0));
+    }
+    void set_patience(std::uint32_t milliseconds) {
+        give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds(milliseconds);
+    }
     /// Sessions that it had a stream on, and on how many it may try.
     unsigned tries = 0;
     static constexpr unsigned tries_max = 3;

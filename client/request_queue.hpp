@@ -24,6 +24,11 @@ class request_queue {
     /// Refuses those whose time is over; `tell` is called before each.
     void expire(instant now, const refusal& why, const std::function<void()>& tell);
     void refuse_all(const refusal& why);
+    template <class Function>
+    void for_each(Function function) {
+        for (const auto& each : waiting_)
+            function(*each);
+    }
     /// Forgets them: their connections close without an answer.
     void clear() { waiting_.clear(); }
 

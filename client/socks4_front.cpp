@@ -7,6 +7,7 @@ namespace muxsocks::client {
 namespace {
 
 class socks4_language final : public answer_language {
+    kind which() const override { return kind::socks4; }
     std::vector<std::uint8_t> granted(const socks5::address& bnd) const override {
         return socks4::encode(socks4::result::granted, bnd);
     }

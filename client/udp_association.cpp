@@ -1,7 +1,9 @@
 #include "client/udp_association.hpp"
 
+#include "protocol/link/loop/let_go.hpp"
 #include "protocol/link/loop/lingering_close.hpp"
 #include "protocol/program/log.hpp"
+#include "protocol/saved_fields.hpp"
 #include "socks5/udp_header.hpp"
 
 #include <boost/asio/post.hpp>
@@ -116,6 +118,46 @@ void associate_request::watch(std::function<void()> gone) {
             const auto size = ::recv(control_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
             if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR)) (*call)();
         });
+}
+
+// ---- A hand-over
+
+bool associate_request::save_connection(std::vector<std::uint8_t>& state,
+                                        std::vector<int>& sockets) {
+    if (!control_.is_open()) return false;
+    field_saver fields;
+    auto kind = movable_kind::associate;
+    auto left = patience();
+    auto asked = socks5::encode(socks5::request{socks5::command::udp_associate, hint_});
+    fields(kind, left, asked);
+    state = std::move(fields.bytes());
+    sockets.push_back(control_.native_handle());
+    return true;
+}
+
+void associate_request::on_connection_gone() {
+    watched_.reset();
+    let_go(control_);
+}
+
+request_ptr associate_request::load(link_thread& thread, tcp_socket control, bytes_view state,
+                                    std::shared_ptr<const udp_settings> settings) {
+    std::uint32_t left = 0;
+    std::vector<std::uint8_t> bytes;
+    field_loader fields(state);
+    fields(left, bytes);
+    const auto asked = socks5::parse_request(bytes);
+    if (!fields.done() || asked.status != socks5::parse_status::done) return nullptr;
+    request_ptr made(
+        new associate_request(thread, std::move(control), asked.value.dst, std::move(settings)));
+    made->set_patience(left);
+    return made;
+}
+
+void udp_association::on_handed_over() {
+    const auto self = std::move(kept_);
+    stream_ = nullptr;
+    end("another process has the client's place");
 }
 
 // ---- Its beginning

@@ -23,6 +23,11 @@ class associate_request final : public pending_request {
     void begin(driver_ptr driver, request_sink& sink) override;
     void refuse(const refusal& why) override;
     void watch(std::function<void()> gone) override;
+    bool save_connection(std::vector<std::uint8_t>& state, std::vector<int>& sockets) override;
+    void on_connection_gone() override;
+    /// What save_connection() has written, behind its kind; null if it is none.
+    static request_ptr load(link_thread& thread, tcp_socket control, bytes_view state,
+                            std::shared_ptr<const udp_settings> settings);
 
   private:
     link_thread& thread_;
@@ -52,6 +57,8 @@ class udp_association final : public ref_counted<udp_association>, public stream
     void on_parked() override {}
     datagram_result read_datagram(bytes_span place) override;
     void on_datagram(bytes_view bytes) override;
+    /// It does not go along: the application's connection for it is closed.
+    void on_handed_over() override;
 
   private:
     using time_point = std::chrono::steady_clock::time_point;

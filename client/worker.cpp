@@ -60,13 +60,9 @@ void worker::take(int descriptor, const listen_address& from) {
         return asio::dispatch(context(),
                               [this, descriptor, from] { take_redirected(descriptor, from); });
     asio::dispatch(context(), [this, descriptor, accept = from.accept] {
-        const auto& timeouts = recipe_->settings.timeouts;
-        const auto uid = uids_.empty() ? std::nullopt : peer_uid(descriptor);
-        const bool known = uid && std::find(uids_.begin(), uids_.end(), *uid) != uids_.end();
         const boost::intrusive_ptr<accepted_connection> connection(new accepted_connection(
             tcp_socket(context().get_executor(), asio::ip::tcp::v4(), descriptor),
-            {thread_, direct_, known ? nullptr : users_, timeouts.request, timeouts.wait, accept,
-             pages_, udp_}));
+            services_for(accept, descriptor)));
         connection->begin();
     });
 }
@@ -85,6 +81,15 @@ void worker::take_redirected(int descriptor, const listen_address& from) {
         new connect_request(thread_, std::move(socket), *target, {}, no_answers()));
     request->give_up = std::chrono::steady_clock::now() + recipe_->settings.timeouts.wait;
     direct_.submit(request);
+}
+
+front_services worker::services_for(std::uint8_t accept, int descriptor) {
+    const auto& timeouts = recipe_->settings.timeouts;
+    const auto uid = uids_.empty() ? std::nullopt : peer_uid(descriptor);
+    const bool known = uid && std::find(uids_.begin(), uids_.end(), *uid) != uids_.end();
+    return {thread_,          direct_,       known ? nullptr : users_,
+            timeouts.request, timeouts.wait, accept,
+            pages_,           udp_,          &movables_};
 }
 
 void worker::reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t sessions) {

@@ -52,6 +52,14 @@ class answer_passage {
     bool keeps_application() const { return by_.persists && framed_; }
     bool keeps_server() const { return server_persists_ && framed_; }
 
+    /// For another process that goes on with it, as long as there is no fault: passes all of it to
+    /// `fields`.
+    template <class Fields>
+    void each_field(Fields& fields) {
+        fields(by_.method, by_.persists, by_.old, by_.upgrade, state_, head_, body_, status_,
+               begun_, upgraded_, framed_, server_persists_);
+    }
+
   private:
     enum class state : std::uint8_t { head, body, done };
 

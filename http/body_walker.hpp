@@ -31,6 +31,12 @@ class body_walker {
     /// How many bytes can be taken without looking at them: they belong to the body in any case.
     std::uint64_t sure() const;
 
+    /// For another process that goes on with it: passes all of it to `fields`.
+    template <class Fields>
+    void each_field(Fields& fields) {
+        fields(body_, at_, digits_, left_, line_bytes_, complete_, failed_);
+    }
+
   private:
     enum class at : std::uint8_t {
         size,

@@ -10,9 +10,9 @@
 namespace muxsocks::server {
 
 /// The sessions of this process, for a new one.
-class served_sessions final : public giving_sessions {
+class given_sessions final : public giving_sessions {
   public:
-    served_sessions(worker_set<worker>& workers, shared_state& shared)
+    given_sessions(worker_set<worker>& workers, shared_state& shared)
         : workers_(workers), shared_(shared) {}
 
     void save(std::size_t thread, const send& one) override { workers_[thread].save(one); }
@@ -27,8 +27,24 @@ class served_sessions final : public giving_sessions {
     std::uint32_t number_ = 0;
 };
 
-/// Before the workers' threads run. Throws std::runtime_error with a sentence if the other process
-/// goes on.
-void take_sessions(predecessor& from, worker_set<worker>& workers);
+/// Those of the process before this one, before the workers' threads run: by turns.
+class taken_sessions final : public taking_sessions {
+  public:
+    explicit taken_sessions(worker_set<worker>& workers) : workers_(workers) {}
+
+    bool take(const session_state& state, descriptor_list sockets) override {
+        if (!workers_.first().may_take_over(state)) return false;
+        workers_[next_++ % workers_.size()].take_over(state, std::move(sockets));
+        return true;
+    }
+    void give_back() override {
+        for (const auto& each : workers_)
+            each->give_back();
+    }
+
+  private:
+    worker_set<worker>& workers_;
+    std::size_t next_ = 0;
+};
 
 } // namespace muxsocks::server

@@ -1,7 +1,6 @@
 #include "server/server.hpp"
 
 #include "protocol/program/config_error.hpp"
-#include "protocol/program/local_sockets.hpp"
 #include "protocol/program/log.hpp"
 #include "protocol/program/resources.hpp"
 #include "protocol/program/service.hpp"
@@ -15,7 +14,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <thread>
 
 namespace muxsocks::server {
 namespace {
@@ -36,17 +34,6 @@ file_states look_at_certificates(const config& settings) {
     return look_at({settings.tls.cert, settings.tls.key, settings.tls.client_ca});
 }
 
-/// One that runs, or one that the service manager has kept something of.
-std::optional<predecessor> find_predecessor(const command_line& line,
-                                            std::span<const listen_address> listening) {
-    if (line.take_over) {
-        auto running = predecessor::find(program_role::server, listening);
-        if (running) return running;
-        log::info("there is no server whose place could be taken");
-    }
-    return predecessor::find_stored();
-}
-
 class program final : public service::program {
   public:
     /// `before`: whose place is taken, if there is one.
@@ -65,50 +52,24 @@ class program final : public service::program {
         service_ = std::make_unique<service>(
             *this, program_role::server, workers_.threads(), std::move(first),
             service::words{serving.tls.enabled ? "links" : "links without TLS", "no new streams"});
+        succession_ = std::make_unique<succession>(
+            program_role::server, *service_, contexts_of(workers_.threads()),
+            [this] { return std::make_unique<given_sessions>(workers_, shared_); });
         if (!before) return;
-        take_sessions(*before, workers_);
-        if (service_->manager().keeps_descriptors())
-            for (const auto name : {stored_state_name, stored_socket_name})
-                service_->manager().forget_stored(name);
+        taken_sessions all(workers_);
+        before->take(all);
+        service_->forget_stored();
     }
 
     void run() {
         service_->run([this](std::size_t thread) {
-            if (thread == 0) offer();
+            if (thread == 0) succession_->offer(shared_.current->settings.listen);
         });
-        offer_.reset();
-        if (storing_.joinable()) storing_.join();
+        succession_.reset();
     }
 
   private:
-    std::vector<asio::io_context*> contexts() const {
-        std::vector<asio::io_context*> all;
-        for (const auto& each : workers_)
-            all.push_back(&each->context());
-        return all;
-    }
-
-    /// In a thread that may wait; once.
-    bool store() override {
-        if (storing_.joinable()) return true;
-        storing_ = std::thread([this] {
-            served_sessions sessions(workers_, shared_);
-            (void)store_place(*service_, contexts(), sessions);
-        });
-        return true;
-    }
-
-    std::string offered_at() const {
-        return hand_over_path(program_role::server, shared_.current->settings.listen);
-    }
-
-    /// To a new process that takes the place of this one.
-    void offer() {
-        offer_ = std::make_unique<hand_over_offer>(offered_at(), [this](hand_over_channel& to) {
-            served_sessions sessions(workers_, shared_);
-            return give_place(to, *service_, contexts(), sessions);
-        });
-    }
+    bool store() override { return succession_->store(); }
 
     /// Any thread: whether a session that waits for its client is going, to make room for those
     /// that have theirs, or else a stream that nobody reads. One at a time, since each may be
@@ -256,7 +217,7 @@ class program final : public service::program {
             shared_.registry.set(settings.resume);
             shared_.admission_of_links->set_limits(settings.limits);
             shared_.refusals.forget();
-            if (offer_) offer_->move_to(offered_at());
+            succession_->move_to(settings.listen);
         };
         return made;
     }
@@ -281,8 +242,7 @@ class program final : public service::program {
     worker_set<worker> workers_;
     std::unique_ptr<service> service_;
     std::atomic<bool> freeing_{false};
-    std::unique_ptr<hand_over_offer> offer_;
-    std::thread storing_;
+    std::unique_ptr<succession> succession_;
 };
 
 } // namespace
@@ -301,7 +261,7 @@ void run(const command_line& line, std::uint64_t file_limit) {
         log::warning("{}", warning);
     if (const auto warning = file_limit_warning(file_limit, loaded.settings.limits.streams))
         log::warning("{}", *warning);
-    auto before = find_predecessor(line, loaded.settings.listen);
+    auto before = predecessor::find(program_role::server, line, loaded.settings.listen);
     program running(line, std::move(loaded.settings), file_limit, std::move(before));
     running.run();
 }

@@ -367,11 +367,15 @@ void target_connection::on_handed_over() {
 void target_connection::resume(bytes_view state) {
     begin();
     partial_.assign(state.begin() + 1, state.end());
-    auto parsed = socks5::parse_request(partial_);
-    if (parsed.status == socks5::parse_status::done)
-        on_request(std::move(parsed.value));
-    else
-        on_stream_readable();
+    // Not before the thread runs: until then the session may be another process's after all.
+    asio::post(driver_->thread().context(), [self = self_ptr(this)] {
+        if (!self->stream_) return;
+        auto parsed = socks5::parse_request(self->partial_);
+        if (parsed.status == socks5::parse_status::done)
+            self->on_request(std::move(parsed.value));
+        else
+            self->on_stream_readable();
+    });
 }
 
 bool target_has_socket(bytes_view state) { return !state.empty() && state[0] == relay_mark; }

@@ -179,7 +179,7 @@ void worker::save(const giving_sessions::send& one) {
         saved_.push_back(id);
         std::vector<int> sockets;
         const auto state = encode(session->save(sockets), session_crypto());
-        if (!one(state, sockets)) return;
+        if (!one(handed_piece::session, state, sockets)) return;
     }
 }
 
@@ -208,6 +208,13 @@ void worker::take_over(const session_state& from, descriptor_list sockets) {
     sessions_.emplace(&added, std::move(made));
     count();
     added.resume(from, std::move(sockets));
+}
+
+void worker::give_back() {
+    for (const auto& [session, owned] : sessions_)
+        session->on_handed_over();
+    by_id_.clear();
+    sessions_.clear();
 }
 
 // ---- Changes

@@ -107,8 +107,10 @@ class worker {
     void let_go(std::uint32_t& number, const std::set<std::uint32_t>& refused);
     /// Whether the session may go on here.
     bool may_take_over(const session_state& from);
-    /// A session of another process. Before the threads run.
+    /// A session of another process. Before the threads run, as is give_back(): all of them are
+    /// the other process's after all.
     void take_over(const session_state& from, descriptor_list sockets);
+    void give_back();
 
     /// Ends all sessions of the user, those that wait for a link, too; returns how many.
     std::size_t kick(const std::string& user);

@@ -20,7 +20,7 @@ _muxsocks_client() {
         return
         ;;
     esac
-    local run='--config --test --log-level --verbose --version --help --listen --server --user
+    local run='--config --test --log-level --verbose --version --take-over --help --listen --server --user
         --token-file --link-file --ca --pin'
     case ${COMP_WORDS[1]} in
     import) words='--link-file --out --listen --open-listener --force --help' ;;

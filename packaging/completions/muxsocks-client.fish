@@ -15,6 +15,7 @@ complete -c $program -n "not __fish_seen_subcommand_from import" -s c -l config 
 complete -c $program -n "$run" -s t -l test -d "check the configuration and exit"
 complete -c $program -n "$run" -s l -l log-level -x -a "error warning info debug trace"
 complete -c $program -n "$run" -s v -l verbose -d "the same as --log-level debug"
+complete -c $program -n "$run" -l take-over -d "take the place of the client that runs"
 complete -c $program -n "$run" -s V -l version -d "print the version and exit"
 complete -c $program -n "not __fish_seen_subcommand_from doctor" -l listen -x -d "where applications connect"
 complete -c $program -n "$run" -l server -x -d "the muxsocks-server"

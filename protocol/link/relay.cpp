@@ -1,9 +1,10 @@
 #include "protocol/link/relay.hpp"
 
+#include "protocol/link/loop/let_go.hpp"
+
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -68,11 +69,7 @@ void relay::on_handed_over() {
     stream_ = nullptr;
     timeout_.reset();
     last_words_.reset();
-    if (!socket_.is_open()) return;
-    // Out of the event loop first: closing does not take out what another process has, too.
-    boost::system::error_code ignored;
-    const int descriptor = socket_.release(ignored);
-    if (!ignored) ::close(descriptor);
+    let_go(socket_);
 }
 
 void relay::resume(stream& s, bytes_view state) {
@@ -86,7 +83,15 @@ void relay::resume(stream& s, bytes_view state) {
     stream_ = &s;
     s.context = static_cast<stream_owner*>(this);
     kept_ = this;
+    // Not before the thread runs: until then the socket is another process's.
+    asio::post(driver_->thread().context(), [self = relay_ptr(this), error] {
+        if (self->stream_) self->go_on(error);
+    });
+}
+
+void relay::go_on(int error) {
     const relay_ptr self(this);
+    auto& s = *stream_;
     set_tcp_keepalive(socket_.native_handle(), timeouts_.keepalive);
     watch_time();
     if (s.end) return on_stream_reset(s.end);

@@ -44,7 +44,8 @@ class relay : public ref_counted<relay>, public stream_owner {
 
     /// What save() adds.
     static constexpr std::size_t state_size = 26;
-    /// As start(), for a stream whose relay was saved elsewhere; `state` has state_size bytes.
+    /// As start(), for a stream whose relay was saved elsewhere; `state` has state_size bytes. The
+    /// socket is touched only when the thread runs.
     void resume(stream& s, bytes_view state);
     void describe(shown_stream& to) const override;
 
@@ -90,6 +91,7 @@ class relay : public ref_counted<relay>, public stream_owner {
         std::error_code why;        ///< Into the socket: how the stream has ended.
     };
 
+    void go_on(int error);
     void on_local_readable();
     void deliver();
     void on_local_error();

@@ -76,6 +76,12 @@ session_state session_driver::save(std::vector<int>& sockets) {
     });
 }
 
+std::vector<stream*> session_driver::restore(const session_state& from) {
+    auto streams = session_.restore(from, now());
+    begin_steering();
+    return streams;
+}
+
 void session_driver::on_handed_over() {
     const driver_ptr self(this);
     forget_delegate();
@@ -249,9 +255,7 @@ void session_driver::on_event(const event& what) {
             served_by->on_datagram(session_.datagrams_lane().received(what));
         break;
     case event::kind::established:
-        if (session_.agreed().max_links > 1 && links_max_ != 1)
-            steering_ = std::make_unique<link_steering>(
-                std::min<unsigned>(session_.agreed().max_links, links_max_));
+        begin_steering();
         if (delegate_) delegate_->on_established(*this);
         break;
     case event::kind::goaway:

@@ -124,9 +124,7 @@ class session_driver final : public ref_counted<session_driver>,
     void on_handed_over();
     /// A driver that was made with settings_for() goes on from the state: no link is there yet.
     /// Returns the streams; once they have their owners, resume() follows.
-    std::vector<stream*> restore(const session_state& from) {
-        return session_.restore(from, now());
-    }
+    std::vector<stream*> restore(const session_state& from);
     void resume() { settle(); }
 
     stream& open(bytes_view request, stream_owner& owner);
@@ -200,6 +198,7 @@ class session_driver final : public ref_counted<session_driver>,
     std::uint64_t moved() const {
         return session_.statistics().bytes_sent + session_.statistics().bytes_received;
     }
+    void begin_steering();
     void steer_soon();
     void steer();
     /// Tells the session what the link's TCP knows of the peer.

@@ -149,6 +149,12 @@ std::optional<join_fail_frame> session_driver::join(link_ptr next, const join_fr
 
 // ---- Which link takes what
 
+void session_driver::begin_steering() {
+    if (session_.agreed().max_links > 1 && links_max_ != 1)
+        steering_ = std::make_unique<link_steering>(
+            std::min<unsigned>(session_.agreed().max_links, links_max_));
+}
+
 /// With one link only bulk is a reason to look.
 bool session_driver::worth_a_look() const {
     return links_.size() > 1 || moved() - moved_at_look_ >= bulk_watch::worth_bytes;

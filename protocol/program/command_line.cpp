@@ -84,12 +84,13 @@ po::options_description visible_options(program_role role) {
         ("verbose,v", "the same as --log-level debug")               //
         ("version,V", "print the version and exit")                  //
         ("help,h", "print this text and exit");
-    if (role == program_role::server) {
-        options.add_options()("take-over",
-                              "take the place of the server that runs with the same \"listen\", "
-                              "its sessions included; without one start as usual");
-        return options;
-    }
+    options.add_options()(
+        "take-over", role == program_role::server
+                         ? "take the place of the server that runs with the same \"listen\", "
+                           "its sessions included; without one start as usual"
+                         : "take the place of the client that runs with the same \"listen\", "
+                           "its sessions and connections included; without one start as usual");
+    if (role == program_role::server) return options;
 
     po::options_description flags("Without or on top of a file (with --server none is searched)");
     const auto text = [](const char* name) { return po::value<std::string>()->value_name(name); };

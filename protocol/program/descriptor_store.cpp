@@ -20,6 +20,7 @@ constexpr std::uint16_t store_format = 1;
 constexpr std::uint8_t end_of_store = 0;
 constexpr std::uint8_t stored_listener = 1;
 constexpr std::uint8_t stored_session = 2;
+constexpr std::uint8_t stored_connection = 3;
 
 bytes_view bytes_of(std::string_view text) {
     return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
@@ -150,9 +151,9 @@ std::optional<stored_place> stored_place::read(bytes_view bytes, std::vector<int
     stored_place place;
     bool whole = true;
     for (auto type = in.u8(); type != end_of_store; type = in.u8()) {
-        const auto count = type == stored_session ? in.u32() : 1;
+        const auto count = type == stored_listener ? 1 : in.u32();
         whole =
-            type <= stored_session && !in.failed() && count <= in.left() / sizeof(std::uint64_t);
+            type <= stored_connection && !in.failed() && count <= in.left() / sizeof(std::uint64_t);
         if (!whole) break;
         std::vector<int> theirs;
         for (std::uint32_t i = 0; i < count; ++i)
@@ -163,12 +164,14 @@ std::optional<stored_place> stored_place::read(bytes_view bytes, std::vector<int
                 place.listening.push_back({std::string(rest.begin(), rest.end()), theirs[0]});
             continue;
         }
-        session one{{rest.begin(), rest.end()}, {}};
+        piece one{type == stored_session ? handed_piece::session : handed_piece::connection,
+                  {rest.begin(), rest.end()},
+                  {}};
         for (const int each : theirs) {
             if (each >= 0) reset_when_closed(each, false);
             one.sockets.add(each);
         }
-        place.sessions.push_back(std::move(one));
+        place.pieces.push_back(std::move(one));
     }
     if (!whole || in.failed()) {
         for (const auto& each : place.listening)
@@ -204,7 +207,7 @@ void place_writer::put(bytes_view bytes) {
 
 void place_writer::put(std::uint8_t type, std::span<const int> sockets) {
     std::vector<std::uint8_t> head{type};
-    if (type == stored_session) {
+    if (type != stored_listener) {
         head.resize(5);
         store_u32(head.data() + 1, static_cast<std::uint32_t>(sockets.size()));
     }
@@ -224,12 +227,13 @@ void place_writer::add(const inherited_listener& listening) {
     put(bytes_of(listening.name));
 }
 
-void place_writer::add(bytes_view state, std::span<const int> sockets) {
+void place_writer::add(handed_piece what, bytes_view state, std::span<const int> sockets) {
     connected_.insert(connected_.end(), sockets.begin(), sockets.end());
-    ++sessions_;
+    const bool session = what == handed_piece::session;
+    if (session) ++sessions_;
     std::uint8_t length[4];
     store_u32(length, static_cast<std::uint32_t>(state.size()));
-    put(stored_session, sockets);
+    put(session ? stored_session : stored_connection, sockets);
     put(length);
     put(state);
 }

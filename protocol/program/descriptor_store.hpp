@@ -9,6 +9,7 @@
 ///     "muxsocks store\0\0" | format u16
 ///     1 u8 | cookie u64 | length u32 | name                            a listening socket
 ///     2 u8 | sockets u32 | cookies u64 ... | length u32 | state        a session
+///     3 u8 | sockets u32 | cookies u64 ... | length u32 | state        a connection without stream
 ///     0 u8                                                             the end
 ///
 /// All big-endian.
@@ -25,8 +26,15 @@
 
 namespace muxsocks {
 
+/// What goes from process to process besides listening sockets.
+enum class handed_piece : std::uint8_t {
+    session,    ///< encode(session_state), with the sockets of its streams.
+    connection, ///< Of an application, without a stream: what its program needs, and its socket.
+};
+
 struct stored_place {
-    struct session {
+    struct piece {
+        handed_piece what = handed_piece::session;
         std::vector<std::uint8_t> state;
         descriptor_list sockets;
     };
@@ -40,7 +48,7 @@ struct stored_place {
 
     /// The caller's.
     std::vector<inherited_listener> listening;
-    std::vector<session> sessions;
+    std::vector<piece> pieces;
 };
 
 /// Puts a place together.
@@ -53,7 +61,7 @@ class place_writer {
 
     void add(const inherited_listener& listening);
     /// The descriptors stay the caller's, and open until send() has returned.
-    void add(bytes_view state, std::span<const int> sockets);
+    void add(handed_piece what, bytes_view state, std::span<const int> sockets);
     /// Whether the manager has it. From here on whoever closes these sockets last resets their
     /// connections: they have no good end if nobody comes for them.
     bool send(service_manager& to);

@@ -10,15 +10,17 @@
 ///      |<-------- listeners: descriptors  |  it accepts on
 ///      | ready -------------------------->|  its threads stand still
 ///      |<-------- session: state, sockets |  which are still its own
+///      |<-- connection: state, its socket |  one that has no stream yet
 ///      |              ...                 |
 ///      |<---------------------------- all |
-///      | taken: which it cannot have ---->|
-///      |<-------------------------- yours |  only now they are the new one's; it lets go of them
+///      | taken: which it cannot have ---->|  all is made of them, and no socket was touched yet
+///      |<-------------------------- yours |  from here on they are the new one's
+///      | serving ------------------------>|  only now the old one lets go of them
 ///
 /// Until "yours" all of it is the old one's, which goes on as if nothing had been if the new one
-/// fails. If the old one dies before, without "refused", the new one has what has come. All calls
-/// wait, for five seconds at most: they are for threads, or moments, that may. Nothing goes through
-/// a file.
+/// fails; so it does if the new one dies before "serving". If the old one dies, without "refused",
+/// the new one has what has come. All calls wait, for five seconds at most: they are for threads,
+/// or moments, that may. Nothing goes through a file.
 
 #include "protocol/byte_order.hpp"
 #include "protocol/program/command_line.hpp"
@@ -50,6 +52,8 @@ class hand_over_channel {
         taken,
         yours,
         refused,
+        connection,
+        serving,
     };
     struct message {
         kind what = kind::refused;
@@ -61,7 +65,8 @@ class hand_over_channel {
     hand_over_channel(hand_over_channel&& other) noexcept
         : descriptor_(std::exchange(other.descriptor_, -1)),
           peer_(other.peer_),
-          peer_process_(std::exchange(other.peer_process_, -1)) {}
+          peer_process_(std::exchange(other.peer_process_, -1)),
+          gone_(other.gone_) {}
     hand_over_channel& operator=(hand_over_channel&&) = delete;
     ~hand_over_channel();
     /// To who listens there; nothing if nobody of the same user does.
@@ -70,8 +75,10 @@ class hand_over_channel {
     /// False if the other side is gone.
     bool send(kind what, bytes_view bytes = {}, std::span<const int> descriptors = {});
     bool send(kind what, std::string_view text);
-    /// Nothing if the other side is gone, or sends what is no message.
+    /// Nothing if the other side is gone, says nothing, or sends what is no message.
     std::optional<message> receive();
+    /// Whether receive() has found that the other side is gone.
+    bool gone() const { return gone_; }
     /// Its id; 0 if it is in a namespace that cannot be seen from here.
     int peer_process() const { return peer_.pid; }
     /// Whether the same user runs it.
@@ -83,6 +90,7 @@ class hand_over_channel {
     int descriptor_;
     ::ucred peer_{};
     int peer_process_ = -1; ///< A descriptor of the process (pidfd_open(2)), or -1.
+    bool gone_ = false;
 };
 
 /// Where whoever listens on the addresses offers its hand-over: in $RUNTIME_DIRECTORY, else in

@@ -1,5 +1,6 @@
 #include "protocol/program/listeners.hpp"
 
+#include "protocol/link/loop/let_go.hpp"
 #include "protocol/program/local_sockets.hpp"
 #include "protocol/program/log.hpp"
 
@@ -170,10 +171,7 @@ void listeners::move_to(std::span<const listen_address> addresses) {
 
 void listeners::let_go() {
     for (const auto& each : all_) {
-        // Out of the event loop first: closing does not take out what another process has, too.
-        boost::system::error_code ignored;
-        const int descriptor = each->acceptor.release(ignored);
-        if (!ignored) ::close(descriptor);
+        muxsocks::let_go(each->acceptor);
         if (each->pause) each->pause->cancel();
     }
     auto gone = std::make_shared<std::vector<std::unique_ptr<listener>>>(std::exchange(all_, {}));

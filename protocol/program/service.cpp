@@ -1,6 +1,7 @@
 #include "protocol/program/service.hpp"
 
 #include "protocol/link/link_thread.hpp"
+#include "protocol/program/local_sockets.hpp"
 #include "protocol/program/log.hpp"
 
 #include <boost/asio/post.hpp>
@@ -27,19 +28,19 @@ constexpr auto time_behind_a_hand_over = 3s;
 /// In which links say what they still have to say.
 constexpr auto last_words = 100ms;
 
-std::vector<asio::io_context*> contexts_of(const std::vector<link_thread*>& threads) {
-    std::vector<asio::io_context*> found;
-    for (const auto each : threads)
-        found.push_back(&each->context());
-    return found;
-}
-
 void run_thread(link_thread& one) {
     const auto work = asio::make_work_guard(one.context());
     one.context().run();
 }
 
 } // namespace
+
+std::vector<asio::io_context*> contexts_of(const std::vector<link_thread*>& threads) {
+    std::vector<asio::io_context*> found;
+    for (const auto each : threads)
+        found.push_back(&each->context());
+    return found;
+}
 
 void keep_threads(program_role role, std::uint32_t running, std::uint32_t& loaded) {
     if (loaded == running) return;
@@ -127,6 +128,12 @@ void service::give_place(int new_process) {
     drain_until_ = std::chrono::steady_clock::now() +
                    std::min<decltype(now_.drain)>(now_.drain, time_behind_a_hand_over);
     drain_check_.expires_after(drain_check_interval);
+}
+
+void service::forget_stored() {
+    if (!manager_.keeps_descriptors()) return;
+    for (const auto name : {stored_state_name, stored_socket_name})
+        manager_.forget_stored(name);
 }
 
 // ---- The status

@@ -69,6 +69,8 @@ program_configuration make_program_configuration(std::shared_ptr<const Recipe> r
 /// and sets it back.
 void keep_threads(program_role role, std::uint32_t running, std::uint32_t& loaded);
 
+std::vector<asio::io_context*> contexts_of(const std::vector<link_thread*>& threads);
+
 class service final : private status_source {
   public:
     /// What the two programs do differently. Called in the first thread.
@@ -122,6 +124,8 @@ class service final : private status_source {
 
     listeners& listening() { return listeners_; }
     service_manager& manager() { return manager_; }
+    /// What the service manager has kept for this process is here now.
+    void forget_stored();
     /// The new process serves, or (0) will: what is left here has a few seconds to end.
     void give_place(int new_process);
     /// No new streams; those that run have `timeouts.drain`.

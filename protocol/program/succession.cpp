@@ -16,6 +16,9 @@ using namespace std::chrono_literals;
 
 /// A thread that does not come to it in this time is stopping.
 constexpr auto thread_patience = 2s;
+/// How often a new process that says nothing is waited for. One that has been given the place and
+/// lives has it.
+constexpr int looks_at_the_silent = 12;
 
 std::vector<std::uint8_t> formats() {
     std::vector<std::uint8_t> bytes(4);
@@ -64,14 +67,25 @@ read_refused(const std::optional<hand_over_channel::message>& said) {
     return refused;
 }
 
+/// Whether the new process, which was given the place, has begun to serve: it says so, or its end
+/// says that it never did.
+bool serves(hand_over_channel& to) {
+    for (int looks = 0; looks < looks_at_the_silent; ++looks) {
+        if (const auto said = to.receive()) return said->what == step::serving;
+        if (to.gone()) return false;
+    }
+    return true;
+}
+
 /// What the new process gets while all threads stand still; empty if it has them all.
 std::string give_sessions(hand_over_channel& to, stopped_threads& threads,
                           giving_sessions& sessions, std::size_t& given) {
     constexpr auto is_gone = "it is gone, or does not answer";
     bool heard = true;
-    const auto send = [&](bytes_view state, std::span<const int> sockets) {
-        heard = heard && to.send(step::session, state, sockets);
-        if (heard) ++given;
+    const auto send = [&](handed_piece what, bytes_view state, std::span<const int> sockets) {
+        const bool session = what == handed_piece::session;
+        heard = heard && to.send(session ? step::session : step::connection, state, sockets);
+        if (heard && session) ++given;
         return heard;
     };
     for (std::size_t i = 0; i < threads.size(); ++i)
@@ -80,6 +94,7 @@ std::string give_sessions(hand_over_channel& to, stopped_threads& threads,
     const auto refused = read_refused(to.receive());
     if (!refused) return is_gone;
     if (!to.send(step::yours)) return is_gone;
+    if (!serves(to)) return "it has ended before it served";
     given -= std::min(given, refused->size());
     for (std::size_t i = 0; i < threads.size(); ++i)
         threads.run(i, [&] { sessions.let_go(i, *refused); });
@@ -149,8 +164,8 @@ bool store_place(service& frame, std::span<asio::io_context* const> threads,
         for (const auto& each : frame.listening().to_inherit())
             place.add(each);
     });
-    const auto add = [&](bytes_view state, std::span<const int> sockets) {
-        place.add(state, sockets);
+    const auto add = [&](handed_piece what, bytes_view state, std::span<const int> sockets) {
+        place.add(what, state, sockets);
         return true;
     };
     for (std::size_t i = 0; i < all.size(); ++i)
@@ -172,14 +187,51 @@ bool store_place(service& frame, std::span<asio::io_context* const> threads,
     return kept;
 }
 
+// ---- Those that come after this process
+
+succession::~succession() {
+    offer_.reset();
+    if (storing_.joinable()) storing_.join();
+}
+
+void succession::offer(std::span<const listen_address> listening) {
+    offer_ = std::make_unique<hand_over_offer>(
+        hand_over_path(role_, listening), [this](hand_over_channel& to) {
+            return muxsocks::give_place(to, frame_, threads_, *sessions_());
+        });
+}
+
+void succession::move_to(std::span<const listen_address> listening) {
+    if (offer_) offer_->move_to(hand_over_path(role_, listening));
+}
+
+bool succession::store() {
+    if (storing_.joinable()) return true; // Once.
+    storing_ = std::thread([this] { (void)store_place(frame_, threads_, *sessions_()); });
+    return true;
+}
+
+// ---- The one before this process
+
+std::optional<predecessor> predecessor::find(program_role role, const command_line& line,
+                                             std::span<const listen_address> listening) {
+    if (line.take_over) {
+        auto running = find_running(role, listening);
+        if (running) return running;
+        log::info("there is no {} whose place could be taken",
+                  role == program_role::client ? "client" : "server");
+    }
+    return find_stored();
+}
+
 std::optional<predecessor> predecessor::find_stored() {
     auto found = stored_place::find();
     if (!found) return {};
     return predecessor(std::move(*found));
 }
 
-std::optional<predecessor> predecessor::find(program_role role,
-                                             std::span<const listen_address> listening) {
+std::optional<predecessor> predecessor::find_running(program_role role,
+                                                     std::span<const listen_address> listening) {
     auto from = hand_over_channel::connect(hand_over_path(role, listening));
     if (!from) return {};
     auto answer = from->send(step::hello, formats()) ? from->receive() : std::nullopt;
@@ -192,57 +244,61 @@ std::optional<predecessor> predecessor::find(program_role role,
                                   : std::string("it has not answered")));
 }
 
-std::vector<received_session>
-predecessor::take_sessions(const std::function<bool(const session_state&)>& may_be_here) {
-    if (!from_) return take_stored(may_be_here);
-    std::vector<received_session> all;
+namespace {
+
+/// Whether it is one, and is taken.
+bool take_session(taking_sessions& to, bytes_view bytes, descriptor_list sockets) {
+    std::error_code why;
+    const auto state = decode_state(bytes, session_crypto(), why);
+    if (!state) log::warning("a session is not taken over: {}", why.message());
+    return state && to.take(*state, std::move(sockets));
+}
+
+} // namespace
+
+void predecessor::take(taking_sessions& to) {
+    if (!from_) return take_stored(to);
     std::vector<std::uint8_t> refused;
     std::uint32_t number = 0;
     from_->send(step::ready);
     auto said = from_->receive();
-    for (; said && (said->what == step::session || said->what == step::all);
+    for (; said && said->what != step::yours && said->what != step::refused;
          said = from_->receive()) {
         if (said->what == step::all) {
             from_->send(step::taken, refused);
-            continue;
+        } else if (said->what == step::connection) {
+            to.take_connection(said->bytes, std::move(said->descriptors));
+        } else if (said->what == step::session) {
+            if (!take_session(to, said->bytes, std::move(said->descriptors))) {
+                refused.resize(refused.size() + 4);
+                store_u32(refused.data() + refused.size() - 4, number);
+            }
+            ++number;
         }
-        std::error_code why;
-        auto state = decode_state(said->bytes, session_crypto(), why);
-        if (!state) log::warning("a session is not taken over: {}", why.message());
-        if (state && may_be_here(*state)) {
-            all.push_back({std::move(*state), std::move(said->descriptors)});
-        } else {
-            refused.resize(refused.size() + 4);
-            store_u32(refused.data() + refused.size() - 4, number);
-        }
-        ++number;
     }
+    const auto taken = number - refused.size() / 4;
     if (said && said->what == step::yours) {
-        log::info("this process has the place of process {}, {} sessions with it", process(),
-                  all.size());
-        return all;
+        from_->send(step::serving);
+        return log::info("this process has the place of process {}, {} sessions with it", process(),
+                         taken);
     }
-    if (!said && from_->peer_has_ended()) {
-        log::warning("process {}, whose place is taken, has died before it was done; {} of its "
-                     "sessions are here",
-                     process(), all.size());
-        return all;
-    }
+    if (!said && from_->peer_has_ended())
+        return log::warning("process {}, whose place is taken, has died before it was done; {} of "
+                            "its sessions are here",
+                            process(), taken);
+    to.give_back();
     throw std::runtime_error("the process that serves here has kept its place");
 }
 
-std::vector<received_session>
-predecessor::take_stored(const std::function<bool(const session_state&)>& may_be_here) {
-    std::vector<received_session> all;
+void predecessor::take_stored(taking_sessions& to) {
+    std::size_t taken = 0;
     for (auto& each : std::exchange(stored_, {})) {
-        std::error_code why;
-        auto state = decode_state(each.state, session_crypto(), why);
-        if (!state) log::warning("a session is not taken over: {}", why.message());
-        if (state && may_be_here(*state))
-            all.push_back({std::move(*state), std::move(each.sockets)});
+        if (each.what == handed_piece::connection)
+            to.take_connection(each.state, std::move(each.sockets));
+        else if (take_session(to, each.state, std::move(each.sockets)))
+            ++taken;
     }
-    log::info("this process has the place of the one before, {} sessions with it", all.size());
-    return all;
+    log::info("this process has the place of the one before, {} sessions with it", taken);
 }
 
 } // namespace muxsocks

@@ -119,8 +119,8 @@ TEST_CASE("a place that the service manager keeps") {
     {
         place_writer place;
         place.add({"unix:/run/x", own[0]});
-        place.add(first, std::span(own).subspan(1, 300));
-        place.add(second, {});
+        place.add(handed_piece::session, first, std::span(own).subspan(1, 300));
+        place.add(handed_piece::connection, second, {});
         auto keeping = std::async(std::launch::async, [&] { manager.run(); });
         sent = place.send(told);
     }
@@ -137,13 +137,15 @@ TEST_CASE("a place that the service manager keeps") {
         CHECK(place->listening[0].name == "unix:/run/x");
         CHECK(inode_of_socket(place->listening[0].descriptor) == inode_of_socket(own[0]));
         ::close(place->listening[0].descriptor);
-        REQUIRE(place->sessions.size() == 2);
-        CHECK(place->sessions[0].state == first);
-        CHECK(place->sessions[1].state == second);
-        CHECK(place->sessions[1].sockets.size() == 0);
-        REQUIRE(place->sessions[0].sockets.size() == 300);
+        REQUIRE(place->pieces.size() == 2);
+        CHECK(place->pieces[0].what == handed_piece::session);
+        CHECK(place->pieces[0].state == first);
+        CHECK(place->pieces[1].what == handed_piece::connection);
+        CHECK(place->pieces[1].state == second);
+        CHECK(place->pieces[1].sockets.size() == 0);
+        REQUIRE(place->pieces[0].sockets.size() == 300);
         for (std::size_t i = 1; i < own.size(); ++i) {
-            const int one = place->sessions[0].sockets.take();
+            const int one = place->pieces[0].sockets.take();
             CHECK(inode_of_socket(one) == inode_of_socket(own[i]));
             ::close(one);
         }
@@ -152,9 +154,9 @@ TEST_CASE("a place that the service manager keeps") {
         auto passed = copies({own[0], own[2], own[3]});
         auto place = stored_place::read(bytes, passed);
         REQUIRE(place);
-        REQUIRE(place->sessions.size() == 2);
-        CHECK(place->sessions[0].sockets.take() == -1);
-        const int one = place->sessions[0].sockets.take();
+        REQUIRE(place->pieces.size() == 2);
+        CHECK(place->pieces[0].sockets.take() == -1);
+        const int one = place->pieces[0].sockets.take();
         CHECK(inode_of_socket(one) == inode_of_socket(own[2]));
         ::close(one);
         ::close(place->listening.at(0).descriptor);

@@ -7,12 +7,16 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
+from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 
-from support import deadline, dns_server, keys, muxsocks, namespace, programs, relay, servers, wan, web  # noqa: E402
+from support import (deadline, dns_server, hand_over, keys, muxsocks, namespace, programs, relay,  # noqa: E402
+                     servers, wan, web)
 
 if programs.sanitizer():
     deadline.slowness = 8.0
@@ -107,6 +111,46 @@ def new_pair(folder, keys, relay_to):
 def pair(new_pair):
     """The same, started: server and client run and the link is up."""
     return lambda **options: new_pair(**options).start()
+
+
+@pytest.fixture
+def event():
+    """Events that are set at the end, so that no thread waits for one."""
+    made = []
+
+    def make():
+        made.append(threading.Event())
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.set()
+
+
+@pytest.fixture
+def runtime():
+    """A runtime folder whose path is short enough for a socket."""
+    made = tempfile.mkdtemp(prefix="muxsocks-")
+    yield Path(made)
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def new_place(new_pair, runtime):
+    """`new_place("client", **settings)`: a pair whose client, or server, can be taken over."""
+
+    def make(role, **settings):
+        made = hand_over.Place(new_pair(**settings), role, runtime)
+        if role == "client":
+            made.pair.start_server()
+        made.start()
+        if role == "server":
+            made.pair.start_client(wait_for_link=False)
+        made.pair.wait_for_link()
+        made.wait_for_offer()
+        return made
+
+    return make
 
 
 @pytest.fixture(name="namespace")

@@ -63,13 +63,16 @@ class Manager:
         for _, each in gone:
             os.close(each)
 
-    def start(self, pair, **options):
+    def start(self, pair, role="server", **options):
         """The next process, with what is kept, in any order."""
         kept = random.sample(self.kept, len(self.kept))
         numbers = [each for _, each in kept]
         prefix = ["/usr/bin/python3", "-c", PASS, ":".join(name for name, _ in kept),
                   ",".join(map(str, numbers))] if kept else ()
-        return pair.start_server(prefix=prefix, pass_fds=numbers, env=self.environment, **options)
+        start = pair.start_server
+        if role == "client":
+            start, options["wait_for_link"] = pair.start_client, False
+        return start(prefix=prefix, pass_fds=numbers, env=self.environment, **options)
 
     def end(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
@@ -87,20 +90,36 @@ def manager(folder):
 
 
 @pytest.fixture
-def stored(new_pair, manager):
-    pair = new_pair()
-    manager.start(pair)
-    pair.start_client()
-    return pair
+def start_stored(new_pair, manager):
+    """A pair whose server, or client, is the manager's."""
+
+    def start(role):
+        pair = new_pair()
+        if role == "client":
+            pair.start_server()
+        manager.start(pair, role)
+        if role == "server":
+            pair.start_client(wait_for_link=False)
+        pair.wait_for_link()
+        return pair
+
+    return start
 
 
-def end_process(pair):
-    pair.server.send(15)
-    assert pair.server.wait(10) == 0, pair.server.last_words()
+@pytest.fixture
+def stored(start_stored):
+    return start_stored("server")
 
 
-def test_connections_go_on_after_a_restart(stored, manager, target):
-    pair, echo = stored, target(servers.echo)
+def end_process(pair, role="server"):
+    process = getattr(pair, role)
+    process.send(15)
+    assert process.wait(10) == 0, process.last_words()
+
+
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_connections_go_on_after_a_restart(start_stored, role, manager, target):
+    pair, echo = start_stored(role), target(servers.echo)
     late = threading.Event()
 
     def answer_late(connection):
@@ -114,18 +133,22 @@ def test_connections_go_on_after_a_restart(stored, manager, target):
     with socks.connect(pair.socks, "127.0.0.1", echo.port) as connection:
         for number in range(4):
             text = f"restart {number}".encode()
-            end_process(pair)
-            connection.sendall(text)
-            # The port is there while no process is.
-            waiting = socks.open_connection(pair.socks)
-            socks.negotiate(waiting)
-            waiting.sendall(socks.request_bytes("127.0.0.1", echo.port))
-            assert {name for name, _ in manager.kept} == {"muxsocks-state", "muxsocks-socket"}
-            manager.start(pair)
-            assert servers.read_exactly(connection, len(text), seconds(20)) == text
-            assert servers.read_exactly(waiting, 10, seconds(20))[1] == socks.SUCCEEDED
-            waiting.close()
-            pair.server.says("has the place of the one before, 1 sessions with it")
+            with socks.open_connection(pair.socks) as begun:
+                begun.sendall(b"\x05\x01\x00")
+                assert servers.read_exactly(begun, 2, seconds(20)) == b"\x05\x00"
+                end_process(pair, role)
+                connection.sendall(text)
+                # The port is there while no process is.
+                with socks.open_connection(pair.socks) as waiting:
+                    waiting.sendall(b"\x05\x01\x00")
+                    assert {name for name, _ in manager.kept} == {"muxsocks-state", "muxsocks-socket"}
+                    manager.start(pair, role)
+                    assert servers.read_exactly(connection, len(text), seconds(20)) == text
+                    assert servers.read_exactly(waiting, 2, seconds(20)) == b"\x05\x00"
+                    for each in (waiting, begun):
+                        each.sendall(socks.request_bytes("127.0.0.1", echo.port))
+                        assert servers.read_exactly(each, 10, seconds(20))[1] == socks.SUCCEEDED
+            getattr(pair, role).says("has the place of the one before, 1 sessions with it")
             wait_until(lambda: not manager.kept, 5, "the store to be empty")
     late.set()
     assert servers.read_all(half_closed) == b"heard: all that I have"
