@@ -45,7 +45,7 @@ void look_at_room(const char* name, const std::string& text, const char* usual, 
                   std::vector<kernel_lack>& lacks) {
     const auto most = most_of(text);
     if (most == 0 || most >= room_bytes) return;
-    const auto setting = std::string("net.ipv4.") + name + "=\"4096 " + usual + " 33554432\"";
+    const auto setting = std::string("net.ipv4.") + name + "=\"4096 " + usual + " 67108864\"";
     lacks.push_back({std::string("the most that a connection may have under way is ") +
                          std::to_string(most >> 10) + " KiB (net.ipv4." + name +
                          "), which slows down links over long lines",

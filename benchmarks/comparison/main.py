@@ -43,8 +43,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="length of a run (default 5, quick 1)")
     parser.add_argument("--congestion", default="reno",
                         help="for all programs that do not choose: reno (default), cubic, bbr")
-    parser.add_argument("--tcp-memory", type=int, default=32, metavar="MIB",
-                        help="distance: the most that a socket may hold (default 32)")
+    parser.add_argument("--tcp-memory", type=int, default=64, metavar="MIB",
+                        help="distance: the most that a socket may hold (default 64)")
     parser.add_argument("--peer-command", nargs=3, action="append", default=[],
                         metavar=("NAME", "FAR", "NEAR"),
                         help="one more peer: the shell commands of its two halves; "

@@ -46,7 +46,7 @@ class Tools:
     congestion: str
     namespaces: bool = True
     # The most that a socket holds on long lines, in bytes.
-    tcp_memory: int = 32 << 20
+    tcp_memory: int = 64 << 20
 
 
 def free_ports(names) -> dict[str, int]:

@@ -243,19 +243,27 @@ void link::send(bytes_view plaintext) {
 void link::flush() {
     if (waiting_write_ || !socket_.is_open()) return;
     const link_ptr self(this); // Its owner may drop it when the write fails.
-    write_out();
-    if (!output_.empty() && socket_.is_open()) wait_write();
+    const bool path_full = write_out();
+    if (output_.empty() || !socket_.is_open()) return;
+    if (path_full)
+        wait_room();
+    else
+        wait_write();
 }
 
-void link::write_out() {
+bool link::write_out() {
     while (!output_.empty()) {
-        const auto size = ::send(socket_.native_handle(), output_.data(), output_.size(),
-                                 MSG_DONTWAIT | MSG_NOSIGNAL);
+        // The last words of a link that closes wait for nothing.
+        const auto part = is_open() ? queue_.room(output_.size()) : output_.size();
+        if (part == 0) return true;
+        const auto size =
+            ::send(socket_.native_handle(), output_.data(), part, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (size < 0) {
             if (errno == EINTR) continue;
-            if (errno == EAGAIN || errno == EWOULDBLOCK) return;
+            if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
             const auto error = last_error();
-            return down(error, "the connection failed: " + error.message());
+            down(error, "the connection failed: " + error.message());
+            return false;
         }
         output_.consume(static_cast<std::size_t>(size));
     }
@@ -264,6 +272,7 @@ void link::write_out() {
         boost::system::error_code ignored;
         socket_.shutdown(tcp_socket::shutdown_send, ignored);
     }
+    return false;
 }
 
 void link::wait_write() {
@@ -272,13 +281,26 @@ void link::wait_write() {
     socket_.async_wait(tcp_socket::wait_write,
                        [self = link_ptr(this)](const boost::system::error_code& error) {
                            self->waiting_write_ = false;
-                           if (error || !self->socket_.is_open()) return;
-                           self->queue_.on_writable(std::chrono::steady_clock::now());
-                           self->flush();
-                           self->wait_read();
-                           if (!self->waiting_write_ && self->state_ == state::up)
-                               self->owner_->on_link_writable(*self);
+                           if (!error && self->socket_.is_open()) self->on_writable();
                        });
+}
+
+void link::wait_room() {
+    waiting_write_ = true;
+    if (!room_)
+        room_ = std::make_unique<deadline>(thread_.clock(), [this] {
+            const link_ptr self(this);
+            waiting_write_ = false;
+            if (socket_.is_open()) on_writable();
+        });
+    room_->expires_at(queue_.room_at(std::chrono::steady_clock::now()));
+}
+
+void link::on_writable() {
+    queue_.on_writable(std::chrono::steady_clock::now());
+    flush();
+    wait_read();
+    if (!waiting_write_ && state_ == state::up) owner_->on_link_writable(*this);
 }
 
 // ---- Ends
@@ -330,6 +352,7 @@ void link::close_socket() {
     tail_taken_ = 0;
     // Not destroyed here: this may be its expiry.
     if (linger_) linger_->cancel();
+    if (room_) room_->cancel();
     if (linger_) asio::post(thread_.context(), [self] { self->linger_.reset(); });
 }
 

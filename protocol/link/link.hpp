@@ -137,7 +137,10 @@ class link : public ref_counted<link> {
     /// Hands the first `size` bytes of the plaintext scratch to the owner; keeps what is left.
     void deliver(std::size_t size);
     void wait_write();
-    void write_out();
+    void wait_room();
+    void on_writable();
+    /// Writes what the path has room for; whether more has to wait for that, not for the socket.
+    bool write_out();
     void down(std::error_code error, std::string text);
     void on_up();
     void drain_input();
@@ -159,6 +162,7 @@ class link : public ref_counted<link> {
     std::size_t tail_taken_ = 0; ///< Of the tail.
     std::size_t read_max_ = link_thread::ciphertext_size;
     std::unique_ptr<deadline> linger_;
+    std::unique_ptr<deadline> room_; ///< On long paths: when there may be room in flight.
     state state_ = state::created;
     socket_queue queue_;
     output_interest output_interest_;

@@ -12,7 +12,7 @@ using muxsocks::test::contains;
 namespace {
 
 const kernel_facts plain{"reno cubic", "4096\t16384\t4194304", "4096\t131072\t6291456", false};
-const kernel_facts good{"reno cubic bbr", "4096 16384 33554432", "4096 131072 33554432", false};
+const kernel_facts good{"reno cubic bbr", "4096 16384 67108864", "4096 131072 67108864", false};
 
 } // namespace
 
@@ -29,9 +29,9 @@ TEST_CASE("a kernel as it comes") {
     }
     SECTION("bounds what is under way, both ways") {
         CHECK_THAT(lacks[1].what, contains("4096 KiB") && contains("tcp_wmem"));
-        CHECK_THAT(lacks[1].cure, contains("sysctl -w net.ipv4.tcp_wmem=\"4096 16384 33554432\""));
+        CHECK_THAT(lacks[1].cure, contains("sysctl -w net.ipv4.tcp_wmem=\"4096 16384 67108864\""));
         CHECK_THAT(lacks[2].what, contains("6144 KiB") && contains("tcp_rmem"));
-        CHECK_THAT(lacks[2].cure, contains("sysctl -w net.ipv4.tcp_rmem=\"4096 131072 33554432\""));
+        CHECK_THAT(lacks[2].cure, contains("sysctl -w net.ipv4.tcp_rmem=\"4096 131072 67108864\""));
     }
 }
 

@@ -72,7 +72,7 @@ def test_a_link_may_have_under_way_what_long_lines_need(stack):
     for container in (stack.server, stack.client):
         for name in ("tcp_wmem", "tcp_rmem"):
             numbers = docker("exec", container, "cat", f"/proc/sys/net/ipv4/{name}").split()
-            assert int(numbers[2]) == 32 << 20, (container, name, numbers)
+            assert int(numbers[2]) == 64 << 20, (container, name, numbers)
 
 
 def test_secrets_are_their_owners_alone(stack):

@@ -125,7 +125,7 @@ def test_what_long_lines_ask_of_the_kernel_is_there(debian):
         assert f"/usr/lib/modules-load.d/muxsocks-{role}.conf" in listed
         settings = debian(f"cat /usr/lib/sysctl.d/20-muxsocks-{role}.conf")
         for name in ("tcp_wmem", "tcp_rmem"):
-            assert re.search(rf"^net\.ipv4\.{name} = 4096 \d+ 33554432$", settings, re.MULTILINE)
+            assert re.search(rf"^net\.ipv4\.{name} = 4096 \d+ 67108864$", settings, re.MULTILINE)
 
 
 def test_ca_certificates_are_recommended(debian):

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <string_view>
@@ -13,6 +14,10 @@ namespace {
 
 constexpr std::size_t unsent_step = 16 * 1024;
 constexpr std::size_t congestion_name_size = 17;
+/// Less room in flight is not worth a write, and how long to wait for it.
+constexpr std::size_t room_least = 16 * 1024;
+constexpr duration wait_min = std::chrono::milliseconds(1);
+constexpr duration wait_max = std::chrono::milliseconds(20);
 #ifndef SO_BUF_LOCK // Linux 5.14
 #define SO_BUF_LOCK 72
 #endif
@@ -56,11 +61,48 @@ socket_queue::socket_queue(int descriptor)
 void socket_queue::measure(instant now) {
     const auto info = get<tcp_info>(descriptor_, IPPROTO_TCP, TCP_INFO);
     if (!info) return;
-    queue_.on_sample({info->tcpi_bytes_acked, std::chrono::microseconds(info->tcpi_rtt),
-                      std::chrono::microseconds(info->tcpi_min_rtt)},
-                     now);
+    const duration rtt = std::chrono::microseconds(info->tcpi_rtt);
+    const duration rtt_min = std::chrono::microseconds(info->tcpi_min_rtt);
+    if (flight_.wants_sample(now)) {
+        const auto selectively = std::uint64_t{info->tcpi_sacked} * info->tcpi_snd_mss;
+        flight_.on_sample({info->tcpi_bytes_acked + selectively, rtt, rtt_min,
+                           std::size_t{info->tcpi_snd_cwnd} * info->tcpi_snd_mss},
+                          now);
+        if (flight_.take_restart() && has_bbr()) restart_bbr();
+    }
+    if (!queue_.wants_sample(now)) return;
+    queue_.on_sample({info->tcpi_bytes_acked, rtt, rtt_min}, now);
     apply_unsent(queue_.unsent_bytes() / unsent_step * unsent_step);
-    apply_limit(queue_.limit_bytes());
+    apply_limit(rtt_min < flight_bound::far ? queue_.limit_bytes() : std::nullopt);
+}
+
+std::size_t socket_queue::room(std::size_t wanted) {
+    const auto limit = flight_.limit_bytes();
+    if (!limit) return wanted;
+    const auto info = get<tcp_info>(descriptor_, IPPROTO_TCP, TCP_INFO);
+    if (!info) return wanted;
+    // Unacknowledged without what arrived or is known to be lost and was not sent again.
+    const auto outstanding = info->tcpi_bytes_sent - info->tcpi_bytes_retrans -
+                             std::min(info->tcpi_bytes_acked, info->tcpi_bytes_sent);
+    const auto gone = std::uint64_t{info->tcpi_sacked} + info->tcpi_lost -
+                      std::min(info->tcpi_retrans, info->tcpi_lost);
+    const auto held = outstanding -
+                      std::min<std::uint64_t>(outstanding, gone * info->tcpi_snd_mss) +
+                      info->tcpi_notsent_bytes;
+    const auto room = *limit - std::min<std::uint64_t>(*limit, held);
+    const auto least = std::min(wanted, room_least);
+    if (room >= least) return std::min<std::size_t>(wanted, room);
+    flight_.on_held();
+    const auto missing = static_cast<double>(least - room) / (flight_.bytes_per_second() + 1);
+    wait_ = std::clamp(duration(static_cast<std::int64_t>(1e9 * missing)), wait_min, wait_max);
+    return 0;
+}
+
+/// Only another congestion control makes the kernel begin anew.
+void socket_queue::restart_bbr() const {
+    for (const std::string_view name : {"reno", "bbr"})
+        (void)::setsockopt(descriptor_, IPPROTO_TCP, TCP_CONGESTION, name.data(),
+                           static_cast<socklen_t>(name.size()));
 }
 
 bool socket_queue::has_bbr() const {

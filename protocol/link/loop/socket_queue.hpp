@@ -2,9 +2,12 @@
 
 /// \file
 /// What the kernel holds for a link's socket, unsent and unacknowledged: measured by TCP_INFO, and
-/// bounded as protocol/standing_queue.hpp wants it, by TCP_NOTSENT_LOWAT and SO_SNDBUF. The bound
-/// ends at net.core.wmem_max: longer or faster paths are not bounded.
+/// bounded: on short paths as protocol/standing_queue.hpp wants it, by TCP_NOTSENT_LOWAT and
+/// SO_SNDBUF, whose highest value is net.core.wmem_max; on long ones as protocol/flight_bound.hpp
+/// wants it, by giving the socket no more than there is room for. The kernel's buffer is no measure
+/// there: what is acknowledged selectively stays in it until the loss is mended.
 
+#include "protocol/flight_bound.hpp"
 #include "protocol/path_facts.hpp"
 #include "protocol/standing_queue.hpp"
 
@@ -15,17 +18,25 @@ class socket_queue {
     explicit socket_queue(int descriptor);
 
     void on_small_message() { queue_.on_small_message(); }
-    void on_idle() { queue_.on_idle(); }
-    /// The socket has room again after it had none.
-    void on_writable(instant now) {
-        if (queue_.wants_sample(now)) measure(now);
+    void on_idle() {
+        queue_.on_idle();
+        flight_.on_idle();
     }
+    /// The socket has room again after it had none, or room_at() has come.
+    void on_writable(instant now) {
+        if (queue_.wants_sample(now) || flight_.wants_sample(now)) measure(now);
+    }
+    /// How much of `wanted` bytes the socket may be given now; without a bound all. A system call
+    /// with one.
+    std::size_t room(std::size_t wanted);
+    /// When there may be more room than room() gave last.
+    instant room_at(instant now) const { return now + wait_; }
     /// All zero where the kernel does not tell.
     path_facts facts() const;
     /// Whether loss does not count as a sign of a full path.
     bool has_bbr() const;
     /// What the kernel may hold; 0: no bound.
-    std::size_t bound_bytes() const { return limit_.value_or(0); }
+    std::size_t bound_bytes() const { return flight_.limit_bytes().value_or(limit_.value_or(0)); }
     /// How much is sent at a time.
     std::size_t batch_bytes() const {
         return limit_ ? standing_queue::unsent_min : queue_.unsent_bytes();
@@ -33,11 +44,14 @@ class socket_queue {
 
   private:
     void measure(instant now);
+    void restart_bbr() const;
     void apply_unsent(std::size_t bytes);
     void apply_limit(std::optional<std::size_t> bytes);
 
     int descriptor_;
     standing_queue queue_;
+    flight_bound flight_;
+    duration wait_{};                                 ///< For room in flight.
     std::size_t unsent_ = standing_queue::unsent_max; ///< As the socket has it.
     std::optional<std::size_t> limit_;                ///< The same.
 };
