@@ -1,5 +1,7 @@
 #include "client/name_question.hpp"
 
+#include <boost/asio/post.hpp>
+
 namespace muxsocks::client {
 
 void name_question::ask(const socks5::address& target) {
@@ -36,6 +38,16 @@ void name_question::on_stream_readable() {
 void name_question::on_stream_reset(std::error_code why) {
     end(socks5::make_reply(why == errc::stream_denied ? socks5::reply_code::not_allowed
                                                       : socks5::reply_code::general_failure));
+}
+
+void name_question::on_handed_over() {
+    const auto self = std::move(kept_);
+    stream_ = nullptr;
+    // Not from here: what follows may be about another stream of the session.
+    asio::post(driver_->thread().context(), [self] {
+        if (auto told = std::exchange(self->done_, {}))
+            told(socks5::make_reply(socks5::reply_code::general_failure));
+    });
 }
 
 void name_question::end(const socks5::reply& reply) {

@@ -24,6 +24,8 @@ class name_question final : public ref_counted<name_question>, public stream_own
     read_result read_for_turn(const read_slot&) override { return {}; }
     void on_read_failed() override {}
     void on_parked() override {}
+    /// It does not go along, and there will be no reply.
+    void on_handed_over() override;
 
   private:
     void end(const socks5::reply& reply);

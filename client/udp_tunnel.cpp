@@ -312,6 +312,14 @@ void udp_tunnel::end(const char* why) {
     driver_->core().finish(*stream_);
 }
 
+void udp_tunnel::on_handed_over() {
+    const auto self = std::move(kept_);
+    stream_ = nullptr;
+    // Not from here: its question is another stream of the session.
+    asio::post(driver_->thread().context(),
+               [self] { self->end("another process has the client's place"); });
+}
+
 void udp_tunnel::let_go() {
     if (!stream_) return;
     const auto self = std::move(kept_);

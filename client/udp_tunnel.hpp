@@ -48,6 +48,8 @@ class udp_tunnel final : public ref_counted<udp_tunnel>, public stream_owner {
     void on_parked() override {}
     datagram_result read_datagram(bytes_span place) override;
     void on_datagram(bytes_view bytes) override;
+    /// It does not go along: the application's connection for it is closed.
+    void on_handed_over() override;
 
   private:
     using self_ptr = boost::intrusive_ptr<udp_tunnel>;

@@ -284,6 +284,20 @@ def test_a_udp_association_ends_clearly(serving):
     answering.stop()
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "nowhere.invalid"])
+def test_a_udp_tunnel_of_http_ends_clearly(serving, dns, host):
+    place = serving(server={"dns": {"servers": [dns.address]}})
+    with socket.create_connection(place.pair.socks) as connection:
+        connection.sendall(f"GET /.well-known/masque/udp/{host}/9/ HTTP/1.1\r\nHost: x\r\n"
+                           "Connection: Upgrade\r\nUpgrade: connect-udp\r\n"
+                           "Capsule-Protocol: ?1\r\n\r\n".encode())
+        if host == "127.0.0.1":
+            assert " 101 " in http.read_head(connection)
+        place.take_over()
+        # One that had no answer yet may get one.
+        assert servers.read_all(connection, seconds(20)) == b"" or host != "127.0.0.1"
+
+
 DIRECT = {"direct": ["127.0.0.1"]}
 
 
