@@ -3,6 +3,7 @@ only tell what they were asked."""
 
 import importlib.util
 import os
+import re
 import shutil
 import sys
 import threading
@@ -108,7 +109,9 @@ def test_what_tests_can_do_without_stops_nobody(machine):
     machine.hide("fish", "proxychains4")
     ended = machine("setup", "test")
     assert ended.returncode == 0
-    assert "left out" in ended.stderr and "pacman -S --needed proxychains-ng fish\n" in ended.stderr
+    # Others may be missing here, too.
+    assert "left out" in ended.stderr
+    assert re.search(r"pacman -S --needed (.* )?proxychains-ng (.* )?fish\n", ended.stderr)
 
 
 def test_only_what_is_missing_is_installed(machine):

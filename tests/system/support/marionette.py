@@ -50,7 +50,7 @@ class Browser:
     def _connect(self, port):
         assert self.process.poll() is None, f"Firefox has ended with {self.process.returncode}"
         try:
-            return socket.create_connection(("127.0.0.1", port), 60)
+            return socket.create_connection(("127.0.0.1", port), deadline.seconds(120))
         except OSError:
             return None
 
