@@ -20,6 +20,8 @@ namespace {
 /// What waits for its turn; beyond that the application's connection is not read.
 constexpr std::size_t tunnel_bytes_max = 256 * 1024;
 constexpr std::size_t tunnel_read_bytes = 32 * 1024;
+/// A datagram without a byte takes its place, too.
+constexpr std::size_t tunnel_datagram_cost = 64;
 /// The longest payload of IPv4, and with room for the address of IPv6 in a frame.
 constexpr std::size_t tunnel_datagram_max = 65'507;
 
@@ -175,7 +177,7 @@ void udp_tunnel::take(std::string_view bytes) {
             ++dropped_;
             continue;
         }
-        up_bytes_ += found.datagram->size();
+        up_bytes_ += found.datagram->size() + tunnel_datagram_cost;
         up_.push_back({std::string(*found.datagram), now});
     }
     if (!up_.empty() && stream_) driver_->core().datagrams_lane().on_readable(*stream_);
@@ -187,7 +189,7 @@ stream_owner::datagram_result udp_tunnel::read_datagram(bytes_span place) {
     while (!up_.empty() && taken == 0) {
         const auto next = std::move(up_.front());
         up_.pop_front();
-        up_bytes_ -= next.bytes.size();
+        up_bytes_ -= next.bytes.size() + tunnel_datagram_cost;
         const auto size = target_.size() + next.bytes.size();
         if (now - next.since > settings_->max_delay || size > place.size()) {
             ++dropped_;

@@ -107,6 +107,19 @@ def test_capsules_behind_the_request_are_not_lost(pair, udp_target):
         assert read_datagram(connection) == b"early"
 
 
+def test_a_flood_of_empty_datagrams_takes_no_memory(pair, udp_target):
+    echo = udp_target(lambda payload, sender: payload or None)
+    proxy = pair()
+    with open_tunnel(proxy, "127.0.0.1", echo.port) as connection:
+        assert ask(connection, b"before") == b"before"
+        before = proxy.client.resident_bytes()
+        connection.settimeout(deadline.seconds(60))
+        for _ in range(200):
+            connection.sendall(capsule(b"") * 10_000)
+        assert proxy.client.resident_bytes() < before + (16 << 20) * (4 if programs.sanitizer() else 1)
+        assert ask(connection, b"after") == b"after"
+
+
 def test_what_is_unknown_is_passed_over(pair, udp_target):
     echo = udp_target()
     with open_tunnel(pair(), "127.0.0.1", echo.port) as connection:
