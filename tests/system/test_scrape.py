@@ -20,7 +20,7 @@ from support.status import ask, document, metrics  # noqa: E402
 from support.deadline import seconds, wait_until  # noqa: E402
 
 LONG = bool(os.environ.get("MUXSOCKS_LONG"))
-SESSIONS, GROUP, SCRAPES = (30_000, 5_000, 20) if LONG else (300, 100, 3)
+SESSIONS, GROUP, SCRAPES = (30_000, 5_000, 20) if LONG else (1_500, 500, 3)
 
 
 def processor_seconds(pid):
