@@ -43,9 +43,10 @@ class program final : public service::program, public trouble_watch::watcher {
                          stalled_);
         auto made = make_program_configuration(recipe_, std::move(seen));
         if (before) made.inherited = before->take_listeners();
-        service_ = std::make_unique<service>(*this, program_role::client, workers_.threads(),
-                                             std::move(made),
-                                             service::words{"applications", "no new connections"});
+        service_ = std::make_unique<service>(
+            *this, program_role::client, workers_.threads(), std::move(made),
+            service::words{"applications",
+                           "new connections are served until the last one has ended"});
         auto& first = workers_.first();
         trouble_ = std::make_unique<trouble_watch>(first.context(), first.clock(), *this);
         succession_ = std::make_unique<succession>(
@@ -115,15 +116,13 @@ class program final : public service::program, public trouble_watch::watcher {
         workers_.on_all([reason, slept](worker& each) { each.suspect_all(reason, slept); });
     }
 
-    void drain() override {
-        trouble_->stop();
-        service_->close_listeners();
-        workers_.on_all([](worker& each) { each.drain(); });
-    }
+    /// New requests are served to the last moment.
+    void drain() override {}
 
     void if_idle(std::function<void()> then) override { workers_.if_all_idle(std::move(then)); }
 
     void close() override {
+        trouble_->stop();
         workers_.on_all([](worker& each) { each.stop(); });
     }
 

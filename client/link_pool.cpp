@@ -100,6 +100,14 @@ link_supervisor* link_pool::choose(const pending_request& request) {
         best_slot = &each;
         best = each.supervisor.get();
     }
+    return best ? best : choose_late(request);
+}
+
+link_supervisor* link_pool::choose_late(const pending_request& request) {
+    link_supervisor* best = nullptr;
+    for_each_late([&](link_supervisor& each) {
+        if (!has_refused(each, request)) best = &each;
+    });
     return best;
 }
 
@@ -238,6 +246,7 @@ link_pool::slot* link_pool::slot_of(const link_supervisor& supervisor) {
 void link_pool::retire(slot& from) {
     from.supervisor->retire();
     auto next = from.successor ? std::move(from.successor) : make_supervisor(from.server);
+    if (from.shun_time.count() > 0) next->be_quiet();
     retiring_.push_back(std::exchange(from.supervisor, std::move(next)));
 }
 
@@ -247,7 +256,10 @@ void link_pool::on_tick() {
     const auto age_max = recipe_->settings.link_max_age;
     for (auto& each : slots_) {
         each.supervisor->check();
-        if (each.supervisor->available()) each.shun_time = {};
+        if (each.supervisor->available()) {
+            each.shun_time = {};
+            each.supervisor->say_up();
+        }
         if (age_max.count() > 0 && each.supervisor->available() &&
             steady_now() - each.supervisor->since() > age_max) {
             if (!each.successor) {
@@ -258,9 +270,13 @@ void link_pool::on_tick() {
             each.successor->start();
         }
     }
+    const link_supervisor* wanted = nullptr;
+    if (std::none_of(slots_.begin(), slots_.end(),
+                     [](const slot& each) { return each.supervisor->available(); }))
+        for_each_late([&](link_supervisor& each) { wanted = &each; });
     for (auto each = retiring_.begin(); each != retiring_.end();) {
         (*each)->check();
-        if ((*each)->finished())
+        if ((*each)->finished() && each->get() != wanted)
             each = retiring_.erase(each);
         else
             ++each;
@@ -309,14 +325,8 @@ void link_pool::reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t 
     wake_links();
 }
 
-void link_pool::drain() {
-    draining_ = true;
-    waiting_.refuse_all(refusals::stopping);
-    for (auto& each : slots_)
-        each.supervisor->retire();
-}
-
 bool link_pool::idle() const {
+    if (!waiting_.empty()) return false;
     const auto quiet = [](const link_supervisor& each) { return each.quiet(); };
     return std::all_of(slots_.begin(), slots_.end(),
                        [&](const slot& each) { return quiet(*each.supervisor); }) &&
@@ -343,7 +353,7 @@ void link_pool::close() {
         close_one(*each.supervisor);
     for (auto& each : retiring_)
         close_one(*each);
-    waiting_.clear();
+    waiting_.refuse_all(refusals::stopping);
 }
 
 std::vector<std::string> link_pool::link_states() const {

@@ -34,8 +34,7 @@ class link_pool final : public request_sink, public link_supervisor::watcher {
     void check_routes();
     /// Changes to what a reload brought: links whose settings are the same are not disturbed.
     void reload(std::shared_ptr<const link_recipe> recipe, std::uint32_t sessions);
-    /// No new streams; `idle()` once those that run have ended.
-    void drain();
+    /// Whether no stream runs, and no request waits.
     bool idle() const;
     void close();
     std::size_t stream_count() const;
@@ -93,6 +92,17 @@ class link_pool final : public request_sink, public link_supervisor::watcher {
     }
     /// None of the sessions that have refused the request.
     link_supervisor* choose(const pending_request& request);
+    /// Where there is but one server, and it stops: the session that takes streams still.
+    link_supervisor* choose_late(const pending_request& request);
+    template <class Function>
+    void for_each_late(Function function) {
+        const auto& only = slots_.front().server.address;
+        for (const auto& each : slots_)
+            if (each.server.address != only) return;
+        for_each_supervisor([&](link_supervisor& each) {
+            if (each.available_late() && each.server().address == only) function(each);
+        });
+    }
     /// Whether a session that has refused the request is up: it is not worth waiting for another.
     bool refused(const pending_request& request) const;
     void give_up_refused(pending_request& request);

@@ -30,6 +30,10 @@ void link_pool::let_go(std::uint32_t& number, const std::set<std::uint32_t>& ref
         else
             each->on_handed_over();
     }
+    // What is left here has a moment to end.
+    draining_ = true;
+    for (auto& each : slots_)
+        each.supervisor->retire();
 }
 
 link_pool::slot* link_pool::free_slot(const handed_session& one) {

@@ -270,6 +270,11 @@ bool link_supervisor::available() const {
            driver_->core().accepts_opens();
 }
 
+bool link_supervisor::available_late() const {
+    return driver_ && driver_->current_link() && driver_->core().established() &&
+           driver_->core().accepts_late_opens();
+}
+
 bool link_supervisor::detached() const {
     return driver_ && !retired_ && driver_->core().accepts_opens();
 }
@@ -307,9 +312,10 @@ void link_supervisor::on_established(session_driver& from) {
     since_ = now();
     spoke_v2_ = spoke_v2_ || from.core().version() >= 2;
     const auto& engine = from.current_link()->engine();
-    log::info("link to {} is up ({}, version {}, round trip {:.1f} ms)", name_,
-              engine ? engine->agreed() : "plain", from.core().version(),
-              std::chrono::duration<double, std::milli>(from.core().rtt()).count());
+    up_text_ = fmt::format("link to {} is up ({}, version {}, round trip {:.1f} ms)", name_,
+                           engine ? engine->agreed() : "plain", from.core().version(),
+                           std::chrono::duration<double, std::milli>(from.core().rtt()).count());
+    if (!quiet_) say_up();
     if (from.core().version() == 1)
         log::warning("{} speaks protocol version 1: no authentication, no flow control; bytes that "
                      "its buffers drop cannot be known here",
@@ -321,9 +327,18 @@ void link_supervisor::on_opened(session_driver& from, stream& opened) {
     from.core().release(opened); // Not reached: a client refuses streams.
 }
 
+void link_supervisor::say_up() {
+    quiet_ = false;
+    if (!up_text_.empty()) log::info("{}", std::exchange(up_text_, {}));
+}
+
 void link_supervisor::on_goaway(session_driver& from) {
-    log::info("{} takes no new streams on this link: {}", name_,
-              log::escape(from.core().peer_text()));
+    const auto text = fmt::format("{} takes no new streams on this link: {}", name_,
+                                  log::escape(from.core().peer_text()));
+    if (quiet_)
+        log::debug("{}", text);
+    else
+        log::info("{}", text);
     watcher_.on_link_retiring(*this);
 }
 

@@ -73,6 +73,9 @@ class link_supervisor final : private session_driver::delegate,
     }
     /// No new streams from here on; when the last has ended the session is closed.
     void retire();
+    /// It asks a server that stops whether it still does: not worth a line until say_up().
+    void be_quiet() { quiet_ = true; }
+    void say_up();
     void close(close_code code, std::error_code why, std::string_view text);
 
     // ---- A hand-over to another process, or from one.
@@ -87,6 +90,8 @@ class link_supervisor final : private session_driver::delegate,
 
     /// Whether a stream opened now goes out at once.
     bool available() const;
+    /// Whether one goes out at once, though the server stops.
+    bool available_late() const;
     /// Whether a session exists that takes streams when its link is back.
     bool detached() const;
     bool retired() const { return retired_; }
@@ -193,6 +198,8 @@ class link_supervisor final : private session_driver::delegate,
     std::chrono::nanoseconds slept_{0}; ///< By the machine, since the link was last heard.
     bool spoke_v2_ = false;
     bool retired_ = false;
+    bool quiet_ = false;
+    std::string up_text_; ///< For the log, until it was said.
 };
 
 } // namespace muxsocks::client

@@ -38,11 +38,6 @@ class worker {
         pool_.suspect_all(reason, slept);
     }
     void check_routes() { pool_.check_routes(); }
-    /// Takes no new streams.
-    void drain() {
-        pool_.drain();
-        direct_.drain();
-    }
     /// Whether the last stream has ended.
     bool idle() const { return pool_.idle() && direct_.idle(); }
     void stop() {

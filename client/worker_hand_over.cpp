@@ -34,6 +34,7 @@ void worker::let_go(std::uint32_t& number, const std::set<std::uint32_t>& refuse
         each->on_connection_gone();
     pool_.forget_waiting();
     direct_.forget_dials();
+    direct_.drain();
 }
 
 void worker::take_over(const session_state& from, const handed_session& one,

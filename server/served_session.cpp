@@ -208,9 +208,15 @@ void served_session::on_established(session_driver& from) {
     from.core().charge_to({account_, &account_->memory()});
     if (!take_place()) return;
     from.current_link()->set_trusted(true);
-    log::info("link from {} is up ({}, version {})", name(),
-              from.current_link()->engine() ? from.current_link()->engine()->agreed() : "plain",
-              core.version());
+    begun_late_ = worker_.shared().draining;
+    const auto up = fmt::format(
+        "link from {} is up ({}, version {})", name(),
+        from.current_link()->engine() ? from.current_link()->engine()->agreed() : "plain",
+        core.version());
+    if (begun_late_)
+        log::debug("{}", up);
+    else
+        log::info("{}", up);
     if (core.agreed().keeps) {
         worker_.enlist(*this);
         enlist();
@@ -334,6 +340,8 @@ void served_session::on_closed(session_driver& from, std::error_code why, const 
     else if (!was_up_)
         log::info(log::kind{"links closed before they authenticated"}, "link from {} closed: {}",
                   name(), text);
+    else if (begun_late_)
+        log::debug("link from {} closed: {}", name(), text);
     else if (from.core().peer_text().empty())
         log::info(log::because{to_string(link_end_of(why))}, "link from {} closed: {}", name(),
                   text);
@@ -352,7 +360,8 @@ duration served_session::answer_delay(session_driver&, std::error_code why) {
 }
 
 void served_session::go_away(close_code code, std::string_view text) {
-    driver_->go_away(code, worker_.now_serving().settings.timeouts.drain, text);
+    // A client that knows no other server may open streams to the last moment.
+    driver_->go_away(code, worker_.now_serving().settings.timeouts.drain, text, true);
 }
 
 void served_session::close(close_code code, std::error_code why, std::string_view text) {

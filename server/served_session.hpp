@@ -104,6 +104,7 @@ class served_session final : private session_driver::delegate {
     driver_ptr driver_;
     bool registered_ = false;
     bool was_up_ = false;
+    bool begun_late_ = false; ///< While the server stops.
 };
 
 } // namespace muxsocks::server

@@ -51,7 +51,8 @@ class program final : public service::program {
         if (before) first.inherited = before->take_listeners();
         service_ = std::make_unique<service>(
             *this, program_role::server, workers_.threads(), std::move(first),
-            service::words{serving.tls.enabled ? "links" : "links without TLS", "no new streams"});
+            service::words{serving.tls.enabled ? "links" : "links without TLS",
+                           "clients open new streams elsewhere where they can"});
         succession_ = std::make_unique<succession>(
             program_role::server, *service_, contexts_of(workers_.threads()),
             [this] { return std::make_unique<given_sessions>(workers_, shared_); });

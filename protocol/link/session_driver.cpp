@@ -373,8 +373,9 @@ void session_driver::close(close_code code, std::error_code why, std::string_vie
     settle();
 }
 
-void session_driver::go_away(close_code code, duration drain, std::string_view text) {
-    session_.go_away(code, drain, text);
+void session_driver::go_away(close_code code, duration drain, std::string_view text,
+                             bool takes_late) {
+    session_.go_away(code, drain, text, takes_late);
     settle();
 }
 

@@ -130,7 +130,7 @@ class session_driver final : public ref_counted<session_driver>,
     stream& open(bytes_view request, stream_owner& owner);
     void consume(stream& s, std::size_t bytes);
     void close(close_code code, std::error_code why, std::string_view text);
-    void go_away(close_code code, duration drain, std::string_view text);
+    void go_away(close_code code, duration drain, std::string_view text, bool takes_late);
     void probe();
     /// What waits for its delay (delegate::answer_delay) goes out now.
     void hurry_last_words();

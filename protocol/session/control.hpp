@@ -120,6 +120,8 @@ struct drop_frame {
 
 struct goaway_frame {
     static constexpr std::size_t text_max = 255;
+    /// As last_stream: all that come are taken, until the end of the session.
+    static constexpr std::uint32_t any_stream = 0xffff'ffff;
     std::uint32_t last_stream = 0;
     std::uint8_t code = 0;
     std::uint32_t drain_ms = 0;

@@ -181,10 +181,10 @@ void session::set_keepalive(const keepalive_timing& timing) {
 
 // ---- Ends
 
-void session::go_away(close_code code, duration drain, std::string_view text) {
+void session::go_away(close_code code, duration drain, std::string_view text, bool takes_late) {
     if (goaway_ || !established() || version_ == 1) return;
     goaway_frame frame;
-    frame.last_stream = ids_.highest();
+    frame.last_stream = takes_late ? goaway_frame::any_stream : ids_.highest();
     frame.code = static_cast<std::uint8_t>(code);
     frame.drain_ms = static_cast<std::uint32_t>(
         std::chrono::duration_cast<std::chrono::milliseconds>(drain).count());

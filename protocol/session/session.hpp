@@ -107,6 +107,8 @@ class session {
     stream& open(bytes_view request, void* context);
     /// Whether new streams make sense here: not closed, draining, or told to go away.
     bool accepts_opens() const;
+    /// After GOAWAY: whether the server takes new streams nevertheless, of who has no other one.
+    bool accepts_late_opens() const;
     /// The owner takes an opened stream up: its request was complete.
     void accept(stream& s) { s.request_done = true; }
     /// Its connect has succeeded (REP 00), so that its reset is no flood.
@@ -173,8 +175,9 @@ class session {
     void on_path(link_number link, instant received, instant arrived);
     /// Sends a PING on every link now: do they still live?
     void probe();
-    /// GOAWAY: the peer opens no more streams here; those that exist go on.
-    void go_away(close_code code, duration drain, std::string_view text);
+    /// GOAWAY: the peer opens no more streams here; those that exist go on. With `takes_late` one
+    /// that has no other server may go on opening them.
+    void go_away(close_code code, duration drain, std::string_view text, bool takes_late = false);
     /// CLOSE, by every link: over for good. All streams are reset.
     void close(close_code code, std::error_code why, std::string_view text,
                std::uint16_t detail = 0);

@@ -127,6 +127,7 @@ void session::on_goaway(bytes_view payload) {
     if (!frame) return fail(errc::bad_control_frame);
     if (goaway_received_) return;
     goaway_received_ = true;
+    goaway_ = *frame;
     peer_text_ = frame->text;
     emit(event::kind::goaway, nullptr, errc::going_away);
     // Streams that have not begun begin elsewhere, and those that are refused as well.

@@ -19,7 +19,8 @@ bool session::flows(const link_state& l) const {
 
 bool session::may_open() const {
     return !waiting_.opening.empty() &&
-           streams_.table.size() + ids_.closing() < agreed().peer_max_streams && accepts_opens();
+           streams_.table.size() + ids_.closing() < agreed().peer_max_streams &&
+           (accepts_opens() || accepts_late_opens());
 }
 
 bool session::kept_pending(const link_state& l) const {

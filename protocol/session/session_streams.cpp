@@ -20,7 +20,7 @@ stream& session::open(bytes_view request, void* context) {
     s.context = context;
     s.request_done = true;
     s.own.assign(request.begin(), request.end());
-    if (!accepts_opens()) {
+    if (!accepts_opens() && !accepts_late_opens()) {
         end_stream(s, state_ == state::closed ? std::error_code(errc::closed_locally)
                                               : std::error_code(errc::going_away));
         return s;
@@ -34,6 +34,11 @@ stream& session::open(bytes_view request, void* context) {
 
 bool session::accepts_opens() const {
     return state_ != state::closed && !goaway_received_ && !ids_.exhausted();
+}
+
+bool session::accepts_late_opens() const {
+    return state_ != state::closed && goaway_received_ && goaway_ && !ids_.exhausted() &&
+           ids_.next() <= goaway_->last_stream;
 }
 
 void session::write(stream& s, bytes_view bytes) {

@@ -292,7 +292,7 @@ void session::lay_opening() {
             if (!s.own.empty()) lay_own(s);
         }
         schedule(s);
-        if (!accepts_opens()) {
+        if (ids_.exhausted()) {
             emit(event::kind::goaway, nullptr, errc::ids_exhausted);
             while (!waiting_.opening.empty())
                 end_stream(*waiting_.opening.front(), errc::ids_exhausted);

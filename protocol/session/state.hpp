@@ -89,7 +89,7 @@ struct session_state {
     std::vector<std::pair<std::uint32_t, std::uint32_t>> missing; ///< First and last of each run.
     std::vector<std::uint32_t> refusals;                          ///< RST(refused) is to be said.
 
-    std::optional<goaway_frame> goaway; ///< As sent, or to be sent.
+    std::optional<goaway_frame> goaway; ///< As sent, or to be sent; a client's: as received.
     bool goaway_due = false;
     bool goaway_received = false;
     std::string peer_text;

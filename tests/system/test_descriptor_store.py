@@ -192,4 +192,4 @@ def test_a_manager_that_keeps_nothing_gets_a_drain(new_pair, manager, target):
     pair.start_client()
     end_process(pair)
     assert not manager.kept
-    assert pair.server.lines("stopping: no new streams")
+    assert pair.server.lines("stopping: clients open")

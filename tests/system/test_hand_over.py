@@ -27,7 +27,7 @@ LONG = bool(os.environ.get("MUXSOCKS_LONG"))
 RESTARTS = 100 if LONG else 10
 TRANSFERS = 200 if LONG else 20
 KILLS = 125 if LONG else 10
-STREAMS = 10_000 if LONG else 300
+STREAMS = 9_900 if LONG else 300
 
 
 @pytest.fixture(params=["server", "client"])

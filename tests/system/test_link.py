@@ -269,17 +269,44 @@ def test_a_server_that_was_restarted_is_used_at_once(pair, target):
     assert time.monotonic() - begun < seconds(2)
 
 
-def test_a_stopped_client_drains(pair, target):
+@pytest.mark.parametrize("role", ["client", "server"])
+def test_new_requests_work_while_the_program_stops(pair, target, role):
+    """Where there is no other server."""
     server = target(servers.echo)
-    proxy = pair(client={"timeouts": {"drain": "10s"}})
-    connection = socks.connect(proxy.socks, "127.0.0.1", server.port)
-    proxy.client.send(signal.SIGTERM)
-    wait_until(lambda: not muxsocks.listening(proxy.client.pid, proxy.client.port), 5,
-               "the client to stop listening")
-    connection.sendall(b"after")
-    assert servers.read_exactly(connection, 5) == b"after"
-    connection.close()
-    assert proxy.client.wait() == 0
+    proxy = pair(**{role: {"timeouts": {"drain": "60s"}}})
+    program = getattr(proxy, role)
+    with socks.connect(proxy.socks, "127.0.0.1", server.port) as connection:
+        program.send(signal.SIGTERM)
+        program.says("stopping: ")
+        if role == "server":
+            proxy.client.says("takes no new streams")
+        for _ in range(20):
+            with socks.connect(proxy.socks, "127.0.0.1", server.port) as new:
+                new.sendall(b"new")
+                assert servers.read_exactly(new, 3) == b"new"
+        connection.sendall(b"after")
+        assert servers.read_exactly(connection, 5) == b"after"
+        assert program.running()
+    assert program.wait(20) == 0
+
+
+def test_where_there_is_another_server_a_stopping_one_gets_no_new_requests(new_pair, target):
+    second = new_pair()
+    second.start_server()
+    first = new_pair(server={"timeouts": {"drain": "60s"}})
+    first.start_server()
+    first.client_settings["servers"] = [{"address": first.server.address},
+                                        {"address": second.server.address, "priority": 1}]
+    first.client_settings.pop("server")
+    first.start_client()
+    echo = target(servers.echo)
+    with socks.connect(first.socks, "127.0.0.1", echo.port):
+        first.server.send(signal.SIGTERM)
+        first.client.says("takes no new streams")
+        with socks.connect(first.socks, "127.0.0.1", echo.port) as new:
+            new.sendall(b"new")
+            assert servers.read_exactly(new, 3) == b"new"
+            assert second.server.statistics()["streams"] == 1
 
 
 @pytest.mark.parametrize("role", ["client", "server"])

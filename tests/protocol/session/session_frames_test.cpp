@@ -277,6 +277,28 @@ TEST_CASE("GOAWAY ends streams that the server will not take") {
     CHECK(client.told() == lines{"goaway", reset(3, errc::going_away)});
 }
 
+TEST_CASE("GOAWAY of a server that takes streams of who has no other one") {
+    lone client(role::client);
+    client.establish();
+    client.open("one");
+    client.sent();
+    goaway_frame frame;
+    frame.last_stream = goaway_frame::any_stream;
+    client.feed(0, control(encode(frame)));
+    CHECK(client.told() == lines{"goaway"});
+    CHECK_FALSE(client.core.accepts_opens());
+    CHECK(client.core.accepts_late_opens());
+    client.open("two");
+    CHECK(client.sent() == lines{"ACK 1", "DATA 3 @0 SYN two"});
+
+    lone server(role::server);
+    server.establish();
+    server.core.go_away(close_code::shutting_down, std::chrono::seconds(1), "stopping", true);
+    CHECK(server.sent() == lines{"GOAWAY 4294967295"});
+    server.feed(0, data(1, 0, "request", syn_data));
+    CHECK(server.told() == lines{"opened 1"});
+}
+
 TEST_CASE("a notice comes in front of the refusing reply") {
     lone server(role::server);
     server.establish();

@@ -71,9 +71,10 @@ class Load:
         self.release.wait(600)
         connection.sendall(b"heard: " + text)
 
-    @staticmethod
-    def _send_pattern(connection):
+    def _send_pattern(self, connection):
         connection.sendall(PATTERN * 4)
+        # The kernel gives up a closed connection whose peer does not read for minutes.
+        self.release.wait(600)
 
     def _guard(self, part):
         try:
