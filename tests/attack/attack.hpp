@@ -109,6 +109,7 @@ awaitable<void> reset_streams(run& in);
 awaitable<void> send_tiny_frames(run& in);
 awaitable<void> withhold(run& in);
 awaitable<void> cut_sessions(run& in);
+awaitable<void> rejoin(run& in);
 // What else a network has.
 awaitable<void> serve_targets(run& in);
 awaitable<void> serve_ends(run& in);

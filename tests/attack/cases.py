@@ -55,6 +55,8 @@ CASES = {
                       [["cut", "--sessions", 12000]], {"--sessions": 600}, newcomers=False),
     "cut-16000": Case("16,000 of them", [["cut", "--sessions", 16000]], {"--sessions": 900},
                       newcomers=False),
+    "rejoin": Case("eight sessions whose links are cut and back without a pause",
+                   [["rejoin", "--sessions", 8, "--target", "127.0.0.1:{hold}"]]),
     "no-acks-4": Case(
         "four sessions that download and acknowledge nothing",
         [["withhold", "--kind", "acks", "--sessions", 4, "--count", 4, "--target", "127.0.0.1:{give}"]],

@@ -8,15 +8,19 @@ import cases
 from support import muxsocks, programs
 
 USERS = 500
+MEMORY_TOTAL = 256 << 20
+# What may be passed for a moment (an eighth), and what memory.total leaves out: a KiB for each stream of one
+# user who has all that it may, scratch buffers, what the heap keeps for the next one.
+MEMORY_MAX = MEMORY_TOTAL + MEMORY_TOTAL // 8 + (32 << 20)
 SESSIONS_OF_A_USER = 8  # as many as one may have by default
 
 
 def hostile_in_turn(folder, keyring, seconds, threads, users=USERS, short=False, tell=None):
     """Every attack for its share of the seconds, beside a crowd of whom each has a session and asks for
-    something every two seconds. Returns what went wrong, and the figures."""
+    something every two seconds, and a client's connection that stands. Returns what went wrong, and the figures."""
     names = [f"user{number}" for number in range(users)]
     attacks = [name for name, case in cases.CASES.items() if case.attacks]
-    settings = {"memory": {"total": "256MiB"}, "proxy_protocol": {"from": ["127.64.0.0/10"]}}
+    settings = {"memory": {"total": f"{MEMORY_TOTAL >> 20}MiB"}, "proxy_protocol": {"from": ["127.64.0.0/10"]}}
     field = arena.Arena(folder / "crowd", keyring, seconds, settings, users=("honest", "mallory", *names), threads=threads)
     figures = {}
     try:
@@ -25,6 +29,9 @@ def hostile_in_turn(folder, keyring, seconds, threads, users=USERS, short=False,
                                users, "--rate", 0.5, "--seconds", seconds + 600, "--target",
                                f"127.0.0.1:{field.honest_targets['echo']}")
             crowd.line()
+            honest = field.honest(seconds + 600, rate=5)
+            figures["resident_before"] = field.server.resident_bytes()
+            field.forget_peaks()
             for name in attacks:
                 case = cases.CASES[name]
                 end = time.monotonic() + seconds / len(attacks)
@@ -35,17 +42,22 @@ def hostile_in_turn(folder, keyring, seconds, threads, users=USERS, short=False,
                                  [tool.finish() for tool in tools]}
                 if tell:
                     tell(f"{name:<18} RSS at most {field.peak_bytes() >> 20} MiB so far", flush=True)
-            figures["crowd"] = crowd.finish()
+            figures["peak_bytes"] = field.peak_bytes()
+            found = {**crowd.finish(), **{f"client's {what}": each for what, each in honest.finish().items()}}
     finally:
         field.stop()
-    found = figures["crowd"]
+    figures["crowd"] = found
     figures["peak_sockets"] = field.peak_sockets
     if tell:
         tell(json.dumps(found))
     faults = [f"{each['failed']} {what} of the crowd failed: {each['why']}"
               for what, each in found.items() if isinstance(each, dict) and each["failed"]]
-    if not found.get("requests", {}).get("good"):
-        faults.append("the crowd got nothing")
+    for who in ("requests", "client's requests", "client's standing"):
+        if not found.get(who, {}).get("good"):
+            faults.append(f"{who} of the crowd got nothing")
+    most = figures["resident_before"] + MEMORY_MAX
+    if figures["peak_bytes"] > most and not programs.sanitizer():
+        faults.append(f"{figures['peak_bytes']} bytes were resident, and {most} at most are to be")
     return faults, figures
 
 

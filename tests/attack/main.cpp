@@ -40,6 +40,7 @@ constexpr mode modes[] = {
     {"tiny-frames", send_tiny_frames, "--count streams of one-byte frames"},
     {"withhold", withhold, "downloads over --count streams without --kind acks or credit"},
     {"cut", cut_sessions, "--sessions that are all cut at once"},
+    {"rejoin", rejoin, "--sessions whose links are cut and back without a pause"},
     {"targets", serve_targets, "targets: ports that echo, send, take, and hold"},
     {"ends", serve_ends, "a server that ends each link behind AUTH_OK"},
 };

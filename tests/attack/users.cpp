@@ -157,6 +157,28 @@ class withholder final : public holder {
     }
 };
 
+awaitable<void> come_and_go(run& in, std::size_t n) {
+    while (co_await in.go_on_after(std::chrono::milliseconds(50))) {
+        const auto made = co_await try_log_in(in.io, in.server(n), in.user(n));
+        if (!made) continue;
+        ++in.counts["logins"];
+        // A session cannot come back that holds nothing.
+        made->open(in.request());
+        made->flush();
+        try {
+            for (std::uint32_t number = 1; !in.over(); ++number) {
+                co_await made->on().drained(0);
+                made->cut();
+                co_await made->come_back(number);
+                ++in.counts["returns"];
+            }
+        } catch (const std::exception& error) {
+            in.measured["returns"].fail(error.what());
+        }
+        made->cut();
+    }
+}
+
 } // namespace
 
 awaitable<void> open_streams(run& in) { co_await let_live<opener>(in); }
@@ -196,6 +218,12 @@ awaitable<void> cut_sessions(run& in) {
     in.tell("cut");
     for (const auto& each : all)
         each->cut();
+    co_await in.until_over();
+}
+
+awaitable<void> rejoin(run& in) {
+    for (std::size_t n = 0; n < in.args.sessions; ++n)
+        start(in, come_and_go(in, n));
     co_await in.until_over();
 }
 
