@@ -172,6 +172,10 @@ void client_relay::begin() {
     start(s);
 }
 
+void client_relay::on_notice(const notice_frame& told) {
+    if (opening_) opening_->told = log::escape(told.text);
+}
+
 bool client_relay::on_first_bytes(std::span<const bytes_view> bytes) {
     if (!opening_) return true;
     // Nearly always the reply is one view; one that is cut is put together.
@@ -194,6 +198,7 @@ bool client_relay::on_first_bytes(std::span<const bytes_view> bytes) {
     if (parsed.value.code() == socks5::reply_code::succeeded)
         driver_->core().on_connected(*stream_);
     const auto request = std::move(opening_->request);
+    const auto told = std::move(opening_->told);
     opening_.reset();
     if (request->language().passes_replies()) return true;
     const auto& reply = parsed.value;
@@ -204,7 +209,7 @@ bool client_relay::on_first_bytes(std::span<const bytes_view> bytes) {
     }
     const auto words = reply.code() == socks5::reply_code::succeeded
                            ? language.granted(reply.bnd)
-                           : language.refused({reply.code(), {}});
+                           : language.refused({reply.code(), told});
     replace_reply(parsed.used, words);
     return false;
 }

@@ -82,6 +82,7 @@ class client_relay final : public relay {
 
   private:
     using relay::resume;
+    void on_notice(const notice_frame& told) override;
     bool on_first_bytes(std::span<const bytes_view> bytes) override;
     bool early_end_cancels() const override { return opening_ && !is_unheard_; }
     bool on_stream_end() override;
@@ -103,6 +104,7 @@ class client_relay final : public relay {
             : request(std::move(from)), wait(clock, std::move(on_wait_over)) {}
         request_type request; ///< Its socket is the relay's.
         deadline wait;
+        std::string told; ///< Why the server is about to refuse it, for who can read that.
     };
     std::unique_ptr<opening_state> opening_;
     request_sink& sink_;

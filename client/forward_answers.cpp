@@ -63,6 +63,10 @@ void forward_connection::deliver() {
     if (way_->at_end()) on_end_of_stream();
 }
 
+void forward_connection::on_notice(const notice_frame& told) {
+    if (!replied_) told_ = log::escape(told.text);
+}
+
 /// The server's SOCKS reply stands in front of everything. Returns whether to go on.
 bool forward_connection::take_reply(bytes_view view) {
     const auto before = reply_.size();
@@ -84,7 +88,7 @@ bool forward_connection::take_reply(bytes_view view) {
     services_.thread.counters().on_reply(parsed.value.rep);
     const auto code = parsed.value.code();
     if (code != socks5::reply_code::succeeded) {
-        say_and_close(http_answer(refusal{code, {}}));
+        say_and_close(http_answer(refusal{code, told_}));
         return false;
     }
     replied_ = true;
@@ -268,6 +272,7 @@ void forward_connection::drop_way() {
     count_end();
     request_.reset();
     reply_.clear();
+    told_.clear();
     replied_ = false;
     walked_ = 0;
     if (!way_) return;

@@ -35,6 +35,7 @@ class forward_connection final : public ref_counted<forward_connection>,
 
     void on_stream_readable() override;
     void on_stream_reset(std::error_code why) override;
+    void on_notice(const notice_frame& told) override;
     read_result read_for_turn(const read_slot& slot) override;
     void on_read_failed() override;
     void on_parked() override;
@@ -129,6 +130,7 @@ class forward_connection final : public ref_counted<forward_connection>,
     forward_way_ptr way_;
     boost::intrusive_ptr<forward_connection> kept_; ///< The way's reference.
     std::vector<std::uint8_t> reply_;               ///< As far as it has come.
+    std::string told_; ///< Why the server is about to refuse the stream.
     bool replied_ = false;
     bool reused_ = false;
     std::chrono::steady_clock::time_point began_{};

@@ -14,6 +14,7 @@ bool is_lasting(errc why) {
     case errc::binding_mismatch:
     case errc::version_mismatch:
     case errc::v1_refused:
+    case errc::user_expired:
         return true;
     default:
         return false;
@@ -50,7 +51,7 @@ bool is_lasting(std::error_code why) {
 
 std::error_code cause_of(std::error_code why, std::string_view peer_text) {
     if (why != errc::closed_by_peer) return why;
-    for (const auto each : {errc::binding_mismatch, errc::version_mismatch})
+    for (const auto each : {errc::binding_mismatch, errc::version_mismatch, errc::user_expired})
         if (peer_text.find(make_error_code(each).message()) != std::string_view::npos) return each;
     return why;
 }

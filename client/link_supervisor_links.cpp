@@ -17,10 +17,12 @@ std::size_t link_supervisor::links() const {
 void link_supervisor::on_notice(session_driver&, const stream* about, const notice_frame& told) {
     const auto again =
         told.retry_after_s > 0 ? fmt::format("; again in {} s", told.retry_after_s) : std::string();
-    if (about)
+    if (about) {
         log::debug("stream {}: {} says: {}{}", about->id, name_, log::escape(told.text), again);
-    else
+        if (about->context) static_cast<stream_owner*>(about->context)->on_notice(told);
+    } else {
         log::warning("{} says: {}{}", name_, log::escape(told.text), again);
+    }
 }
 
 // ---- Where

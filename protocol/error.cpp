@@ -107,6 +107,8 @@ struct category final : std::error_category {
             return "the stream was denied by a rule";
         case errc::stream_timeout:
             return "the stream timed out";
+        case errc::user_expired:
+            return "the user's access has expired";
         }
         return "unknown error " + std::to_string(value);
     }

@@ -64,6 +64,8 @@ enum class errc {
     stream_internal,
     stream_denied,
     stream_timeout,
+    // What a server says in words only.
+    user_expired,
 };
 
 const std::error_category& protocol_category();

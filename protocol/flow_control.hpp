@@ -73,7 +73,19 @@ class receive_window {
                (received_ == announced_ && moved >= window_ / 8);
     }
     /// The limit to announce; it never falls, not even after the window has shrunk.
-    std::uint64_t announce() { return announced_ = std::max(announced_, consumed_ + window_); }
+    std::uint64_t announce() {
+        return announced_ = std::max(announced_, std::min(consumed_ + window_, allowed_));
+    }
+
+    /// Whether each further grant has to be allowed, as it is where it keeps to a rate.
+    void set_paced(bool on) { allowed_ = on ? announced_ : unpaced; }
+    /// What could be granted and was not allowed yet.
+    std::uint64_t ungranted() const {
+        const auto limit = consumed_ + window_;
+        const auto granted = std::max(announced_, allowed_);
+        return limit > granted ? limit - granted : 0;
+    }
+    void allow(std::uint64_t bytes) { allowed_ = std::max(announced_, allowed_) + bytes; }
 
     /// Whether the window should double: a third of it was consumed within one round trip. Call it
     /// after on_consumed; it keeps the measuring period itself.
@@ -95,7 +107,10 @@ class receive_window {
     std::uint64_t received_ = 0;
     std::uint64_t consumed_ = 0;
     std::uint64_t window_;
+    static constexpr std::uint64_t unpaced = UINT64_MAX;
+
     std::uint64_t announced_;
+    std::uint64_t allowed_ = unpaced;
     std::uint64_t measured_from_ = 0;
     instant measured_since_{};
 };

@@ -66,6 +66,7 @@ void bind_user(config_section& section, user& user) {
     const auto streams =
         section.former("max_streams", kinds::number(1, 1'000'000), "limits.streams");
     if (streams && user.limits.streams == 0) user.limits.streams = *streams;
+    bind_user_terms(section, user.terms);
     if (!section.reading()) return;
     if (token.has_value() && section.has("token_sha256")) {
         section.fail("token_sha256", "this key and the token itself exclude each other");

@@ -12,6 +12,7 @@
 #include "protocol/program/settings.hpp"
 #include "protocol/program/status_settings.hpp"
 #include "server/user_limits.hpp"
+#include "server/user_terms.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -49,6 +50,7 @@ struct user {
     std::optional<destination_settings> destinations;
     /// What this user may hold: `limits.user` where nothing is said here.
     user_limit_settings limits = no_user_limits();
+    user_terms terms{};
 
     bool operator==(const user&) const = default;
 };

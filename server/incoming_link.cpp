@@ -266,7 +266,7 @@ std::size_t incoming_link::on_join(const join_frame& frame, bytes_view bytes, st
     }
     const auto joining = link_;
     std::size_t used = 0;
-    if (const auto failure = found->join(joining, frame, bytes.subspan(size), used))
+    if (const auto failure = found->join(joining, peer_, frame, bytes.subspan(size), used))
         return size + fail_join(*failure, bytes.subspan(size));
     // Its proof is as good as a token.
     worker_.shared().admission_of_links->on_success(peer_);

@@ -29,13 +29,15 @@ recipe::recipe(config from) : settings(std::move(from)) {
                                 *user.destinations, fmt::format("users[{}].destinations", i),
                                 settings.destinations.deny)
                           : general;
-        users.emplace(user.name, user_record{user.token_sha256, user.limits, std::move(policy)});
+        users.emplace(user.name,
+                      user_record{user.token_sha256, user.limits, std::move(policy), user.terms});
     }
     const auto& limits = settings.limits.user;
     // A certificate of client_ca is enough where no users are listed.
     const bool by_certificate = settings.users.empty() && !settings.tls.client_ca.empty();
-    if (settings.open_server || by_certificate) users.emplace("", user_record{{}, limits, general});
-    if (!settings.allow_v1.empty()) v1_user = user_record{{}, limits, general};
+    if (settings.open_server || by_certificate)
+        users.emplace("", user_record{{}, limits, general, {}});
+    if (!settings.allow_v1.empty()) v1_user = user_record{{}, limits, general, {}};
 }
 
 void recipe::warn_of_public_authority(const std::string& client_ca) {
@@ -63,6 +65,17 @@ user_limit_settings recipe::limits_of(std::string_view whose) const {
     constexpr auto many = std::numeric_limits<std::uint32_t>::max();
     const auto memory = settings.memory.total;
     return {many, many, many, many, many, many, many, memory, memory};
+}
+
+const user_terms& recipe::terms_of(std::string_view whose) const {
+    static const user_terms none;
+    const auto found = users.find(whose);
+    return found == users.end() ? none : found->second.terms;
+}
+
+bool recipe::has_timed_users() const {
+    return std::any_of(users.begin(), users.end(),
+                       [](const auto& each) { return each.second.terms.has_expiry(); });
 }
 
 std::uint32_t recipe::most_streams() const {

@@ -19,6 +19,7 @@ struct user_record {
     digest key{}; ///< SHA-256 of the token; zeros: no token is asked for.
     user_limit_settings limits;
     std::shared_ptr<const target_policy> policy;
+    user_terms terms;
 };
 
 struct recipe {
@@ -32,6 +33,10 @@ struct recipe {
     /// What a user may hold, by name, or by the certificate's subject or address that stands for
     /// one. Addresses of limits.exempt, behind which there are many, have no bound.
     user_limit_settings limits_of(std::string_view whose) const;
+    /// On which terms; those of users whom the configuration does not name have no bound.
+    const user_terms& terms_of(std::string_view whose) const;
+    /// Whether somebody has to look at users as time goes by.
+    bool has_timed_users() const;
     /// Streams that some user may have at once, which is what a session is told before it has said
     /// whose it is.
     std::uint32_t most_streams() const;

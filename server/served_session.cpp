@@ -48,6 +48,8 @@ served_session::served_session(worker& at, const session_state& from, const serv
 served_session::~served_session() {
     if (registered_) worker_.shared().registry.erase(id());
     charge_detached(0);
+    if (account_) account_->addresses().move(counted_at_, {});
+    driver_->core().rates().set(nullptr, nullptr);
     driver_->forget_delegate();
     driver_->close(close_code::shutting_down, errc::closed_locally, "the server has stopped");
 }
@@ -87,9 +89,7 @@ void served_session::resume(const session_state& from, descriptor_list sockets) 
     const driver_ptr keep = driver_;
     const auto streams = keep->restore(from);
     const auto user = worker_.now_serving().find_user(from.agreed.user, 2);
-    policy_ = user->policy;
-    account_ = worker_.shared().users.find(whose(), worker_.now_serving().limits_of(whose()));
-    keep->core().charge_to({account_, &account_->memory()});
+    charge_to_user(*user);
     // What is there stays, whatever the limits are.
     account_->take_anyway(user_place::session);
     place_ = held_place(account_, user_place::session);
@@ -154,16 +154,19 @@ bool served_session::may_join(const link& next) const {
     return subject_ == (next.engine() ? next.engine()->peer_subject() : std::string());
 }
 
-std::optional<join_fail_frame> served_session::join(link_ptr next, const join_frame& frame,
-                                                    bytes_view behind, std::size_t& used) {
+std::optional<join_fail_frame> served_session::join(link_ptr next,
+                                                    const boost::asio::ip::address& from,
+                                                    const join_frame& frame, bytes_view behind,
+                                                    std::size_t& used) {
     const driver_ptr keep = driver_;
     const bool alone = !keep->core().attached();
     const auto joined = next;
-    const bool room = account_->has_place(user_place::link);
+    const bool room = account_->has_place(user_place::link) && may_come_from(from);
     const auto failure = keep->join(std::move(next), frame, behind, used, room);
-    if (failure && failure->code == join_failure::try_later) tell_refused_link();
+    if (failure && failure->code == join_failure::try_later) tell_refused_link(from);
     if (failure) return failure;
     joined->set_trusted(true);
+    account_->addresses().move(counted_at_, counted_address(from));
     count_links();
     if (keep->core().closed()) return failure;
     if (alone)
@@ -171,13 +174,6 @@ std::optional<join_fail_frame> served_session::join(link_ptr next, const join_fr
     else
         log::info("another link from {} is up, {} in all", name(), keep->core().link_count());
     return failure;
-}
-
-void served_session::tell_refused_link() const {
-    log::warning(log::kind{"links refused for a limit of their user", account_->name()},
-                 "a link for a session of {} was refused: its user has {} already "
-                 "(limits.user.links)",
-                 name(), account_->most(user_place::link));
 }
 
 std::string served_session::name() const {
@@ -202,10 +198,8 @@ void served_session::on_established(session_driver& from) {
     ticket_ = {};
     was_up_ = true;
     if (!user) return close(close_code::user_removed, errc::authentication_failed, "unknown user");
-    policy_ = user->policy;
     key_ = user->key;
-    account_ = worker_.shared().users.find(whose(), worker_.now_serving().limits_of(whose()));
-    from.core().charge_to({account_, &account_->memory()});
+    charge_to_user(*user);
     if (!take_place()) return;
     from.current_link()->set_trusted(true);
     begun_late_ = worker_.shared().draining;
@@ -224,42 +218,12 @@ void served_session::on_established(session_driver& from) {
     if (worker_.shared().draining) go_away(close_code::shutting_down, "the server is stopping");
 }
 
-bool served_session::take_place() {
-    place_ = held_place::take(account_, user_place::session);
-    count_links();
-    if (place_) return true;
-    const auto victim = worker_.shared().registry.give_up_one_of(*account_);
-    if (victim) {
-        worker::evict(*victim, "given up for a newer one of its user (limits.user.sessions)",
-                      worker::eviction::in_any_case);
-        account_->take_anyway(user_place::session);
-        place_ = held_place(account_, user_place::session);
-        return true;
-    }
-    const auto most = account_->most(user_place::session);
-    log::warning(log::kind{"sessions refused for a limit of their user", account_->name()},
-                 "link from {} refused: its user has {} sessions already, each with a link "
-                 "(limits.user.sessions)",
-                 name(), most);
-    close(close_code::limit, errc::closed_locally,
-          fmt::format("the user has {} sessions already (limits.user.sessions)", most));
-    return false;
-}
-
 void served_session::on_opened(session_driver& from, stream& opened) {
     auto place = held_place::take(account_, user_place::stream);
-    if (!place) return refuse_stream(from, opened);
+    if (refuse_stream(from, opened, place)) return;
     const boost::intrusive_ptr<target_connection> target(new target_connection(
         &from, opened, worker_.services(), policy_, account_, std::move(place)));
     target->begin();
-}
-
-void served_session::refuse_stream(session_driver& from, stream& opened) {
-    log::warning(log::kind{"streams refused for a limit of their user", account_->name()},
-                 "a stream of {} was refused: its user has {} already (limits.user.streams)",
-                 name(), account_->most(user_place::stream));
-    from.core().reset(opened, reset_code::refused);
-    from.core().release(opened);
 }
 
 void served_session::on_detached(session_driver& from, std::error_code why,
@@ -294,16 +258,6 @@ void served_session::on_attached(session_driver&) {
     charge_detached(0);
     count_links();
     enlist(); // Anew: it may have been chosen to go for newer ones just now.
-}
-
-void served_session::count_links() {
-    const auto now = driver_->core().closed() ? 0 : driver_->core().link_count();
-    while (links_.size() > now)
-        links_.pop_back();
-    while (links_.size() < now) {
-        account_->take_anyway(user_place::link);
-        links_.emplace_back(account_, user_place::link);
-    }
 }
 
 void served_session::enlist() {
@@ -350,6 +304,7 @@ void served_session::on_closed(session_driver& from, std::error_code why, const 
                   text, log::escape(from.core().peer_text()));
     place_ = {};
     links_.clear();
+    if (account_) account_->addresses().move(counted_at_, {});
     worker_.forget(*this);
 }
 
@@ -386,6 +341,10 @@ void served_session::on_reload() {
                      "the user was removed or has a new token");
     policy_ = user->policy;
     account_->set(serving.limits_of(account_->name()));
+    account_->set(user->terms);
+    keep_to_rates();
+    look_at_user(std::chrono::system_clock::now());
+    if (core.closed()) return;
     core.set_keepalive({serving.settings.keepalive.interval, serving.settings.keepalive.timeout});
 }
 

@@ -6,6 +6,8 @@
 
 #include "protocol/program/descriptor_list.hpp"
 #include "protocol/session/state.hpp"
+#include "server/rate_share.hpp"
+#include "server/user_bar.hpp"
 #include "server/worker.hpp"
 
 namespace muxsocks::server {
@@ -39,8 +41,9 @@ class served_session final : private session_driver::delegate {
     std::size_t begin(link_ptr on, bytes_view first);
     /// Whether the link has the client certificate that the session began with, or both have none.
     bool may_join(const link& next) const;
-    /// As session_driver::join().
-    std::optional<join_fail_frame> join(link_ptr next, const join_frame& frame, bytes_view behind,
+    /// As session_driver::join(); the link comes `from` there.
+    std::optional<join_fail_frame> join(link_ptr next, const boost::asio::ip::address& from,
+                                        const join_frame& frame, bytes_view behind,
                                         std::size_t& used);
 
     const session_id& id() const { return driver_->core().id(); }
@@ -56,6 +59,8 @@ class served_session final : private session_driver::delegate {
     void close(close_code code, std::error_code why, std::string_view text);
     /// After a reload: new rules, or the end if the user is gone.
     void on_reload();
+    /// Time has passed: whether its user may still go on.
+    void look_at_user(std::chrono::system_clock::time_point now);
     std::string name() const;
 
   private:
@@ -80,15 +85,28 @@ class served_session final : private session_driver::delegate {
     void wait_for_client();
     session_settings make_settings(may_begin_as as);
     void enlist();
-    /// Whether the user may have one session more, perhaps for one that has no link.
-    bool take_place();
-    /// Counts its links for its user, as many as there are now.
-    void count_links();
-    void tell_refused_link() const;
-    void refuse_stream(session_driver& from, stream& opened);
     /// What the session takes besides its buffers, in bytes.
     std::size_t own_bytes() const;
     void charge_detached(std::size_t bytes);
+
+    // served_session_user.cpp: on which terms its user has it.
+    /// Its user's account, and what is charged to it from here on.
+    void charge_to_user(const user_record& user);
+    /// Its streams keep to the user's rates, as they are now.
+    void keep_to_rates();
+    /// Whether the user may have one session more, perhaps for one that has no link.
+    bool take_place();
+    /// Returns false.
+    bool refuse_session(const std::string& why, close_code code);
+    /// Counts its links for its user, as many as there are now.
+    void count_links();
+    /// What a link from there counts as, for `max_addresses`; nothing where they are not counted.
+    std::optional<boost::asio::ip::address>
+    counted_address(const boost::asio::ip::address& from) const;
+    bool may_come_from(const boost::asio::ip::address& from) const;
+    void tell_refused_link(const boost::asio::ip::address& from) const;
+    /// Whether the stream was refused.
+    bool refuse_stream(session_driver& from, stream& opened, const held_place& place);
 
     worker& worker_;
     admission::ticket ticket_; ///< Until it has authenticated.
@@ -97,7 +115,11 @@ class served_session final : private session_driver::delegate {
     std::shared_ptr<const target_policy> policy_;
     user_account_ptr account_; ///< From its authentication on.
     held_place place_;
-    std::vector<held_place> links_; ///< One for each of its links.
+    std::vector<held_place> links_;                      ///< One for each of its links.
+    std::optional<boost::asio::ip::address> counted_at_; ///< Among the user's addresses.
+    user_bar bar_;
+    std::unique_ptr<rate_share> rate_up_; ///< Where its user has one.
+    std::unique_ptr<rate_share> rate_down_;
     digest key_{};
     deadline expiry_;                  ///< Of the detached session.
     std::size_t charged_detached_ = 0; ///< To its user, for what a detached session is itself.

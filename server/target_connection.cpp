@@ -147,6 +147,9 @@ void target_connection::on_request(socks5::request request) {
 }
 
 void target_connection::associate() {
+    if (!user_->may_use_udp())
+        return refuse(socks5::reply_code::command_not_supported,
+                      "its user may have no associations (users[].udp)");
     auto place = held_place::take(user_, user_place::association);
     if (!place) {
         log::warning(log::kind{"associations refused for a limit of their user", user_->name()},

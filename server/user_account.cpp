@@ -64,6 +64,14 @@ void user_account::set(const user_limit_settings& limits) {
     memory_.set_limit(limits.memory);
 }
 
+void user_account::set(const user_terms& terms) {
+    expires_.store(terms.expires.time_since_epoch().count(), order);
+    udp_.store(terms.udp, order);
+    addresses_max_.store(terms.max_addresses, order);
+    rate_up_.set(terms.rate.up / 8);
+    rate_down_.set(terms.rate.down / 8);
+}
+
 bool user_account::take(user_place of) {
     auto& counted = counter_of(of);
     if (counted.held.fetch_add(1, order) < counted.most.load(order)) return true;

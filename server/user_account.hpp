@@ -10,7 +10,10 @@
 
 #include "protocol/memory_account.hpp"
 #include "server/fair_memory.hpp"
+#include "server/shared_rate.hpp"
+#include "server/user_addresses.hpp"
 #include "server/user_limits.hpp"
+#include "server/user_terms.hpp"
 
 #include <array>
 #include <atomic>
@@ -73,6 +76,7 @@ class user_account {
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
     /// What is there stays, though it may be more than the new limits.
     void set(const user_limit_settings& limits);
+    void set(const user_terms& terms);
 
     /// Whether there was a place for one more.
     bool take(user_place of);
@@ -88,6 +92,17 @@ class user_account {
         return detached_memory_max_.load(order);
     }
     [[nodiscard]] user_memory& memory() noexcept { return memory_; }
+
+    /// What of user_terms is asked for again and again. `expires` may be 1970: never.
+    [[nodiscard]] std::chrono::sys_seconds expires() const {
+        return std::chrono::sys_seconds(std::chrono::seconds(expires_.load(order)));
+    }
+    [[nodiscard]] bool may_use_udp() const { return udp_.load(order); }
+    [[nodiscard]] std::size_t addresses_max() const { return addresses_max_.load(order); }
+    [[nodiscard]] user_addresses& addresses() noexcept { return addresses_; }
+    [[nodiscard]] const user_addresses& addresses() const noexcept { return addresses_; }
+    [[nodiscard]] shared_rate& rate_up() noexcept { return rate_up_; }
+    [[nodiscard]] shared_rate& rate_down() noexcept { return rate_down_; }
 
   private:
     static constexpr auto order = std::memory_order_relaxed;
@@ -105,6 +120,12 @@ class user_account {
     std::atomic<std::size_t> dials_max_{0};
     std::atomic<std::size_t> lookups_max_{0};
     std::atomic<std::size_t> detached_memory_max_{0};
+    std::atomic<std::int64_t> expires_{0};
+    std::atomic<bool> udp_{true};
+    std::atomic<std::size_t> addresses_max_{0};
+    user_addresses addresses_;
+    shared_rate rate_up_;
+    shared_rate rate_down_;
     user_memory memory_;
 };
 

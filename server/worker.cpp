@@ -15,6 +15,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr auto users_check_interval = 1s;
+
 resolver_options dns_options(const dns_settings& settings, dns_watch& watch) {
     resolver_options options;
     for (const auto& server : settings.servers)
@@ -168,6 +170,25 @@ void worker::evict(const session_registry::victim& victim, const char* why, evic
 
 void worker::count() {
     load_.store(incoming_.size() + sessions_.size(), std::memory_order_relaxed);
+    if (!sessions_.empty() && !users_check_.is_set() && recipe_->has_timed_users())
+        users_check_.expires_after(users_check_interval);
+}
+
+std::vector<served_session*> worker::all_sessions() const {
+    std::vector<served_session*> all;
+    for (const auto& [session, owned] : sessions_)
+        all.push_back(session);
+    return all;
+}
+
+void worker::look_at_users() {
+    // Not from within the deadline: it may end sessions.
+    asio::post(context(), [this] {
+        const auto now = std::chrono::system_clock::now();
+        for (const auto session : all_sessions())
+            session->look_at_user(now);
+        count();
+    });
 }
 
 // ---- A hand-over
@@ -225,20 +246,15 @@ void worker::reload(std::shared_ptr<const recipe> next) {
     relay_timeouts_ = make_relay_timeouts(settings.timeouts, settings.tcp_keepalive);
     services_.request_timeout = settings.timeouts.request;
     udp_ = settings.udp;
-    std::vector<served_session*> all;
-    for (const auto& [session, owned] : sessions_)
-        all.push_back(session);
-    for (const auto session : all) {
+    for (const auto session : all_sessions()) {
         session->driver().on_timeouts_changed();
         session->on_reload();
     }
+    count();
 }
 
 void worker::drain() {
-    std::vector<served_session*> all;
-    for (const auto& [session, owned] : sessions_)
-        all.push_back(session);
-    for (const auto session : all)
+    for (const auto session : all_sessions())
         session->go_away(close_code::shutting_down, "the server is stopping");
 }
 
@@ -259,11 +275,8 @@ std::size_t worker::kick(const std::string& user) {
 }
 
 void worker::close_all(close_code code, std::error_code why, std::string_view text) {
-    std::vector<served_session*> all;
-    for (const auto& [session, owned] : sessions_)
-        all.push_back(session);
     // Only who has streams is cut off.
-    for (const auto session : all)
+    for (const auto session : all_sessions())
         session->close(code, session->idle() ? make_error_code(errc::closed_locally) : why, text);
     incoming_.clear();
     count();

@@ -141,6 +141,8 @@ class worker {
     void look_at(served_session& one, survey& with);
     void finish(survey& with);
     void count_use(served_session& one);
+    std::vector<served_session*> all_sessions() const;
+    void look_at_users();
 
     shared_state& shared_;
     std::shared_ptr<const recipe> recipe_;
@@ -162,6 +164,8 @@ class worker {
     /// Bytes that users have moved, as far as their sessions have told. Bounded: whoever gets here
     /// has authenticated.
     std::map<std::string, user_snapshot> used_;
+    /// While there are sessions, and users whose terms depend on the time.
+    deadline users_check_{thread_.clock(), [this] { look_at_users(); }};
     std::atomic<std::size_t> load_{0};
 };
 

@@ -52,6 +52,8 @@ class stream_owner {
     virtual int save(std::vector<std::uint8_t>&) { return -1; }
     /// It has gone there: all that is left here is let go of, without a word to anyone.
     virtual void on_handed_over() {}
+    /// A client's: the server tells why it is about to refuse the stream. As it came.
+    virtual void on_notice(const notice_frame&) {}
     /// A reload has changed how long a stream may be idle.
     virtual void on_timeouts_changed() {}
     /// For who shows streams.

@@ -217,6 +217,41 @@ value_kind<std::uint64_t> size(std::uint64_t min, std::uint64_t max) {
             [](const std::uint64_t& value) { return json_text(format_size(value)); }};
 }
 
+value_kind<std::uint64_t> bit_rate(std::uint64_t min, std::uint64_t max) {
+    const std::string bounds = format_bit_rate(min) + " to " + format_bit_rate(max);
+    return {"rate, " + bounds,
+            "a rate from " + bounds +
+                ", such as \"500kbit\", \"20Mbit\" or a number of bits a "
+                "second",
+            [min, max](const json& value, std::string& hint) -> std::optional<std::uint64_t> {
+                std::optional<std::uint64_t> bits;
+                if (value.is_number_unsigned()) bits = value.get<std::uint64_t>();
+                if (const std::string* found = text_of(value)) {
+                    bits = parse_bit_rate(*found);
+                    if (!bits && found->find_first_of("Bb") != std::string::npos)
+                        hint = "its units are kbit, Mbit and Gbit (a second)";
+                }
+                if (!bits || *bits < min || *bits > max) return std::nullopt;
+                return bits;
+            },
+            [](const std::uint64_t& value) { return json_text(format_bit_rate(value)); }};
+}
+
+value_kind<std::chrono::sys_seconds> point_in_time() {
+    return {"time", "a time, such as \"2027-01-31T00:00:00Z\"",
+            [](const json& value, std::string& hint) -> std::optional<std::chrono::sys_seconds> {
+                const std::string* found = text_of(value);
+                if (found == nullptr) return std::nullopt;
+                const auto time = parse_time(*found);
+                if (!time && parse_time(*found + "T00:00:00Z"))
+                    hint = "a day has 24 hours: say when, as in \"" + *found + "T00:00:00Z\"";
+                else if (!time && parse_time(*found + "Z"))
+                    hint = "the offset from UTC is missing, as in \"" + *found + "Z\"";
+                return time;
+            },
+            [](const std::chrono::sys_seconds& value) { return json_text(format_time(value)); }};
+}
+
 value_kind<host_port> remote_address() {
     return {"address", "an address with a port, such as \"example.org:443\"",
             [](const json& value, std::string& hint) -> std::optional<host_port> {

@@ -52,6 +52,12 @@ duration(std::chrono::milliseconds min, std::chrono::milliseconds max, bool zero
 /// In bytes, both bounds included.
 [[nodiscard]] value_kind<std::uint64_t> size(std::uint64_t min, std::uint64_t max);
 
+/// In bits a second, both bounds included.
+[[nodiscard]] value_kind<std::uint64_t> bit_rate(std::uint64_t min, std::uint64_t max);
+
+/// A moment, as RFC 3339 has it.
+[[nodiscard]] value_kind<std::chrono::sys_seconds> point_in_time();
+
 /// "host:port" of something to connect to: the host is there, the port not 0.
 [[nodiscard]] value_kind<host_port> remote_address();
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdio>
 #include <limits>
 
 namespace muxsocks {
@@ -25,6 +26,10 @@ constexpr std::array<unit<std::int64_t>, 5> duration_units{
 /// Smallest first. Bytes.
 constexpr std::array<unit<std::uint64_t>, 5> size_units{
     {{"", 1}, {"KiB", 1ULL << 10}, {"MiB", 1ULL << 20}, {"GiB", 1ULL << 30}, {"TiB", 1ULL << 40}}};
+
+/// Smallest first. Bits a second.
+constexpr std::array<unit<std::uint64_t>, 4> bit_rate_units{
+    {{"", 1}, {"kbit", 1'000}, {"Mbit", 1'000'000}, {"Gbit", 1'000'000'000}}};
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -112,6 +117,57 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
 std::string format_size(std::uint64_t bytes) {
     if (bytes == 0) return "0";
     return format_with_unit(bytes, size_units);
+}
+
+std::optional<std::uint64_t> parse_bit_rate(std::string_view text) {
+    return parse_with_unit(text, bit_rate_units);
+}
+
+std::string format_bit_rate(std::uint64_t bits_per_second) {
+    if (bits_per_second == 0) return "0";
+    return format_with_unit(bits_per_second, bit_rate_units);
+}
+
+std::optional<std::chrono::sys_seconds> parse_time(std::string_view text) {
+    using namespace std::chrono;
+    constexpr std::string_view form = "dddd-dd-ddTdd:dd:dd";
+    if (text.size() < form.size() + 1) return std::nullopt;
+    const auto fits = [](std::string_view part, std::string_view wanted) {
+        return part.size() == wanted.size() &&
+               std::equal(part.begin(), part.end(), wanted.begin(),
+                          [](char c, char w) { return w == 'd' ? is_digit(c) : c == w; });
+    };
+    const auto number = [&](std::size_t at, std::size_t digits) {
+        int value = 0;
+        std::from_chars(text.data() + at, text.data() + at + digits, value);
+        return value;
+    };
+    const auto zone = text.substr(form.size());
+    const bool offset = fits(zone, "+dd:dd") || fits(zone, "-dd:dd");
+    if (!fits(text.substr(0, form.size()), form) || (zone != "Z" && !offset)) return std::nullopt;
+    const year_month_day day(year(number(0, 4)), month(static_cast<unsigned>(number(5, 2))),
+                             std::chrono::day(static_cast<unsigned>(number(8, 2))));
+    if (!day.ok() || number(11, 2) > 23 || number(14, 2) > 59 || number(17, 2) > 59)
+        return std::nullopt;
+    sys_seconds time =
+        sys_days(day) + hours(number(11, 2)) + minutes(number(14, 2)) + seconds(number(17, 2));
+    if (!offset) return time;
+    if (number(20, 2) > 23 || number(23, 2) > 59) return std::nullopt;
+    const auto ahead = hours(number(20, 2)) + minutes(number(23, 2));
+    return zone.front() == '+' ? time - ahead : time + ahead;
+}
+
+std::string format_time(std::chrono::sys_seconds time) {
+    const auto day = std::chrono::floor<std::chrono::days>(time);
+    const std::chrono::year_month_day date(day);
+    const std::chrono::hh_mm_ss clock(time - day);
+    std::array<char, 64> text{};
+    const auto size = std::snprintf(
+        text.data(), text.size(), "%04d-%02u-%02uT%02d:%02d:%02dZ", static_cast<int>(date.year()),
+        static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+        static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
+        static_cast<int>(clock.seconds().count()));
+    return {text.data(), static_cast<std::size_t>(size)};
 }
 
 std::optional<host_port> parse_host_port(std::string_view text,

@@ -28,6 +28,19 @@ namespace muxsocks {
 /// In the largest unit that gives a whole number: "64MiB", "1000".
 [[nodiscard]] std::string format_size(std::uint64_t bytes);
 
+/// "20Mbit", "500kbit", "1Gbit", or bits a second as a bare number.
+[[nodiscard]] std::optional<std::uint64_t> parse_bit_rate(std::string_view text);
+
+/// In the largest unit that gives a whole number: "20Mbit".
+[[nodiscard]] std::string format_bit_rate(std::uint64_t bits_per_second);
+
+/// "2027-01-31T00:00:00Z", or with another offset from UTC: "2027-01-31T01:00:00+01:00" (RFC 3339,
+/// whole seconds).
+[[nodiscard]] std::optional<std::chrono::sys_seconds> parse_time(std::string_view text);
+
+/// In UTC: "2027-01-31T00:00:00Z".
+[[nodiscard]] std::string format_time(std::chrono::sys_seconds time);
+
 /// "example.org:443", "192.0.2.1:443", "[2001:db8::1]:443", "[fe80::1%eth0]:443", ":1080". Without
 /// a port only if `default_port` is given; an IPv6 address may then stand without brackets. Nothing
 /// if the text is none of that, or the host neither an IP address nor a host name in ASCII.

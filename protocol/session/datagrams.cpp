@@ -26,12 +26,14 @@ void datagrams::list(stream& s) {
         s.datagram_bytes = 0;
     }
     s.datagrams_listed = true;
+    session_.pacing_.on_readable();
     l->datagrams.add(s.id, s.datagram_bytes < datagram_queue::quantum);
     if (!session_.turn_.open()) session_.wake();
 }
 
 bool datagrams::has_turn(const link_state& l) const {
     if (!l.up() || l.datagrams.empty() || !session_.flows(l)) return false;
+    if (!session_.pacing_.may_read()) return false;
     return l.datagrams.has_turn(l.ready.round(), !l.ready.empty() && !l.blocked);
 }
 
@@ -56,7 +58,7 @@ std::optional<datagram_slot> datagrams::next() {
     if (!turn.for_datagrams() || session_.closed()) return {};
     auto& l = *turn.link();
     const auto needed = std::min(frame_max, session_.settings_.pool->chunk_size() / 2);
-    while (turn.laid() < turn_end_ && turn.room() >= needed) {
+    while (turn.laid() < turn_end_ && turn.room() >= needed && session_.pacing_.may_read()) {
         const auto taken = l.datagrams.next(l.ready.round(), !l.ready.empty() && !l.blocked);
         if (!taken) break;
         const auto s = find(taken->id);
@@ -81,6 +83,8 @@ void datagrams::on_read(const datagram_slot& slot, std::size_t bytes, bool more)
         s.datagrams_out += bytes;
         turn.link()->rate.on_moved(bytes);
         ++session_.statistics_.datagrams_sent;
+        session_.statistics_.datagram_bytes_sent += bytes;
+        session_.pacing_.on_read(bytes);
     }
     s.datagrams = more;
     list(s);
@@ -91,11 +95,13 @@ void datagrams::on_read(const datagram_slot& slot, std::size_t bytes, bool more)
 void datagrams::on_frame(std::uint32_t id, bytes_view payload) {
     const auto s = session_.streams_.table.find(id);
     const bool wanted = s && !s->released && !s->rst_wanted && !s->discarding && payload.size() > 1;
-    if (!wanted || !session_.flood_.datagrams.take(session_.now_)) {
+    if (!wanted || !session_.flood_.datagrams.take(session_.now_) ||
+        !session_.pacing_.take_datagram(payload.size() - 1)) {
         ++session_.statistics_.datagrams_ignored;
         return;
     }
     ++session_.statistics_.datagrams_received;
+    session_.statistics_.datagram_bytes_received += payload.size() - 1;
     s->datagrams_in += payload.size() - 1;
     session_.emit(event::kind::datagram, s, {}, static_cast<link_number>(received_.size()));
     received_.push_back(payload.subspan(1));

@@ -60,6 +60,7 @@ class scheduler {
     static constexpr std::uint64_t brisk_bytes_per_second = 100'000'000;
 
     bool empty() const { return fresh_.empty() && bulk_.empty(); }
+    std::size_t count() const { return count_; }
     /// Changes when the bulk streams have gone round.
     std::uint32_t round() const { return round_; }
     bool fresh_empty() const { return fresh_.empty(); }
@@ -75,6 +76,7 @@ class scheduler {
         const bool fresh = s.round_bytes < contended_;
         s.queued = fresh ? stream::queue::fresh : stream::queue::bulk_round;
         (fresh ? fresh_ : bulk_).push(s);
+        ++count_;
     }
     void remove(stream& s) {
         if (s.queued == stream::queue::fresh) take_out(fresh_, s);
@@ -89,6 +91,7 @@ class scheduler {
     void clear() {
         fresh_ = {};
         bulk_ = {};
+        count_ = 0;
         marker_ = nullptr;
     }
     /// Takes the next stream out; the caller adds it again if it can still send.
@@ -128,18 +131,21 @@ class scheduler {
         return (fresh_.empty() && (bulk_.empty() || bulk_.single())) ||
                (bulk_.empty() && fresh_.single());
     }
-    static void take_out(ready_list& list, stream& s) {
+    void take_out(ready_list& list, stream& s) {
         list.remove(s);
+        --count_;
         s.queued = stream::queue::none;
     }
     stream& take(ready_list& list) {
         auto& s = list.pop();
+        --count_;
         s.queued = stream::queue::none;
         return s;
     }
 
     ready_list fresh_;
     ready_list bulk_;
+    std::size_t count_ = 0; ///< Of both.
     std::uint32_t contended_ = quantum_contended;
     std::uint32_t round_ = 1;
     stream* marker_ = nullptr; ///< The bulk stream that began this round.

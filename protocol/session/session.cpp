@@ -45,6 +45,7 @@ void session::reap() {
     if (!streams_.has_dead() || !batch_.idle() || turn_.open()) return;
     const auto is_dead = [](const stream* s) { return s->dead; };
     std::erase_if(waiting_.credits, is_dead);
+    pacing_.forget(is_dead);
     memory_.forget(is_dead);
     streams_.sweep();
 }

@@ -14,6 +14,7 @@
 ///     stream_memory              what is held unread        resend_queue    what lost links had
 ///     handshake, session_proofs  how it began               turn            what goes out now
 ///     version_one                the base protocol          attached_clock  time with a link
+///     pacing                     rates of its user
 
 #include "protocol/copy_budget.hpp"
 #include "protocol/session/attached_clock.hpp"
@@ -21,6 +22,8 @@
 #include "protocol/session/datagrams.hpp"
 #include "protocol/session/handshake.hpp"
 #include "protocol/session/link_set.hpp"
+#include "protocol/session/pacing.hpp"
+#include "protocol/session/read_slot.hpp"
 #include "protocol/session/received_batch.hpp"
 #include "protocol/session/resend_queue.hpp"
 #include "protocol/session/statistics.hpp"
@@ -35,21 +38,6 @@ namespace muxsocks {
 
 struct session_state;
 struct stream_state;
-
-/// Where the bytes of one read of a stream's socket go: straight behind the room for the headers.
-struct read_slot {
-    static constexpr std::size_t places_max = 8;
-    stream* subject = nullptr;
-    std::array<bytes_span, places_max> places;
-    std::size_t count = 0; ///< Places used; fill them in order.
-    std::size_t size = 0;  ///< Bytes of all places together.
-};
-
-enum class read_outcome : std::uint8_t {
-    more,    ///< The socket may have more now.
-    drained, ///< Nothing more for now: the owner waits and calls on_readable() again.
-    end,     ///< End of file, after the bytes of this read.
-};
 
 class session {
   public:
@@ -151,6 +139,8 @@ class session {
         });
     }
     datagrams& datagrams_lane() { return datagrams_; }
+    pacing& rates() { return pacing_; }
+    const pacing& rates() const { return pacing_; }
 
     // ---- Output of one link: begin_turn, reads until there is no slot (datagrams first),
     // end_turn.
@@ -243,6 +233,7 @@ class session {
 
   private:
     friend class datagrams;
+    friend class pacing;
     enum class state : std::uint8_t { open, closed };
 
     // session.cpp
@@ -333,8 +324,11 @@ class session {
     bool kept_pending(const link_state& l) const;
     /// Whether the next stretch of what another link had may go by this one.
     bool may_carry(const link_state& l) const;
-    /// What another link had goes before new bulk.
-    bool fresh_only(const link_state& l) const { return &l == links_.bulk() && again_.has_bulk(); }
+    /// What another link had goes before new bulk, which may have to keep to a rate besides.
+    bool fresh_only(const link_state& l) const {
+        return !pacing_.may_read_bulk() || (&l == links_.bulk() && again_.has_bulk());
+    }
+    bool may_serve(const link_state& l) const;
     void wait_for_room(link_state& l);
     void unblock();
     link_state* home(const stream& s) const;
@@ -387,6 +381,7 @@ class session {
     turn turn_;
     version_one v1_;
     datagrams datagrams_{*this};
+    pacing pacing_{*this};
 
     state state_ = state::open;
     bool first_seen_; ///< Whether the header of the session's first frame has come.

@@ -168,6 +168,7 @@ stream* session::admit(std::uint32_t id) {
     auto& s = streams_.make(version_ >= 2 ? agreed().peer_window : credit_limit_max,
                             settings_.initial_window, now_);
     ++statistics_.streams_opened;
+    s.recv.set_paced(pacing_.paces_credit());
     s.id = id;
     streams_.table.insert(s);
     emit(event::kind::opened, &s);
@@ -242,6 +243,7 @@ void session::place(stream& s, std::uint64_t offset, bytes_view bytes) {
     if (fresh.empty() && !bytes.empty()) return;
     const auto take = [&](std::size_t size) {
         statistics_.bytes_received += size;
+        pacing_.on_received(s, size);
         s.recv.on_received(size);
         if (s.discarding) s.recv.on_consumed(size);
     };

@@ -29,6 +29,11 @@ bool session::kept_pending(const link_state& l) const {
     if (small && (rst_pending() || may_open() || goaway_due_ || links_.has_drops())) return true;
     if (small && again_.has_small()) return true;
     if (!l.copies.empty()) return true;
+    return may_serve(l);
+}
+
+bool session::may_serve(const link_state& l) const {
+    if (!pacing_.may_read()) return false;
     return fresh_only(l) ? !l.ready.fresh_empty() : !l.ready.empty();
 }
 
@@ -98,6 +103,7 @@ void session::schedule(stream& s) {
     if (!l) return; // on_links_changed() comes back to it.
     s.queued_at = l->number;
     l->ready.add(s);
+    pacing_.on_readable();
     if (!turn_.open()) wake();
 }
 
@@ -152,9 +158,7 @@ std::optional<read_slot> session::next_read() {
     if (!turn_.takes_kept() || turn_.rst_only() || state_ == state::closed) return {};
     auto& l = *turn_.link();
     if (!l.outbox.empty() || !flows(l)) return {};
-    const bool bulk_waits = fresh_only(l);
-    while (!(bulk_waits ? l.ready.fresh_empty() : l.ready.empty()) &&
-           turn_.room() >= header_size() + turn_.read_min()) {
+    while (may_serve(l) && turn_.room() >= header_size() + turn_.read_min()) {
         auto& s = l.ready.next();
         read_slot slot;
         if (serve(s, slot)) return slot;
@@ -182,6 +186,7 @@ read_slot session::make_slot(stream& s) {
     const auto header = header_size();
     auto wanted = static_cast<std::size_t>(
         std::min<std::uint64_t>(turn_.link()->ready.quantum(), s.send.available()));
+    wanted = pacing_.at_once(wanted);
     auto room = turn_.room();
     if (!turn_.link()->up())
         room = std::min(room, link_state::joining_bytes_max - turn_.link()->laid_bytes);
@@ -204,6 +209,7 @@ void session::on_read(const read_slot& slot, std::size_t bytes, read_outcome out
     auto rest = bytes;
     const bool end = outcome == read_outcome::end;
     if (bytes > 0) s.own_last = false;
+    pacing_.on_read(bytes);
     for (std::size_t i = 0; rest > 0; ++i) {
         const auto part = std::min(rest, slot.places[i].size());
         rest -= part;

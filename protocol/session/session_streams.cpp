@@ -130,8 +130,11 @@ void session::consume(stream& s, std::size_t bytes, instant now) {
     s.recv.on_consumed(bytes);
     s.moved = std::max(now, now_);
     if (!s.closed && !s.final_size && version_ >= 2) {
-        if (memory_.grow(s, now_, links_.rtt())) ++statistics_.windows_grown;
-        if (s.recv.credit_due()) list_credit(s);
+        if (pacing_.may_grow() && memory_.grow(s, now_, links_.rtt())) ++statistics_.windows_grown;
+        if (pacing_.paces_credit())
+            pacing_.on_consumed(s);
+        else if (s.recv.credit_due())
+            list_credit(s);
     }
     recharge(s);
 }

@@ -13,6 +13,8 @@ struct session_statistics {
     std::uint64_t bytes_received = 0; ///< Of streams, each once.
     std::uint64_t datagrams_sent = 0;
     std::uint64_t datagrams_received = 0;
+    std::uint64_t datagram_bytes_sent = 0; ///< Addresses included.
+    std::uint64_t datagram_bytes_received = 0;
     std::uint64_t datagrams_ignored = 0; ///< For streams that have no use for them, or too many.
     std::uint64_t half_closes = 0;       ///< FIN received while our direction was open.
     std::uint64_t resets_sent = 0;

@@ -59,7 +59,8 @@ struct stream {
     bool touched = false;      ///< Whether it is in the list of this batch.
     bool announced = false;    ///< Whether this batch has an event for it.
     bool credit_listed = false;
-    bool grown = false; ///< Whether the window is above the initial one (and listed).
+    bool credit_paced = false; ///< Whether it waits to be granted credit at a rate.
+    bool grown = false;        ///< Whether the window is above the initial one (and listed).
 
     // Life.
     bool released = false;     ///< Whether the owner has let go.

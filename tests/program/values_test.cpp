@@ -42,6 +42,49 @@ TEST_CASE("a duration") {
     }
 }
 
+TEST_CASE("a rate") {
+    CHECK(parse_bit_rate("20Mbit") == 20'000'000U);
+    CHECK(parse_bit_rate("500kbit") == 500'000U);
+    CHECK(parse_bit_rate("1Gbit") == 1'000'000'000U);
+    CHECK(parse_bit_rate("8000") == 8'000U);
+    for (const char* text : {"", "20MB", "20Mbit/s", "20 Mbit", "20mbit", "1.5Mbit", "-1", "20M"}) {
+        INFO(text);
+        CHECK_FALSE(parse_bit_rate(text));
+    }
+    CHECK(format_bit_rate(20'000'000) == "20Mbit");
+    CHECK(format_bit_rate(1'500'000) == "1500kbit");
+    CHECK(format_bit_rate(0) == "0");
+}
+
+TEST_CASE("a time") {
+    const auto seconds = [](const char* text) -> std::int64_t {
+        const auto time = parse_time(text);
+        return time ? time->time_since_epoch().count() : -1;
+    };
+    SECTION("is that of RFC 3339, with whole seconds") {
+        CHECK(seconds("1970-01-01T00:00:00Z") == 0);
+        CHECK(seconds("2027-01-31T12:34:56Z") == 1'801'398'896);
+        CHECK(seconds("2024-02-29T00:00:00Z") == 1'709'164'800);
+        CHECK(seconds("1970-01-01T01:30:00+01:30") == 0);
+        CHECK(seconds("1969-12-31T19:00:00-05:00") == 0);
+    }
+    SECTION("is nothing else") {
+        for (const char* text :
+             {"", "2027-01-31", "2027-01-31T00:00:00", "2027-01-31T00:00:00z",
+              "2027-02-29T00:00:00Z", "2027-13-01T00:00:00Z", "2027-01-31T24:00:00Z",
+              "2027-01-31T00:60:00Z", "2027-01-31 00:00:00Z", "2027-01-31T00:00:00.5Z",
+              "2027-1-31T00:00:00Z", "2027-01-31T00:00:00+1:00", "2027-01-31T00:00:00Z ",
+              "2027-01-31T00:00:00+24:00"}) {
+            INFO(text);
+            CHECK_FALSE(parse_time(text));
+        }
+    }
+    SECTION("is written in UTC") {
+        CHECK(format_time(*parse_time("2027-01-31T01:00:00+02:00")) == "2027-01-30T23:00:00Z");
+        CHECK(format_time({}) == "1970-01-01T00:00:00Z");
+    }
+}
+
 TEST_CASE("a size") {
     SECTION("is a whole number of bytes or of binary units") {
         CHECK(parse_size("512") == 512U);

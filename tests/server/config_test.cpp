@@ -4,6 +4,7 @@
 #include "protocol/program/config_reader.hpp"
 #include "protocol/program/resources.hpp"
 #include "protocol/program/secret.hpp"
+#include "protocol/program/values.hpp"
 #include "tests/catch.hpp"
 #include "tests/temporary_folder.hpp"
 
@@ -451,5 +452,40 @@ TEST_CASE("what a user may hold") {
     SECTION("has links enough for the sessions") {
         CHECK_THAT(refusal(plain(R"("limits": {"user": {"sessions": 4, "links": 19}})")),
                    contains("limits.user.links: expected at least 20"));
+    }
+}
+
+TEST_CASE("on which terms a user may come") {
+    const auto one_user = [](const std::string& of_user) {
+        return R"({"listen": "127.0.0.1:1", "tls": {"enabled": false}, "users": [)"
+               R"({"name": "a", "token": ")" +
+               token + "\"" + of_user + "}]}";
+    };
+    SECTION("is said for each; by default there are none") {
+        const auto terms = load(one_user("")).settings.users[0].terms;
+        CHECK(terms == user_terms());
+        CHECK(terms.udp);
+        const auto own =
+            load(
+                one_user(
+                    R"(, "expires": "2027-01-31T01:00:00+01:00", "max_addresses": 2, "udp": false)"))
+                .settings.users[0]
+                .terms;
+        CHECK(own == user_terms{parse_time("2027-01-31T00:00:00Z").value(), 2, false, {}});
+        const auto rate =
+            load(one_user(R"(, "rate": {"down": "20Mbit"})")).settings.users[0].terms.rate;
+        CHECK(rate == user_rate{0, 20'000'000});
+    }
+    SECTION("is refused where it is not clear") {
+        CHECK_THAT(refusal(one_user(R"(, "expires": "2027-01-31")")),
+                   contains("users[0].expires: expected a time, such as") &&
+                       contains("say when, as in \"2027-01-31T00:00:00Z\""));
+        CHECK_THAT(refusal(one_user(R"(, "expires": "2027-01-31T08:00:00")")),
+                   contains("the offset from UTC is missing"));
+        CHECK_THAT(refusal(one_user(R"(, "expires": 1801353600)")), contains("expected a time"));
+        CHECK_THAT(refusal(one_user(R"(, "rate": {"up": "20MB"})")),
+                   contains("users[0].rate.up: expected a rate from 8kbit to 100Gbit") &&
+                       contains("its units are kbit, Mbit and Gbit"));
+        CHECK_THAT(refusal(one_user(R"(, "rate": {"up": "7999"})")), contains("users[0].rate.up"));
     }
 }

@@ -58,8 +58,8 @@ def test_sessions(users_apart, target):
     peers = [peer_of(proxy) for _ in range(2)]
     for _ in range(3):
         assert peer_of(proxy).receive_close() == (
-            6, "the user has 2 sessions already (limits.user.sessions)")
-    assert proxy.server.says(r"link from greedy@\S+ refused: its user has 2 sessions already, each "
+            6, "the user has 2 sessions already, each with a link (limits.user.sessions)")
+    assert proxy.server.says(r"link from greedy@\S+ refused: the user has 2 sessions already, each "
                              r"with a link \(limits.user.sessions\)")
     assert all(each.works() for each in peers)
     assert socks.rep_for(proxy.socks, "127.0.0.1", target(servers.echo).port) == socks.SUCCEEDED

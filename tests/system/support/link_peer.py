@@ -67,8 +67,9 @@ class Frames:
 class LinkPeer(Frames):
     """Connected and authenticated when it is made."""
 
-    def __init__(self, server, user, token):
-        super().__init__(socket.create_connection(server, timeout=seconds(10)))
+    def __init__(self, server, user, token, source="127.0.0.1"):
+        super().__init__(socket.create_connection(server, timeout=seconds(10),
+                                                  source_address=(source, 0)))
         hello = b"\x01\x02" + struct.pack(">III", 0, 256 * 1024, 0) + bytes(16)
         self.send(frame(0, CTRL, hello))
         server_hello = self.receive()[2]
@@ -77,7 +78,8 @@ class LinkPeer(Frames):
                           transcript(hello, server_hello, 1, name), "sha256")
         self.send(frame(0, CTRL, b"\x02\x01" + bytes([len(name)]) + name + mac))
         answer = self.receive()[2]
-        assert answer[0] == 0x03, answer
+        if answer[0] != 0x03:
+            raise PermissionError(f"AUTH was answered with {answer!r}")
 
     def receive_close(self):
         """Code and text of the CLOSE that must come; the link has to end behind it."""
