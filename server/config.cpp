@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
 
@@ -216,6 +217,17 @@ void bind_config(config_section& root, config& config) {
     bind_timeouts(root, config.timeouts, program_role::server);
     root.field("threads", config.threads, kinds::number(1, 256),
                "Threads to spread the links over.", {.default_text = "one a core"});
+    root.section("accounting", [&](config_section& section) {
+        std::string file;
+        section.path("file", file,
+                     "Where what each user has moved is kept. Empty: `usage.json` in "
+                     "`$STATE_DIRECTORY` (systemd's), and without that there is no accounting, and "
+                     "no `quota`.");
+        if (!file.empty()) config.accounting.file = file;
+        section.field("every", config.accounting.every, kinds::duration(100ms, 1min),
+                      "How often it is written: as much is lost by a crash. That a quota is used "
+                      "up is written at once.");
+    });
     bind_status(root, config.status);
     bind_log(root, config.log);
 }
@@ -325,7 +337,25 @@ void complete_user_limits(config& settings) {
     if (general.links == 0) general.links = links_needed(general.sessions, settings.link.max);
 }
 
+/// systemd's, the first one if there are several.
+void complete_accounting(accounting_settings& accounting) {
+    const char* const folders = std::getenv("STATE_DIRECTORY");
+    if (!accounting.file.empty() || !folders || *folders == '\0') return;
+    const std::string all = folders;
+    accounting.file = all.substr(0, all.find(':')) + "/usage.json";
+}
+
 } // namespace
+
+std::optional<std::string> start_fault(const config& settings) {
+    if (!settings.accounting.file.empty()) return {};
+    for (std::size_t i = 0; i < settings.users.size(); ++i)
+        if (settings.users[i].terms.quota.bytes > 0)
+            return "users[" + std::to_string(i) +
+                   "].quota: nobody would know what is used up: set \"accounting\": {\"file\": "
+                   "...}, or start the server with $STATE_DIRECTORY (systemd: StateDirectory=)";
+    return {};
+}
 
 loaded_config parse_config(const std::string& text, const config_origin& origin,
                            const command_line& line) {
@@ -338,6 +368,7 @@ loaded_config parse_config(const std::string& text, const config_origin& origin,
     expand_listen_addresses(settings.listen);
     complete_memory(settings.memory);
     complete_user_limits(settings);
+    complete_accounting(settings.accounting);
     settings.udp.idle = settings.timeouts.udp_idle;
     checker(settings, origin.name, loaded.warnings).run();
     return loaded;

@@ -120,6 +120,15 @@ struct proxy_protocol_settings {
     bool operator==(const proxy_protocol_settings&) const = default;
 };
 
+struct accounting_settings {
+    /// Empty: there is no accounting.
+    std::string file;
+    /// How often it is written while something changes.
+    std::chrono::milliseconds every{30'000};
+
+    bool operator==(const accounting_settings&) const = default;
+};
+
 struct config {
     std::vector<listen_address> listen;
     server_tls_settings tls;
@@ -144,6 +153,7 @@ struct config {
     timeout_settings timeouts;
     /// Never 0 in a loaded configuration: the default is one a core.
     std::uint32_t threads = 0;
+    accounting_settings accounting;
     status_settings status;
     log_settings log;
 
@@ -160,6 +170,10 @@ struct loaded_config {
 /// line's flags over it, and checks the whole. Throws config_error with one sentence. Also called
 /// for a reload; the configuration in force stays as it is when this throws.
 [[nodiscard]] loaded_config load_config(const command_line& line);
+
+/// Why a server must not start with this configuration here, or nothing: what depends on who starts
+/// it, and not on what it says alone.
+[[nodiscard]] std::optional<std::string> start_fault(const config& settings);
 
 /// The same for a text. `origin` names it in errors and says where relative paths start.
 [[nodiscard]] loaded_config parse_config(const std::string& text, const config_origin& origin,

@@ -5,6 +5,7 @@
 /// workers.
 
 #include "protocol/program/worker_set.hpp"
+#include "server/usage_file.hpp"
 #include "server/worker.hpp"
 
 namespace muxsocks::server {
@@ -12,18 +13,25 @@ namespace muxsocks::server {
 /// The sessions of this process, for a new one.
 class given_sessions final : public giving_sessions {
   public:
-    given_sessions(worker_set<worker>& workers, shared_state& shared)
-        : workers_(workers), shared_(shared) {}
+    /// `usage`: null without accounting.
+    given_sessions(worker_set<worker>& workers, shared_state& shared, usage_file* usage)
+        : workers_(workers), shared_(shared), usage_(usage) {}
 
-    void save(std::size_t thread, const send& one) override { workers_[thread].save(one); }
+    void save(std::size_t thread, const send& one) override {
+        workers_[thread].save(one);
+        // The new process reads it once it has all.
+        if (usage_ && thread + 1 == workers_.size()) usage_->write_now();
+    }
     void let_go(std::size_t thread, const std::set<std::uint32_t>& refused) override {
         shared_.moving = true;
+        if (usage_) usage_->let_go();
         workers_[thread].let_go(number_, refused);
     }
 
   private:
     worker_set<worker>& workers_;
     shared_state& shared_;
+    usage_file* usage_;
     std::uint32_t number_ = 0;
 };
 

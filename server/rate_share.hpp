@@ -62,7 +62,7 @@ class rate_share final : public pace {
     }
     void size() {
         reserve_ = std::max(of_.bytes_in(small_ahead), small_ahead_min);
-        at_once_ = std::max(unit_, static_cast<std::size_t>(of_.bytes_in(slab / 2)));
+        at_once_ = std::max(unit_, static_cast<std::size_t>(of_.bytes_in(slab / 4)));
     }
     /// When there may be something again.
     void tick_after() {

@@ -74,8 +74,21 @@ const user_terms& recipe::terms_of(std::string_view whose) const {
 }
 
 bool recipe::has_timed_users() const {
+    return !settings.accounting.file.empty() ||
+           has_users_that([](const user_terms& terms) { return terms.has_expiry(); });
+}
+
+bool recipe::has_quotas() const {
+    return has_users_that([](const user_terms& terms) { return terms.quota.bytes > 0; });
+}
+
+bool recipe::is_counted(std::string_view whose) const {
+    return !settings.accounting.file.empty() && !whose.empty() && users.contains(whose);
+}
+
+bool recipe::has_users_that(bool (*are)(const user_terms& terms)) const {
     return std::any_of(users.begin(), users.end(),
-                       [](const auto& each) { return each.second.terms.has_expiry(); });
+                       [are](const auto& each) { return are(each.second.terms); });
 }
 
 std::uint32_t recipe::most_streams() const {

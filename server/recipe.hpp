@@ -37,6 +37,10 @@ struct recipe {
     const user_terms& terms_of(std::string_view whose) const;
     /// Whether somebody has to look at users as time goes by.
     bool has_timed_users() const;
+    bool has_quotas() const;
+    /// Whether what this user moves is kept: those that the configuration names, where there is
+    /// accounting.
+    bool is_counted(std::string_view whose) const;
     /// Streams that some user may have at once, which is what a session is told before it has said
     /// whose it is.
     std::uint32_t most_streams() const;
@@ -48,6 +52,7 @@ struct recipe {
     std::vector<std::string> warnings; ///< Sentences for the log.
 
   private:
+    bool has_users_that(bool (*are)(const user_terms& terms)) const;
     void warn_of_public_authority(const std::string& client_ca);
 };
 

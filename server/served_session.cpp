@@ -89,6 +89,7 @@ void served_session::resume(const session_state& from, descriptor_list sockets) 
     const driver_ptr keep = driver_;
     const auto streams = keep->restore(from);
     const auto user = worker_.now_serving().find_user(from.agreed.user, 2);
+    (void)take_traffic(); // That is the other process's.
     charge_to_user(*user);
     // What is there stays, whatever the limits are.
     account_->take_anyway(user_place::session);
@@ -201,6 +202,7 @@ void served_session::on_established(session_driver& from) {
     key_ = user->key;
     charge_to_user(*user);
     if (!take_place()) return;
+    look_at_user(std::chrono::system_clock::now());
     from.current_link()->set_trusted(true);
     begun_late_ = worker_.shared().draining;
     const auto up = fmt::format(

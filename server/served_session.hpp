@@ -61,6 +61,10 @@ class served_session final : private session_driver::delegate {
     void on_reload();
     /// Time has passed: whether its user may still go on.
     void look_at_user(std::chrono::system_clock::time_point now);
+    /// None before it has authenticated.
+    const user_account_ptr& account() const { return account_; }
+    /// What it has moved since the last time.
+    traffic take_traffic();
     std::string name() const;
 
   private:
@@ -94,6 +98,9 @@ class served_session final : private session_driver::delegate {
     void charge_to_user(const user_record& user);
     /// Its streams keep to the user's rates, as they are now.
     void keep_to_rates();
+    bool keeps_to_rates() const;
+    std::optional<notice_frame> why_barred(const user_terms& terms, wall_time now) const;
+    void tell_slowed(const user_terms& terms);
     /// Whether the user may have one session more, perhaps for one that has no link.
     bool take_place();
     /// Returns false.
@@ -118,6 +125,8 @@ class served_session final : private session_driver::delegate {
     std::vector<held_place> links_;                      ///< One for each of its links.
     std::optional<boost::asio::ip::address> counted_at_; ///< Among the user's addresses.
     user_bar bar_;
+    bool told_slowed_ = false;
+    traffic counted_;                     ///< What take_traffic() has returned, all together.
     std::unique_ptr<rate_share> rate_up_; ///< Where its user has one.
     std::unique_ptr<rate_share> rate_down_;
     digest key_{};

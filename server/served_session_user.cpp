@@ -8,12 +8,15 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace muxsocks::server {
 namespace {
 
-/// What a stream is granted at a time where the user's rate is low.
+/// What a stream moves at a time where the user's rate is low: small enough for hundreds of them to
+/// have their turns, and worth a frame.
+constexpr std::size_t read_at_once = 4096;
 constexpr std::size_t credit_at_once = 2048;
 
 using boost::asio::ip::address;
@@ -29,6 +32,7 @@ void served_session::charge_to_user(const user_record& user) {
     policy_ = user.policy;
     account_ = worker_.shared().users.find(whose(), worker_.now_serving().limits_of(whose()));
     account_->set(user.terms);
+    worker_.count_traffic(*account_, {});
     driver_->core().charge_to({account_, &account_->memory()});
     keep_to_rates();
 }
@@ -42,7 +46,7 @@ void served_session::keep_to_rates() {
     if (account_ && account_->rate_down().bytes_per_second() > 0)
         rate_down_ = down ? std::move(down)
                           : std::make_unique<rate_share>(
-                                clock, account_->rate_down(), scheduler::quantum_contended,
+                                clock, account_->rate_down(), read_at_once,
                                 [&core] { return core.rates().waiting_reads(); }, go_on);
     if (account_ && account_->rate_up().bytes_per_second() > 0)
         rate_up_ = up ? std::move(up)
@@ -50,6 +54,19 @@ void served_session::keep_to_rates() {
                             clock, account_->rate_up(), credit_at_once,
                             [&core] { return core.rates().waiting_credits(); }, go_on);
     core.rates().set(rate_down_.get(), rate_up_.get());
+}
+
+bool served_session::keeps_to_rates() const {
+    return (account_->rate_down().bytes_per_second() > 0) == (rate_down_ != nullptr) &&
+           (account_->rate_up().bytes_per_second() > 0) == (rate_up_ != nullptr);
+}
+
+traffic served_session::take_traffic() {
+    const auto& all = driver_->core().statistics();
+    const traffic now{all.bytes_received + all.datagram_bytes_received,
+                      all.bytes_sent + all.datagram_bytes_sent};
+    const traffic before = std::exchange(counted_, now);
+    return {now.up - before.up, now.down - before.down};
 }
 
 // ---- Sessions
@@ -139,22 +156,51 @@ bool served_session::refuse_stream(session_driver& from, stream& opened, const h
 
 // ---- Time
 
+std::optional<notice_frame> served_session::why_barred(const user_terms& terms,
+                                                       wall_time now) const {
+    if (terms.expired(now)) return notice_frame{notice_code::policy, 0, terms.expiry_sentence()};
+    const bool stops = terms.quota.then == quota_settings::consequence::stop;
+    if (!account_->quota_used_up() || !stops) return {};
+    const auto until = account_->quota_until();
+    if (until == wall_time{}) return notice_frame{notice_code::quota, 0, terms.quota.sentence({})};
+    return notice_frame{
+        notice_code::quota,
+        static_cast<std::uint32_t>(std::max<std::int64_t>((until - now).count(), 1)),
+        terms.quota.sentence(until)};
+}
+
+void served_session::tell_slowed(const user_terms& terms) {
+    const bool slowed =
+        account_->quota_used_up() && terms.quota.then == quota_settings::consequence::slow;
+    if (std::exchange(told_slowed_, slowed) == slowed || !slowed) return;
+    const auto until = account_->quota_until();
+    const auto why =
+        terms.quota.sentence(until == wall_time{} ? std::optional<wall_time>() : until) +
+        ": slower from now on";
+    driver_->core().notify(nullptr, {notice_code::quota, 0, why});
+    log::info("session of {}: {}", name(), why);
+}
+
 void served_session::look_at_user(std::chrono::system_clock::time_point now) {
     const driver_ptr keep = driver_;
     if (!account_ || !keep->core().established()) return;
-    const user_terms terms{.expires = account_->expires()};
-    std::optional<notice_frame> cause;
-    if (terms.expired(now)) cause = {notice_code::policy, 0, terms.expiry_sentence()};
+    if (!keeps_to_rates()) keep_to_rates();
+    if (!account_->is_watched() && !bar_.cause()) return;
+    const auto& terms = worker_.now_serving().terms_of(account_->name());
+    tell_slowed(terms);
+    auto cause = why_barred(terms, std::chrono::floor<std::chrono::seconds>(now));
     switch (bar_.look(std::move(cause), std::chrono::steady_clock::now())) {
     case user_bar::step::none:
         return;
     case user_bar::step::tell:
         keep->core().notify(nullptr, *bar_.cause());
-        return log::info("session of {}: {}; it gets no new streams, and ends in {} s", name(),
-                         bar_.cause()->text, user_bar::grace.count());
+        return log::info("session of {}: {}; it gets no new streams, and what runs has {} s",
+                         name(), bar_.cause()->text, user_bar::grace.count());
     case user_bar::step::lift:
         return log::info("session of {} may go on", name());
     case user_bar::step::end:
+        // It waits for its next period, if there is one.
+        if (bar_.cause()->code == notice_code::quota) return keep->end_streams(reset_code::denied);
         return close(close_code::user_removed, errc::closed_locally, bar_.cause()->text);
     }
 }

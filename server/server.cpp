@@ -7,6 +7,8 @@
 #include "protocol/program/worker_set.hpp"
 #include "server/hand_over.hpp"
 #include "server/networks.hpp"
+#include "server/usage_file.hpp"
+#include "server/user_snapshots.hpp"
 #include "server/worker.hpp"
 
 #include <sys/socket.h>
@@ -17,6 +19,13 @@
 
 namespace muxsocks::server {
 namespace {
+
+/// As load_config(), for who means to serve with it.
+loaded_config load_to_serve(const command_line& line) {
+    auto loaded = load_config(line);
+    if (const auto fault = start_fault(loaded.settings)) throw config_error(*fault);
+    return loaded;
+}
 
 std::shared_ptr<const recipe> make_recipe(config settings) {
     try {
@@ -55,11 +64,14 @@ class program final : public service::program {
                            "clients open new streams elsewhere where they can"});
         succession_ = std::make_unique<succession>(
             program_role::server, *service_, contexts_of(workers_.threads()),
-            [this] { return std::make_unique<given_sessions>(workers_, shared_); });
-        if (!before) return;
-        taken_sessions all(workers_);
-        before->take(all);
-        service_->forget_stored();
+            [this] { return std::make_unique<given_sessions>(workers_, shared_, usage_.get()); });
+        if (before) {
+            taken_sessions all(workers_);
+            before->take(all);
+            service_->forget_stored();
+        }
+        // What its sessions have moved is in the file by now.
+        keep_usage(serving.accounting);
     }
 
     void run() {
@@ -67,9 +79,25 @@ class program final : public service::program {
             if (thread == 0) succession_->offer(shared_.current->settings.listen);
         });
         succession_.reset();
+        for (const auto& each : workers_)
+            each->count_traffic();
+        if (usage_) usage_->write_now();
     }
 
   private:
+    /// What all users have moved, from the file and into it.
+    void keep_usage(const accounting_settings& settings) {
+        if (settings.file.empty()) return;
+        try {
+            shared_.usage.restore(read_usage(settings.file));
+            usage_ = std::make_unique<usage_file>(settings.file, settings.every, shared_.usage);
+            usage_->start();
+        } catch (const std::exception& error) {
+            throw config_error(error.what());
+        }
+        shared_.on_quota_used_up = [this] { usage_->write_soon(); };
+    }
+
     bool store() override { return succession_->store(); }
 
     /// Any thread: whether a session that waits for its client is going, to make room for those
@@ -161,6 +189,7 @@ class program final : public service::program {
             user.streams_max = limits.streams;
             user.memory_max = limits.memory;
         }
+        add_terms(to, *shared_.current, shared_.usage.all());
     }
 
     /// One line of the process behind those of all sessions.
@@ -201,9 +230,12 @@ class program final : public service::program {
     // ---- Configuration
 
     program_configuration load() override {
-        auto loaded = load_config(line_);
+        auto loaded = load_to_serve(line_);
         const auto& old = shared_.current->settings;
         keep_threads(program_role::server, old.threads, loaded.settings.threads);
+        if (loaded.settings.accounting != old.accounting)
+            log::warning("changes of \"accounting\" take effect when the server is started anew");
+        loaded.settings.accounting = old.accounting;
         if (loaded.settings.dns != old.dns || loaded.settings.limits.dials != old.limits.dials ||
             loaded.settings.limits.lookups != old.limits.lookups ||
             loaded.settings.timeouts.connect != old.timeouts.connect)
@@ -241,6 +273,7 @@ class program final : public service::program {
     shared_state shared_;
     stalled_search stalled_;
     worker_set<worker> workers_;
+    std::unique_ptr<usage_file> usage_; ///< Where there is accounting.
     std::unique_ptr<service> service_;
     std::atomic<bool> freeing_{false};
     std::unique_ptr<succession> succession_;
@@ -249,14 +282,14 @@ class program final : public service::program {
 } // namespace
 
 void check(const command_line& line) {
-    auto loaded = load_config(line);
+    auto loaded = load_to_serve(line);
     make_recipe(std::move(loaded.settings));
     for (const auto& warning : loaded.warnings)
         std::fprintf(stderr, "muxsocks-server: warning: %s\n", warning.c_str());
 }
 
 void run(const command_line& line, std::uint64_t file_limit) {
-    auto loaded = load_config(line);
+    auto loaded = load_to_serve(line);
     log::open(loaded.settings.log);
     for (const auto& warning : loaded.warnings)
         log::warning("{}", warning);

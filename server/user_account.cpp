@@ -1,5 +1,7 @@
 #include "server/user_account.hpp"
 
+#include <algorithm>
+
 namespace muxsocks::server {
 
 // ---- Memory
@@ -65,11 +67,29 @@ void user_account::set(const user_limit_settings& limits) {
 }
 
 void user_account::set(const user_terms& terms) {
-    expires_.store(terms.expires.time_since_epoch().count(), order);
+    watched_.store(terms.has_expiry() || terms.quota.bytes > 0, order);
     udp_.store(terms.udp, order);
     addresses_max_.store(terms.max_addresses, order);
-    rate_up_.set(terms.rate.up / 8);
-    rate_down_.set(terms.rate.down / 8);
+    usual_.set(terms.rate);
+    slow_.set(terms.quota.slow_rate);
+    set_rates();
+}
+
+void user_account::set(const quota_standing& standing) {
+    quota_until_.store(standing.until.value_or(wall_time{}).time_since_epoch().count(), order);
+    quota_used_up_.store(standing.used_up, order);
+    set_rates();
+}
+
+void user_account::set_rates() {
+    const auto lower = [this](const std::atomic<std::uint64_t>& usual,
+                              const std::atomic<std::uint64_t>& slow) {
+        const auto most = usual.load(order);
+        const auto other = quota_used_up() ? slow.load(order) : 0;
+        return most == 0 || other == 0 ? std::max(most, other) : std::min(most, other);
+    };
+    rate_up_.set(lower(usual_.up, slow_.up));
+    rate_down_.set(lower(usual_.down, slow_.down));
 }
 
 bool user_account::take(user_place of) {

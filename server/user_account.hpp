@@ -11,6 +11,7 @@
 #include "protocol/memory_account.hpp"
 #include "server/fair_memory.hpp"
 #include "server/shared_rate.hpp"
+#include "server/usage_book.hpp"
 #include "server/user_addresses.hpp"
 #include "server/user_limits.hpp"
 #include "server/user_terms.hpp"
@@ -77,6 +78,8 @@ class user_account {
     /// What is there stays, though it may be more than the new limits.
     void set(const user_limit_settings& limits);
     void set(const user_terms& terms);
+    /// How it stands with its quota now: it may be slowed down for that.
+    void set(const quota_standing& standing);
 
     /// Whether there was a place for one more.
     bool take(user_place of);
@@ -93,9 +96,12 @@ class user_account {
     }
     [[nodiscard]] user_memory& memory() noexcept { return memory_; }
 
-    /// What of user_terms is asked for again and again. `expires` may be 1970: never.
-    [[nodiscard]] std::chrono::sys_seconds expires() const {
-        return std::chrono::sys_seconds(std::chrono::seconds(expires_.load(order)));
+    /// Whether its terms depend on the time, or on what it moves.
+    [[nodiscard]] bool is_watched() const { return watched_.load(order); }
+    /// Whether its quota is used up, and until when then; 1970: for good.
+    [[nodiscard]] bool quota_used_up() const { return quota_used_up_.load(order); }
+    [[nodiscard]] wall_time quota_until() const {
+        return wall_time(std::chrono::seconds(quota_until_.load(order)));
     }
     [[nodiscard]] bool may_use_udp() const { return udp_.load(order); }
     [[nodiscard]] std::size_t addresses_max() const { return addresses_max_.load(order); }
@@ -115,15 +121,30 @@ class user_account {
         return counters_[static_cast<std::size_t>(of)];
     }
 
+    /// In bytes a second.
+    struct rates {
+        std::atomic<std::uint64_t> up{0};
+        std::atomic<std::uint64_t> down{0};
+        void set(const user_rate& bits) {
+            up.store(bits.up / 8, order);
+            down.store(bits.down / 8, order);
+        }
+    };
+    void set_rates();
+
     std::string name_;
     std::array<counter, 5> counters_;
     std::atomic<std::size_t> dials_max_{0};
     std::atomic<std::size_t> lookups_max_{0};
     std::atomic<std::size_t> detached_memory_max_{0};
-    std::atomic<std::int64_t> expires_{0};
+    std::atomic<bool> watched_{false};
     std::atomic<bool> udp_{true};
     std::atomic<std::size_t> addresses_max_{0};
     user_addresses addresses_;
+    std::atomic<bool> quota_used_up_{false};
+    std::atomic<std::int64_t> quota_until_{0};
+    rates usual_;
+    rates slow_; ///< While its quota is used up.
     shared_rate rate_up_;
     shared_rate rate_down_;
     user_memory memory_;

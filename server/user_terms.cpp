@@ -23,6 +23,24 @@ void bind_user_rate(config_section& section, user_rate& rate) {
     section.field("down", rate.down, kind, "", {});
 }
 
+void bind_user_quota(config_section& section, quota_settings& quota) {
+    using counted = quota_settings::counted;
+    using consequence = quota_settings::consequence;
+    section.field("bytes", quota.bytes, kinds::size(1, 1ULL << 60), "", {.required = true});
+    section.field("per", quota.per, kinds::choice<quota_period>({"day", "week", "month", "ever"}),
+                  "", {});
+    section.field("count", quota.count, kinds::choice<counted>({"both", "down", "up"}), "", {});
+    section.field("then", quota.then, kinds::choice<consequence>({"stop", "slow"}), "", {});
+    std::optional<user_rate> slow;
+    section.optional_section("rate", slow, bind_user_rate, "object", "", {});
+    if (slow) quota.slow_rate = *slow;
+    if (!section.reading()) return;
+    const bool slows = quota.then == consequence::slow;
+    if (slows && quota.slow_rate == user_rate{})
+        section.fail("rate", "this key is missing: how slow, as in {\"down\": \"1Mbit\"}");
+    if (!slows && slow) section.fail("rate", "this key belongs to \"then\": \"slow\"");
+}
+
 } // namespace
 
 void bind_user_terms(config_section& section, user_terms& terms) {
@@ -42,6 +60,15 @@ void bind_user_terms(config_section& section, user_terms& terms) {
         "both. Downloads are read no faster, uploads are asked for no faster.",
         {.default_text = "no bound"});
     if (rate) terms.rate = *rate;
+    std::optional<quota_settings> quota;
+    section.optional_section(
+        "quota", quota, bind_user_quota, "object",
+        "How many bytes the user may move: `bytes`, a size; `per` `\"day\"`, `\"week\"`, "
+        "`\"month\"` (the default; UTC) or `\"ever\"`; `count` `\"both\"` (the default), "
+        "`\"down\"` or `\"up\"`; `then` `\"stop\"` (the default) or `\"slow\"`, with a `rate` "
+        "like the one above. Needs `accounting.file`.",
+        {.default_text = "no bound"});
+    if (quota) terms.quota = *quota;
     section.field("udp", terms.udp, kinds::boolean(),
                   "Whether this user may send and receive datagrams, where `udp.enabled` is true.");
 }

@@ -1,8 +1,10 @@
 #pragma once
 
 /// \file
-/// On which terms a user may use the server: until when, from how many addresses, for what, and
-/// how fast; keys of `users[]`. How much it may hold at once is in user_limits.hpp.
+/// On which terms a user may use the server: until when, from how many addresses, for what, how
+/// fast and how much; keys of `users[]`. How much it may hold at once is in user_limits.hpp.
+
+#include "server/quota.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -14,14 +16,6 @@ class config_section;
 
 namespace muxsocks::server {
 
-/// In bits a second; 0: no bound.
-struct user_rate {
-    std::uint64_t up = 0;
-    std::uint64_t down = 0;
-
-    bool operator==(const user_rate&) const = default;
-};
-
 struct user_terms {
     /// From then on the user is refused. 1970: never.
     std::chrono::sys_seconds expires{};
@@ -31,6 +25,7 @@ struct user_terms {
     bool udp = true;
     /// Of all its streams together.
     user_rate rate{};
+    quota_settings quota{};
 
     [[nodiscard]] bool has_expiry() const { return expires != std::chrono::sys_seconds{}; }
     [[nodiscard]] bool expired(std::chrono::system_clock::time_point now) const {

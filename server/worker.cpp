@@ -16,6 +16,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto users_check_interval = 1s;
+/// Of what one may move beyond its quota.
+constexpr auto quotas_check_interval = 250ms;
 
 resolver_options dns_options(const dns_settings& settings, dns_watch& watch) {
     resolver_options options;
@@ -148,6 +150,7 @@ void worker::forget(served_session& one) {
     if (found == sessions_.end()) return;
     authenticating_.erase(one.place());
     count_use(one);
+    if (one.account()) count_traffic(*one.account(), one.take_traffic());
     auto gone = std::make_shared<std::unique_ptr<served_session>>(std::move(found->second));
     sessions_.erase(found);
     by_id_.erase(one.id());
@@ -171,7 +174,9 @@ void worker::evict(const session_registry::victim& victim, const char* why, evic
 void worker::count() {
     load_.store(incoming_.size() + sessions_.size(), std::memory_order_relaxed);
     if (!sessions_.empty() && !users_check_.is_set() && recipe_->has_timed_users())
-        users_check_.expires_after(users_check_interval);
+        users_check_.expires_after(recipe_->has_quotas()
+                                       ? std::chrono::milliseconds(quotas_check_interval)
+                                       : std::chrono::milliseconds(users_check_interval));
 }
 
 std::vector<served_session*> worker::all_sessions() const {
@@ -181,10 +186,32 @@ std::vector<served_session*> worker::all_sessions() const {
     return all;
 }
 
+void worker::count_traffic(user_account& user, const traffic& moved) {
+    if (!recipe_->is_counted(user.name())) return;
+    const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+    const auto standing =
+        shared_.usage.add(user.name(), moved, recipe_->terms_of(user.name()).quota, now);
+    user.set(standing);
+    if (!standing.news) return;
+    log::info("{}: {}", log::escape(user.name()),
+              recipe_->terms_of(user.name()).quota.sentence(standing.until));
+    if (shared_.on_quota_used_up) shared_.on_quota_used_up();
+}
+
+void worker::count_traffic() {
+    if (recipe_->settings.accounting.file.empty()) return;
+    std::unordered_map<user_account_ptr, traffic> moved;
+    for (const auto& [session, owned] : sessions_)
+        if (session->account()) moved[session->account()] += session->take_traffic();
+    for (const auto& [user, bytes] : moved)
+        count_traffic(*user, bytes);
+}
+
 void worker::look_at_users() {
     // Not from within the deadline: it may end sessions.
     asio::post(context(), [this] {
         const auto now = std::chrono::system_clock::now();
+        count_traffic();
         for (const auto session : all_sessions())
             session->look_at_user(now);
         count();
@@ -194,6 +221,7 @@ void worker::look_at_users() {
 // ---- A hand-over
 
 void worker::save(const giving_sessions::send& one) {
+    count_traffic();
     saved_.clear();
     for (const auto& [id, session] : by_id_) {
         if (!session->may_be_saved()) continue;

@@ -15,6 +15,7 @@
 #include "server/recipe.hpp"
 #include "server/session_registry.hpp"
 #include "server/target_connection.hpp"
+#include "server/usage_book.hpp"
 #include "server/user_table.hpp"
 
 #include <atomic>
@@ -55,6 +56,9 @@ struct shared_state {
     std::shared_ptr<dial_places> places;
     shared_memory budget;
     user_table users;
+    usage_book usage;
+    /// Called where a quota has just been used up. Any thread; set it before there are sessions.
+    std::function<void()> on_quota_used_up;
     file_places files;
     told_refusals refusals;
     std::atomic<bool> draining{false};
@@ -93,6 +97,11 @@ class worker {
                       eviction how = eviction::unless_back, std::function<void()> done = {});
 
     // The rest runs in the worker's own thread.
+
+    /// What the user's sessions have moved, for the book of all; how it stands with its quota then.
+    void count_traffic(user_account& user, const traffic& moved);
+    /// The same for all sessions here.
+    void count_traffic();
     void reload(std::shared_ptr<const recipe> next);
     void drain();
     bool idle() const;

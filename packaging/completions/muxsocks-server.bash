@@ -36,7 +36,7 @@ _muxsocks_server() {
             --group --proxy-from --allow --allow-private --force --once --no-qr --help'
         ;;
     user) words='--config --host --no-pin --help' ;;
-    status | users) words='--config --json --watch --help' ;;
+    status | users | usage) words='--config --json --watch --help' ;;
     streams) words='--config --json --watch --limit --help' ;;
     kick) words='--config --help' ;;
     *) words=$run ;;
@@ -48,7 +48,7 @@ _muxsocks_server() {
     compopt -o filenames
     words=''
     if ((COMP_CWORD == 1)); then
-        words='init user health status users streams kick'
+        words='init user health status users usage streams kick'
     elif ((COMP_CWORD == 2)) && [[ ${COMP_WORDS[1]} == user ]]; then
         words='add list remove'
     fi

@@ -1,7 +1,7 @@
 # fish completion for muxsocks-server
 
 set -l program muxsocks-server
-set -l run "not __fish_seen_subcommand_from init user status streams users kick"
+set -l run "not __fish_seen_subcommand_from init user status streams users usage kick"
 set -l init "__fish_seen_subcommand_from init"
 
 complete -c $program -n "__fish_is_first_token" -a init -d "make key, token and configuration"
@@ -10,6 +10,7 @@ complete -c $program -n "__fish_is_first_token" -a health -d "ask the server tha
 complete -c $program -n "__fish_is_first_token" -a status -d "what the server that runs does"
 complete -c $program -n "__fish_is_first_token" -a streams -d "its busiest streams"
 complete -c $program -n "__fish_is_first_token" -a users -d "who uses it"
+complete -c $program -n "__fish_is_first_token" -a usage -d "what each user has moved"
 complete -c $program -n "__fish_is_first_token" -a kick -d "end the sessions of a user"
 
 complete -c $program -s h -l help -d "print help and exit"
@@ -40,6 +41,6 @@ complete -c $program -n "$init" -l no-qr -d "no QR code"
 
 complete -c $program -n "__fish_seen_subcommand_from user" -a "add list remove"
 
-complete -c $program -n "__fish_seen_subcommand_from status users streams" -l json -d "as JSON"
-complete -c $program -n "__fish_seen_subcommand_from status users streams" -l watch -d "show it anew each second"
+complete -c $program -n "__fish_seen_subcommand_from status users usage streams" -l json -d "as JSON"
+complete -c $program -n "__fish_seen_subcommand_from status users usage streams" -l watch -d "show it anew each second"
 complete -c $program -n "__fish_seen_subcommand_from streams" -l limit -x -d "how many"

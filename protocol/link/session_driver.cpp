@@ -385,6 +385,12 @@ void session_driver::hurry_last_words() {
     on_session_closed(session_.error());
 }
 
+void session_driver::end_streams(reset_code code) {
+    const driver_ptr self(this);
+    session_.end_streams(code);
+    settle();
+}
+
 void session_driver::probe() {
     session_.probe();
     settle();

@@ -132,6 +132,8 @@ class session_driver final : public ref_counted<session_driver>,
     void close(close_code code, std::error_code why, std::string_view text);
     void go_away(close_code code, duration drain, std::string_view text, bool takes_late);
     void probe();
+    /// Resets all streams, and tells their owners.
+    void end_streams(reset_code code);
     /// What waits for its delay (delegate::answer_delay) goes out now.
     void hurry_last_words();
     /// A place for a stream that has ended by RST and whose socket has not taken all yet: it counts

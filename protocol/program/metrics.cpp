@@ -207,6 +207,12 @@ void add_server(metrics_page& to, const snapshot& now) {
     for (const auto& [name, user] : now.users)
         to.value(user.bytes_up, {{"user", name}, {"direction", "up"}})
             .value(user.bytes_down, {{"user", name}, {"direction", "down"}});
+    to.gauge("user_quota_bytes", "The quota of a user that has one.");
+    for (const auto& [name, user] : now.users)
+        if (user.quota_bytes > 0) to.value(user.quota_bytes, {{"user", name}});
+    to.gauge("user_quota_used_bytes", "What of it is used in its period.");
+    for (const auto& [name, user] : now.users)
+        if (user.quota_bytes > 0) to.value(user.quota_used, {{"user", name}});
     to.histogram("dial_duration_seconds", "Connects to targets, look-up of the name included.")
         .times(now.counted.dials, {{"result", "connected"}})
         .times(now.counted.dials_failed, {{"result", "failed"}});

@@ -81,8 +81,28 @@ struct user_snapshot {
     std::uint64_t sessions_max = 0; ///< 0: without a bound. Of the user, not of a part.
     std::uint64_t streams_max = 0;
     std::uint64_t memory_max = 0;
+    std::uint64_t rate_up = 0; ///< In bits a second; 0: no bound.
+    std::uint64_t rate_down = 0;
+    double expires = 0;            ///< In seconds since 1970; 0: never.
+    std::uint64_t quota_bytes = 0; ///< 0: no quota.
+    std::uint64_t quota_used = 0;
 
     user_snapshot& operator+=(const user_snapshot& other);
+};
+
+/// What a user has moved, as it is kept. Times are seconds since 1970; 0: never.
+struct usage_snapshot {
+    std::uint64_t total_up = 0;
+    std::uint64_t total_down = 0;
+    std::uint64_t period_up = 0;
+    std::uint64_t period_down = 0;
+    std::string per; ///< "day", "week", "month", "ever".
+    double period_begin = 0;
+    double period_end = 0;
+    double since = 0;
+    double last = 0;
+    std::uint64_t quota_bytes = 0; ///< 0: no quota.
+    std::uint64_t quota_used = 0;
 };
 
 /// What is asked for: lists cost more than sums.
@@ -151,9 +171,11 @@ struct snapshot {
     std::vector<session_snapshot> sessions;
     std::vector<stream_snapshot> streams;
     std::map<std::string, user_snapshot> users; ///< The server's only.
-    std::uint64_t waiting = 0;                  ///< Requests that wait for a link, or for a dial.
-    std::uint64_t direct = 0;                   ///< A client's connections without a server.
-    std::uint64_t dials = 0;                    ///< Under way.
+    bool accounting = false;                    ///< Whether what they move is kept.
+    std::map<std::string, usage_snapshot> usage;
+    std::uint64_t waiting = 0; ///< Requests that wait for a link, or for a dial.
+    std::uint64_t direct = 0;  ///< A client's connections without a server.
+    std::uint64_t dials = 0;   ///< Under way.
     std::uint64_t lookups = 0;
     std::uint64_t lookups_waiting = 0;
     std::uint64_t unauthenticated = 0; ///< Links that have not authenticated.

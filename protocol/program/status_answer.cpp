@@ -111,6 +111,7 @@ writer writer_of(std::string_view path) {
     if (path == "/v1/sessions") return status_json::sessions;
     if (path == "/v1/streams") return status_json::streams;
     if (path == "/v1/users") return status_json::users;
+    if (path == "/v1/usage") return status_json::usage;
     return nullptr;
 }
 
@@ -158,6 +159,8 @@ void answer(const status_question& asked, status_source& source,
         if (path == "/readyz")
             return then(now.ready ? text_answer(200, "text/plain", "ready\n")
                                   : text_answer(503, "text/plain", "not ready\n"));
+        if (path == "/v1/usage" && !now.accounting)
+            return then(error_answer(404, "there is no accounting here (accounting.file)"));
         const auto writes = writer_of(path);
         if (!writes) return then(error_answer(404, "there is nothing by that name"));
         const std::string type =

@@ -34,7 +34,7 @@ struct asked {
 
 bool belongs_to(program_role role, std::string_view word) {
     if (word == "status" || word == "streams") return true;
-    return role == program_role::server && (word == "users" || word == "kick");
+    return role == program_role::server && (word == "users" || word == "usage" || word == "kick");
 }
 
 std::string help(program_role role, const std::string& word) {
@@ -45,7 +45,9 @@ std::string help(program_role role, const std::string& word) {
                        "come again:\nto keep somebody out, remove the user\n";
     const std::string what = word == "status"  ? "links, sessions and traffic"
                              : word == "users" ? "who uses it, and how much"
-                                               : "the streams that have carried most";
+                             : word == "usage"
+                                 ? "what each user has moved, and what of its quota is left"
+                                 : "the streams that have carried most";
     return begin + (word == "streams" ? " [--limit N]" : "") +
            " [--json] [--watch] [-c FILE]\n"
            "Asks the program that runs with this configuration (status.listen): " +

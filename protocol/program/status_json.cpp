@@ -94,12 +94,20 @@ json limits_of(const user_snapshot& user) {
 }
 
 json of(const std::string& name, const user_snapshot& user) {
-    return {{"name", name},
-            {"sessions", user.sessions},
-            {"streams", user.streams},
-            {"bytes_up", user.bytes_up},
-            {"bytes_down", user.bytes_down},
-            {"limits", limits_of(user)}};
+    json shown{{"name", name},
+               {"sessions", user.sessions},
+               {"streams", user.streams},
+               {"bytes_up", user.bytes_up},
+               {"bytes_down", user.bytes_down},
+               {"limits", limits_of(user)}};
+    if (user.rate_up > 0) shown["rate_up"] = user.rate_up;
+    if (user.rate_down > 0) shown["rate_down"] = user.rate_down;
+    if (user.expires > 0) shown["expires"] = user.expires;
+    if (user.quota_bytes > 0) {
+        shown["quota_bytes"] = user.quota_bytes;
+        shown["quota_used"] = user.quota_used;
+    }
+    return shown;
 }
 
 json users_of(const snapshot& now) {
@@ -131,6 +139,24 @@ json busiest_users(const snapshot& now) {
     for (const auto each : all)
         list.push_back(of(each->first, each->second));
     return list;
+}
+
+json usage_of(const std::string& name, const usage_snapshot& one) {
+    json shown{{"name", name},
+               {"total_up", one.total_up},
+               {"total_down", one.total_down},
+               {"per", one.per},
+               {"period_up", one.period_up},
+               {"period_down", one.period_down},
+               {"since", one.since},
+               {"last", one.last}};
+    if (one.period_begin > 0) shown["period_begin"] = one.period_begin;
+    if (one.period_end > 0) shown["period_end"] = one.period_end;
+    if (one.quota_bytes > 0) {
+        shown["quota_bytes"] = one.quota_bytes;
+        shown["quota_used"] = one.quota_used;
+    }
+    return shown;
 }
 
 json problems() {
@@ -270,6 +296,15 @@ std::string history(const status_history& past) {
 std::string users(const process_facts&, const snapshot& now) {
     auto shown = versioned();
     shown["users"] = users_of(now);
+    return text_of(shown);
+}
+
+std::string usage(const process_facts&, const snapshot& now) {
+    auto list = json::array();
+    for (const auto& [name, one] : now.usage)
+        list.push_back(usage_of(name, one));
+    auto shown = versioned();
+    shown["users"] = std::move(list);
     return text_of(shown);
 }
 

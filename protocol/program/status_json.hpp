@@ -23,6 +23,7 @@ namespace muxsocks::status_json {
 [[nodiscard]] std::string history(const status_history& past);
 [[nodiscard]] std::string streams(const process_facts& process, const snapshot& now);
 [[nodiscard]] std::string users(const process_facts& process, const snapshot& now);
+[[nodiscard]] std::string usage(const process_facts& process, const snapshot& now);
 [[nodiscard]] std::string error(const std::string& sentence);
 
 } // namespace muxsocks::status_json

@@ -1,6 +1,7 @@
 #include "protocol/program/status_text.hpp"
 
 #include "protocol/program/log.hpp"
+#include "protocol/program/values.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -95,6 +96,31 @@ std::string users_text(const json& document) {
     return made.text();
 }
 
+std::string date_text(const json& document, const char* member) {
+    if (!document.contains(member)) return "-";
+    const std::chrono::sys_seconds time{
+        std::chrono::seconds(static_cast<std::int64_t>(document.at(member).get<double>()))};
+    return time.time_since_epoch().count() == 0 ? "-" : format_time(time);
+}
+
+std::string usage_text(const json& document) {
+    text_table made({"USER", "UP", "DOWN", "SINCE", "PER", "UP", "DOWN", "QUOTA", "USED", "UNTIL"});
+    for (const auto& each : document.at("users")) {
+        const bool quota = each.contains("quota_bytes");
+        const auto used = [&] {
+            return fmt::format("{:.0f} %", 100 * each.at("quota_used").get<double>() /
+                                               each.at("quota_bytes").get<double>());
+        };
+        made.add({safe_text(each.at("name")), size_text(each.at("total_up")),
+                  size_text(each.at("total_down")), date_text(each, "since"),
+                  safe_text(each.at("per")), size_text(each.at("period_up")),
+                  size_text(each.at("period_down")),
+                  quota ? size_text(each.at("quota_bytes")) : "-", quota ? used() : "-",
+                  date_text(each, "period_end")});
+    }
+    return made.text();
+}
+
 std::string streams_text(const json& document) {
     text_table made({"STREAM", "SESSION", "DESTINATION", "UP", "DOWN", "AGE"});
     for (const auto& each : document.at("streams"))
@@ -140,6 +166,7 @@ std::string status_text(const std::string& word, const std::string& document, bo
         const auto parsed = json::parse(document);
         if (word == "status") return overview(parsed, coloured);
         if (word == "users") return users_text(parsed);
+        if (word == "usage") return usage_text(parsed);
         if (word == "streams") return streams_text(parsed);
         const auto ended = parsed.at("sessions_ended").get<long>();
         return fmt::format("{} session{} ended\n", ended, ended == 1 ? "" : "s");

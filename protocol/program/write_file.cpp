@@ -33,8 +33,9 @@ struct access {
     bool as_far_as_possible = false;
 };
 
-/// Writes and closes; returns errno, or 0.
-int write_all(int descriptor, const std::string& text) {
+/// Writes and closes; returns errno, or 0. `durable`: it is a failure, too, if the text cannot be
+/// brought to the disk.
+int write_all(int descriptor, const std::string& text, bool durable = false) {
     int error = 0;
     for (std::size_t at = 0; at < text.size() && error == 0;) {
         const auto size = ::write(descriptor, text.data() + at, text.size() - at);
@@ -43,7 +44,7 @@ int write_all(int descriptor, const std::string& text) {
         else if (errno != EINTR)
             error = errno;
     }
-    (void)::fsync(descriptor);
+    if (::fsync(descriptor) != 0 && durable && error == 0) error = errno;
     if (::close(descriptor) != 0 && error == 0) error = errno;
     return error;
 }
@@ -149,6 +150,27 @@ void rewrite_file(const fs::path& path, const std::string& text) {
     if (error || ::stat(place.c_str(), &old) != 0) fail("write", path, errno);
     write_waiting(place, text, {old.st_mode & 07777, old.st_uid, old.st_gid, true});
     move_to_place(place);
+}
+
+int replace_file(const fs::path& path, const std::string& text) {
+    const auto place = waiting_place(path);
+    const int descriptor =
+        ::open(place.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (descriptor < 0) return errno;
+    int error = write_all(descriptor, text, true);
+    if (error == 0 && ::rename(place.c_str(), path.c_str()) != 0) error = errno;
+    if (error != 0) {
+        ::unlink(place.c_str());
+        return error;
+    }
+    // So that the name is on the disk, too. Where a folder cannot be brought there, it is as well
+    // as it can be.
+    const auto folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+    const int opened = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (opened < 0) return 0;
+    (void)::fsync(opened);
+    ::close(opened);
+    return 0;
 }
 
 ::gid_t group_id(const std::string& name) {

@@ -48,6 +48,11 @@ void write_secret_file(const std::filesystem::path& path, const std::string& tex
 /// somebody may have chosen for who reads it.
 void rewrite_file(const std::filesystem::path& path, const std::string& text);
 
+/// Puts the text in the place of what is there, if anything, so that after a crash of whatever kind
+/// the one or the other is there, whole: 0600, and brought to the disk before it is moved. Returns
+/// errno, or 0; what is there stays if it fails. The folder must be there.
+[[nodiscard]] int replace_file(const std::filesystem::path& path, const std::string& text);
+
 /// The group's number; throws std::runtime_error if this machine has no such group.
 [[nodiscard]] ::gid_t group_id(const std::string& name);
 

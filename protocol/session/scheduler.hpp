@@ -73,7 +73,7 @@ class scheduler {
             s.round = round_;
             s.round_bytes = 0;
         }
-        const bool fresh = s.round_bytes < contended_;
+        const bool fresh = s.round_bytes < visit();
         s.queued = fresh ? stream::queue::fresh : stream::queue::bulk_round;
         (fresh ? fresh_ : bulk_).push(s);
         ++count_;
@@ -107,8 +107,10 @@ class scheduler {
     }
     /// How much the stream may send in this visit.
     std::uint32_t quantum() const {
-        return empty() ? std::max(quantum_alone, contended_) : contended_;
+        return empty() ? std::max(quantum_alone, contended_) : visit();
     }
+    /// At a low rate streams have their turns more often with less.
+    void set_visit_max(std::size_t bytes) { visit_max_ = bytes; }
     /// Whether no other stream waits, on a link that carries so much that a batch of half a MiB is
     /// gone in milliseconds: whoever comes next hardly waits for it, and it saves wake-ups.
     bool alone_and_fast() const { return contended_ == quantum_fast && waiting_at_most_one(); }
@@ -127,6 +129,9 @@ class scheduler {
     }
 
   private:
+    std::uint32_t visit() const {
+        return static_cast<std::uint32_t>(std::min<std::size_t>(contended_, visit_max_));
+    }
     bool waiting_at_most_one() const {
         return (fresh_.empty() && (bulk_.empty() || bulk_.single())) ||
                (bulk_.empty() && fresh_.single());
@@ -147,6 +152,7 @@ class scheduler {
     ready_list bulk_;
     std::size_t count_ = 0; ///< Of both.
     std::uint32_t contended_ = quantum_contended;
+    std::size_t visit_max_ = SIZE_MAX;
     std::uint32_t round_ = 1;
     stream* marker_ = nullptr; ///< The bulk stream that began this round.
 };

@@ -118,6 +118,8 @@ class session {
     void discard(stream& s);
     /// RST, after own bytes for which there is credit; nothing else is sent or received any more.
     void reset(stream& s, reset_code code);
+    /// RST on all that have an owner, who is told.
+    void end_streams(reset_code code);
     /// The owner lets go; an unfinished stream is reset. The pointer is invalid from here on.
     void release(stream& s);
     /// Unread bytes, oldest first; returns the views filled. Valid until consume() or end_batch().

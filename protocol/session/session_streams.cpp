@@ -112,6 +112,15 @@ void session::reset(stream& s, reset_code code) {
     if (!s.rst_waits || !s.own.empty() || s.unacked == 0) list_reset(s);
 }
 
+void session::end_streams(reset_code code) {
+    for_each_stream([this, code](stream& s) {
+        if (s.closed || s.rst_wanted) return;
+        s.end = error_of(code);
+        reset(s, code);
+        emit(event::kind::reset, &s, s.end);
+    });
+}
+
 void session::release(stream& s) {
     assert(!s.released);
     s.released = true;

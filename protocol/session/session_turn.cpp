@@ -22,6 +22,7 @@ void session::begin_turn(link_number number, instant now, std::size_t size) {
     now_ = now;
     auto& l = *links_.find(number);
     if (const auto rate = l.rate.sample(now)) l.ready.on_rate(*rate);
+    l.ready.set_visit_max(pacing_.at_once(SIZE_MAX));
     if (datagrams_.begin_turn(l, size)) return;
     // Session-level frames that might fill an area get a turn of their own, so that frames are
     // never split where kept ones are walked over.

@@ -471,7 +471,7 @@ TEST_CASE("on which terms a user may come") {
                     R"(, "expires": "2027-01-31T01:00:00+01:00", "max_addresses": 2, "udp": false)"))
                 .settings.users[0]
                 .terms;
-        CHECK(own == user_terms{parse_time("2027-01-31T00:00:00Z").value(), 2, false, {}});
+        CHECK(own == user_terms{parse_time("2027-01-31T00:00:00Z").value(), 2, false, {}, {}});
         const auto rate =
             load(one_user(R"(, "rate": {"down": "20Mbit"})")).settings.users[0].terms.rate;
         CHECK(rate == user_rate{0, 20'000'000});
@@ -487,5 +487,27 @@ TEST_CASE("on which terms a user may come") {
                    contains("users[0].rate.up: expected a rate from 8kbit to 100Gbit") &&
                        contains("its units are kbit, Mbit and Gbit"));
         CHECK_THAT(refusal(one_user(R"(, "rate": {"up": "7999"})")), contains("users[0].rate.up"));
+        CHECK_THAT(refusal(one_user(R"(, "quota": {"per": "day"})")),
+                   contains("users[0].quota.bytes"));
+        CHECK_THAT(refusal(one_user(R"(, "quota": {"bytes": "1GiB", "then": "slow"})")),
+                   contains("users[0].quota.rate: this key is missing"));
+        CHECK_THAT(refusal(one_user(R"(, "quota": {"bytes": "1GiB", "rate": {"up": "1Mbit"}})")),
+                   contains("this key belongs to"));
+    }
+    SECTION("includes a quota, for which there must be accounting where the server starts") {
+        const char* const quota =
+            R"(, "quota": {"bytes": "5GiB", "per": "week", "count": "down", "then": "slow", "rate": {"down": "1Mbit"}})";
+        auto settings = load(one_user(quota)).settings;
+        const auto& found = settings.users[0].terms.quota;
+        CHECK(found.bytes == 5ULL << 30);
+        CHECK(found.per == quota_period::week);
+        CHECK(found.count == quota_settings::counted::down);
+        CHECK(found.slow_rate == user_rate{0, 1'000'000});
+        settings.accounting.file.clear();
+        REQUIRE(start_fault(settings));
+        CHECK_THAT(*start_fault(settings), contains("users[0].quota: nobody would know"));
+        settings.accounting.file = "usage.json";
+        CHECK_FALSE(start_fault(settings));
+        CHECK_FALSE(start_fault(load(one_user("")).settings));
     }
 }

@@ -74,7 +74,7 @@ def test_a_user_that_expires_is_told_and_what_runs_goes_on(guest_house, target):
     change_terms(proxy, expires=time_in(1))
     expired = r"the user's access has expired, on \S+ \(users\[\].expires\)"
     assert proxy.client.says("says: " + expired)
-    assert proxy.server.says("session of guest@.*" + expired + "; it gets no new streams, and ends in 60 s")
+    assert proxy.server.says("session of guest@.*" + expired + "; it gets no new streams, and what runs has 60")
     assert socks.rep_for(proxy.socks, "127.0.0.1", echo.port) == socks.NOT_ALLOWED
     connection, answer = http.ask(proxy.socks, f"CONNECT 127.0.0.1:{echo.port} HTTP/1.1\r\n\r\n")
     connection.close()

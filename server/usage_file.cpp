@@ -1,0 +1,137 @@
+#include "server/usage_file.hpp"
+
+#include "protocol/program/log.hpp"
+#include "protocol/program/write_file.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+namespace muxsocks::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A disk that was full may have room again.
+constexpr std::chrono::seconds retry{10};
+
+/// A name beside it that nothing has yet.
+fs::path aside(const fs::path& path) {
+    for (int number = 1;; ++number) {
+        const fs::path name = path.string() + ".broken-" + std::to_string(number);
+        std::error_code ignored;
+        if (!fs::exists(name, ignored)) return name;
+    }
+}
+
+/// Nothing if there is no such file.
+std::optional<std::string> read_whole(const fs::path& path) {
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "re"),
+                                                               &std::fclose);
+    if (!file && errno == ENOENT) return {};
+    std::string text;
+    std::array<char, 64 * 1024> part;
+    for (std::size_t size = 1; file && size > 0;) {
+        size = std::fread(part.data(), 1, part.size(), file.get());
+        text.append(part.data(), size);
+    }
+    if (!file || std::ferror(file.get()) != 0)
+        throw std::runtime_error("accounting.file: cannot read \"" + path.string() +
+                                 "\": " + std::strerror(errno));
+    return text;
+}
+
+bool never_passes(int error) {
+    return error == EACCES || error == EPERM || error == ENOENT || error == ENOTDIR ||
+           error == EROFS || error == EISDIR;
+}
+
+} // namespace
+
+usage_book::users read_usage(const fs::path& path) {
+    const auto text = read_whole(path);
+    if (!text) return {};
+    if (auto known = decode_usage(*text)) return std::move(*known);
+    const auto moved = aside(path);
+    std::error_code error;
+    fs::rename(path, moved, error);
+    if (error)
+        throw std::runtime_error(
+            "accounting.file: \"" + path.string() +
+            "\" is no file of users' traffic, and cannot be moved aside: " + error.message());
+    log::warning("accounting.file: {} is broken, and lies at {} now: users' traffic is counted "
+                 "anew",
+                 path.string(), moved.string());
+    return {};
+}
+
+usage_file::usage_file(fs::path path, std::chrono::milliseconds every, usage_book& book)
+    : path_(std::move(path)), every_(every), book_(book) {}
+
+usage_file::~usage_file() {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+    }
+    changed_.notify_one();
+    if (thread_.joinable()) thread_.join();
+}
+
+void usage_file::start() {
+    if (const int error = replace_file(path_, encode(book_.all())); never_passes(error))
+        throw std::runtime_error("accounting.file: cannot write \"" + path_.string() +
+                                 "\": " + std::strerror(error));
+    thread_ = std::thread([this] { run(); });
+}
+
+void usage_file::write_soon() {
+    {
+        const std::lock_guard lock(mutex_);
+        soon_ = true;
+    }
+    changed_.notify_one();
+}
+
+void usage_file::write_now() { (void)write(); }
+
+void usage_file::let_go() {
+    const std::lock_guard lock(writing_);
+    gone_ = true;
+}
+
+void usage_file::run() {
+    auto pause = every_;
+    for (;;) {
+        {
+            std::unique_lock lock(mutex_);
+            changed_.wait_for(lock, pause, [this] { return soon_ || stopping_; });
+            if (stopping_) return;
+            soon_ = false;
+        }
+        pause = write() ? every_ : std::min<std::chrono::milliseconds>(every_, retry);
+    }
+}
+
+bool usage_file::write() {
+    const std::lock_guard lock(writing_);
+    if (gone_) return true;
+    const auto all = book_.take_changed();
+    if (!all) return true;
+    const int error = replace_file(path_, encode(*all));
+    if (error == 0) return true;
+    book_.set_changed();
+    log::warning(
+        log::kind{"accounting.file could not be written"},
+        "accounting.file: cannot write {}: {}. Traffic goes on and is counted; it is tried "
+        "again",
+        path_.string(), std::strerror(error));
+    return false;
+}
+
+} // namespace muxsocks::server
