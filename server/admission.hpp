@@ -7,6 +7,7 @@
 
 #include "server/admission_table.hpp"
 #include "server/config.hpp"
+#include "server/user_account.hpp"
 
 #include <boost/asio/ip/address.hpp>
 
@@ -36,9 +37,12 @@ class admission : public std::enable_shared_from_this<admission> {
         ticket() = default;
         ticket(std::shared_ptr<admission> from, link_id id) : from_(std::move(from)), id_(id) {}
         ticket(ticket&& other) noexcept = default;
+        /// What the link holds is charged as long as the ticket is there.
+        void charge(held_memory memory) { memory_ = std::move(memory); }
         ticket& operator=(ticket&& other) noexcept {
             std::swap(from_, other.from_);
             std::swap(id_, other.id_);
+            std::swap(memory_, other.memory_);
             return *this;
         }
         ~ticket() {
@@ -63,6 +67,7 @@ class admission : public std::enable_shared_from_this<admission> {
       private:
         std::shared_ptr<admission> from_;
         link_id id_ = 0;
+        held_memory memory_;
     };
 
     /// A place for a link that was accepted and will be served by `owner`. None where all are in

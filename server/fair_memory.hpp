@@ -16,7 +16,7 @@ namespace muxsocks::server {
 struct fair_memory {
     std::size_t limit = 0;   ///< memory.total.
     std::size_t used = 0;    ///< By all.
-    std::size_t sharers = 0; ///< Users who hold anything, whoever asks included.
+    std::size_t sharers = 0; ///< Users who hold more than idle links, whoever asks included.
 
     static constexpr std::size_t guaranteed_min = 1024 * 1024;
 

@@ -83,6 +83,7 @@ void incoming_link::begin() {
         link_ = new link(worker_.thread(), std::move(*socket_), std::move(parts_.engine));
         socket_.reset();
         link_->set_trusted(false);
+        link_->set_share(worker_.shares().strangers());
         const auto started = link_;
         return started->start_up(*this, std::move(parts_.received));
     }
@@ -160,11 +161,13 @@ void incoming_link::begin_tls() {
     options.user_timeout =
         serving.settings.keepalive.interval + serving.settings.keepalive.timeout + 10s;
     set_link_options(socket_->native_handle(), options);
+    ticket_.charge(held_memory(worker_.shared().budget, new_link_bytes));
     std::optional<tls_engine> engine;
     if (serving.tls) engine.emplace(*serving.tls);
     link_ = new link(worker_.thread(), std::move(*socket_), std::move(engine));
     socket_.reset();
     link_->set_trusted(false);
+    link_->set_share(worker_.shares().strangers());
     const auto started = link_;
     started->start(*this);
 }

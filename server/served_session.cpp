@@ -47,7 +47,6 @@ served_session::served_session(worker& at, const session_state& from, const serv
 
 served_session::~served_session() {
     if (registered_) worker_.shared().registry.erase(id());
-    charge_detached(0);
     driver_->forget_delegate();
     driver_->close(close_code::shutting_down, errc::closed_locally, "the server has stopped");
 }
@@ -88,8 +87,7 @@ void served_session::resume(const session_state& from, descriptor_list sockets) 
     const auto streams = keep->restore(from);
     const auto user = worker_.now_serving().find_user(from.agreed.user, 2);
     policy_ = user->policy;
-    account_ = worker_.shared().users.find(whose(), worker_.now_serving().limits_of(whose()));
-    keep->core().charge_to({account_, &account_->memory()});
+    belong_to_user();
     // What is there stays, whatever the limits are.
     account_->take_anyway(user_place::session);
     place_ = held_place(account_, user_place::session);
@@ -146,6 +144,7 @@ session_settings served_session::make_settings(may_begin_as as) {
 
 std::size_t served_session::begin(link_ptr on, bytes_view first) {
     const driver_ptr keep = driver_;
+    keep->share_with(worker_.shares().strangers());
     if (on->engine()) subject_ = on->engine()->peer_subject();
     return keep->start(std::move(on), first);
 }
@@ -204,8 +203,7 @@ void served_session::on_established(session_driver& from) {
     if (!user) return close(close_code::user_removed, errc::authentication_failed, "unknown user");
     policy_ = user->policy;
     key_ = user->key;
-    account_ = worker_.shared().users.find(whose(), worker_.now_serving().limits_of(whose()));
-    from.core().charge_to({account_, &account_->memory()});
+    belong_to_user();
     if (!take_place()) return;
     from.current_link()->set_trusted(true);
     begun_late_ = worker_.shared().draining;
@@ -222,6 +220,12 @@ void served_session::on_established(session_driver& from) {
         enlist();
     }
     if (worker_.shared().draining) go_away(close_code::shutting_down, "the server is stopping");
+}
+
+void served_session::belong_to_user() {
+    account_ = worker_.shared().users.find(whose(), worker_.now_serving().limits_of(whose()));
+    driver_->core().charge_to({account_, &account_->memory()});
+    driver_->share_with(worker_.shares().take(*account_));
 }
 
 bool served_session::take_place() {
@@ -273,9 +277,10 @@ void served_session::on_detached(session_driver& from, std::error_code why,
 void served_session::wait_for_client() {
     expiry_.expires_after(worker_.now_serving().settings.resume.timeout);
     count_links();
-    charge_detached(own_bytes());
+    detached_ = {};
+    if (account_) detached_ = held_memory(account_, own_bytes());
     const auto gone = worker_.shared().registry.on_detached(id(), driver_->core().memory_held() +
-                                                                      charged_detached_);
+                                                                      detached_.bytes());
     for (const auto& victim : gone)
         worker::evict(victim, "given up for newer sessions (resume.sessions, limits.user.sessions, "
                               "limits.user.detached_memory)");
@@ -291,7 +296,7 @@ void served_session::on_link_gone(session_driver& from, link_number, std::error_
 
 void served_session::on_attached(session_driver&) {
     expiry_.cancel();
-    charge_detached(0);
+    detached_ = {};
     count_links();
     enlist(); // Anew: it may have been chosen to go for newer ones just now.
 }
@@ -302,7 +307,8 @@ void served_session::count_links() {
         links_.pop_back();
     while (links_.size() < now) {
         account_->take_anyway(user_place::link);
-        links_.emplace_back(account_, user_place::link);
+        links_.push_back(
+            {held_place(account_, user_place::link), held_memory(account_, link_bytes)});
     }
 }
 
@@ -313,15 +319,6 @@ void served_session::enlist() {
 
 std::size_t served_session::own_bytes() const {
     return session_bytes + driver_->core().stream_count() * stream_bytes;
-}
-
-void served_session::charge_detached(std::size_t bytes) {
-    if (!account_) return;
-    auto& budget = account_->memory();
-    budget.give(std::exchange(charged_detached_, bytes));
-    if (bytes == 0 || budget.take(bytes)) return;
-    budget.take_anyway(bytes);
-    (void)budget.relieve(0); // Others that are detached go for it, the oldest first.
 }
 
 void served_session::on_closed(session_driver& from, std::error_code why, const std::string& text) {

@@ -44,6 +44,8 @@ class served_session final : private session_driver::delegate {
                                         std::size_t& used);
 
     const session_id& id() const { return driver_->core().id(); }
+    /// Whose it is; null until that is known.
+    const user_account* account() const { return account_.get(); }
     session_driver& driver() { return *driver_; }
     const session_driver& driver() const { return *driver_; }
     /// Whether no stream is left and all that they sent has arrived.
@@ -82,13 +84,14 @@ class served_session final : private session_driver::delegate {
     void enlist();
     /// Whether the user may have one session more, perhaps for one that has no link.
     bool take_place();
+    /// It is known whose it is.
+    void belong_to_user();
     /// Counts its links for its user, as many as there are now.
     void count_links();
     void tell_refused_link() const;
     void refuse_stream(session_driver& from, stream& opened);
     /// What the session takes besides its buffers, in bytes.
     std::size_t own_bytes() const;
-    void charge_detached(std::size_t bytes);
 
     worker& worker_;
     admission::ticket ticket_; ///< Until it has authenticated.
@@ -97,10 +100,14 @@ class served_session final : private session_driver::delegate {
     std::shared_ptr<const target_policy> policy_;
     user_account_ptr account_; ///< From its authentication on.
     held_place place_;
-    std::vector<held_place> links_; ///< One for each of its links.
+    struct held_link {
+        held_place place;
+        held_memory memory;
+    };
+    std::vector<held_link> links_; ///< One for each of its links.
     digest key_{};
-    deadline expiry_;                  ///< Of the detached session.
-    std::size_t charged_detached_ = 0; ///< To its user, for what a detached session is itself.
+    deadline expiry_;      ///< Of the detached session.
+    held_memory detached_; ///< What a detached session is itself.
     driver_ptr driver_;
     bool registered_ = false;
     bool was_up_ = false;

@@ -5,11 +5,14 @@ namespace muxsocks::server {
 // ---- Memory
 
 void user_memory::add_here(std::size_t bytes) {
-    if (bytes > 0 && add(bytes) == 0) all_.sharers_.fetch_add(1, std::memory_order_relaxed);
+    const auto before = add(bytes);
+    if (before <= shares_from && before + bytes > shares_from)
+        all_.sharers_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void user_memory::subtract_here(std::size_t bytes) {
-    if (bytes > 0 && subtract(bytes) == bytes)
+    const auto before = subtract(bytes);
+    if (before > shares_from && before - bytes <= shares_from)
         all_.sharers_.fetch_sub(1, std::memory_order_relaxed);
 }
 
@@ -69,6 +72,12 @@ bool user_account::take(user_place of) {
     if (counted.held.fetch_add(1, order) < counted.most.load(order)) return true;
     counted.held.fetch_sub(1, order);
     return false;
+}
+
+held_memory::held_memory(memory_budget& of, std::size_t bytes) : of_(&of), bytes_(bytes) {
+    if (of.take(bytes)) return;
+    of.take_anyway(bytes);
+    (void)of.relieve(0);
 }
 
 } // namespace muxsocks::server

@@ -23,7 +23,13 @@ namespace muxsocks::server {
 
 class user_account;
 
-/// What all users share (`memory.total`), and how many of them hold some of it.
+/// What a link takes besides what its session is charged for: itself with TLS, measured 3 KiB, and
+/// a record that has not come whole.
+constexpr std::size_t link_bytes = 20 * 1024;
+/// The same while TLS shakes hands, measured 44 KiB.
+constexpr std::size_t new_link_bytes = 48 * 1024;
+
+/// What all users share (`memory.total`), and how many of them hold more of it than idle links.
 class shared_memory : public memory_budget {
   public:
     using memory_budget::memory_budget;
@@ -52,6 +58,9 @@ class user_memory final : public memory_budget {
     void take_anyway(std::size_t bytes) override;
     void give(std::size_t bytes) override;
     bool relieve(std::size_t bytes) override;
+
+    /// Who holds no more has some links and does nothing: others need not share with it.
+    static constexpr std::size_t shares_from = 128 * 1024;
 
   private:
     void add_here(std::size_t bytes);
@@ -109,6 +118,38 @@ class user_account {
 };
 
 using user_account_ptr = std::shared_ptr<user_account>;
+
+/// Memory that is there whatever the bounds are, charged until this goes. Over a bound others, and
+/// the user's own sessions, are asked for what they can do without.
+class held_memory {
+  public:
+    held_memory() = default;
+    /// `of` outlives it.
+    held_memory(memory_budget& of, std::size_t bytes);
+    held_memory(const user_account_ptr& user, std::size_t bytes)
+        : held_memory(user->memory(), bytes) {
+        kept_ = user;
+    }
+    held_memory(held_memory&& other) noexcept
+        : of_(std::exchange(other.of_, nullptr)),
+          bytes_(std::exchange(other.bytes_, 0)),
+          kept_(std::move(other.kept_)) {}
+    held_memory& operator=(held_memory&& other) noexcept {
+        std::swap(of_, other.of_);
+        std::swap(bytes_, other.bytes_);
+        std::swap(kept_, other.kept_);
+        return *this;
+    }
+    ~held_memory() {
+        if (of_) of_->give(bytes_);
+    }
+    [[nodiscard]] std::size_t bytes() const { return bytes_; }
+
+  private:
+    memory_budget* of_ = nullptr;
+    std::size_t bytes_ = 0;
+    user_account_ptr kept_;
+};
 
 /// One place of a user's, given back when this goes.
 class held_place {

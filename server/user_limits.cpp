@@ -74,7 +74,7 @@ void bind_user_limits(config_section& section, user_limit_settings& limits) {
     section.field("detached_memory", limits.detached_memory, bytes,
                   "What one user's sessions without a link may hold. Over it those that have been "
                   "so for longest end, but not the last one. The same browser and BitTorrent leave "
-                  "half a MiB.");
+                  "13 MiB.");
 }
 
 } // namespace muxsocks::server

@@ -15,6 +15,7 @@
 #include "server/recipe.hpp"
 #include "server/session_registry.hpp"
 #include "server/target_connection.hpp"
+#include "server/user_shares.hpp"
 #include "server/user_table.hpp"
 
 #include <atomic>
@@ -78,6 +79,7 @@ class worker {
     const recipe& now_serving() const { return *recipe_; }
     const std::shared_ptr<const recipe>& serving() const { return recipe_; }
     target_services& services() { return services_; }
+    user_shares& shares() { return shares_; }
 
     /// Links and sessions here, for spreading new links. Any thread may ask.
     std::size_t load() const { return load_.load(std::memory_order_relaxed); }
@@ -145,6 +147,7 @@ class worker {
     shared_state& shared_;
     std::shared_ptr<const recipe> recipe_;
     link_thread thread_;
+    user_shares shares_{thread_};
     std::unique_ptr<resolver> resolver_;
     std::unique_ptr<dialer> dialer_;
     name_lookups lookups_;

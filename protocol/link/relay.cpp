@@ -67,6 +67,7 @@ int relay::save(std::vector<std::uint8_t>& state) {
 void relay::on_handed_over() {
     const auto self = std::move(kept_);
     stream_ = nullptr;
+    note_stuck();
     timeout_.reset();
     last_words_.reset();
     let_go(socket_);
@@ -145,6 +146,8 @@ void relay::on_local_readable() {
 }
 
 stream_owner::read_result relay::read_for_turn(const read_slot& slot) {
+    parked_ = false;
+    note_stuck();
     std::array<::iovec, read_slot::places_max> places;
     for (std::size_t i = 0; i < slot.count; ++i)
         places[i] = {slot.places[i].data(), slot.places[i].size()};
@@ -185,7 +188,27 @@ stream_owner::read_result relay::read_for_turn(const read_slot& slot) {
 
 void relay::on_read_failed() { on_local_error(); }
 
+void relay::note_stuck() {
+    // An application's own socket is not what a peer makes us hold. And one that takes nothing now
+    // may only be slow: its send buffer is megabytes, and room is told when a third of it is free.
+    const bool stuck = stream_ && parked_ && driver_->core().side() == role::server;
+    if (stuck == is_linked()) return;
+    auto& all = driver_->thread().stuck();
+    if (stuck) return all.add(*this);
+    all.remove(*this);
+    if (stream_) driver_->core().hold_outside(*stream_, 0, std::chrono::steady_clock::now());
+}
+
+bool relay::look() {
+    const auto bytes = kernel_memory_of(socket_.native_handle());
+    const bool changed = bytes != stream_->outside;
+    driver_->core().hold_outside(*stream_, bytes, std::chrono::steady_clock::now());
+    return changed;
+}
+
 void relay::on_parked() {
+    parked_ = stream_ && !local_ended_ && !waiting_read_;
+    note_stuck();
     if (waiting_error_ || waiting_read_ || output_failed() || !socket_.is_open()) return;
     waiting_error_ = true;
     socket_.async_wait(tcp_socket::wait_error, [self = relay_ptr(this)](
@@ -299,7 +322,10 @@ void relay::wait_writable() {
     socket_.async_wait(tcp_socket::wait_write,
                        [self = relay_ptr(this)](const boost::system::error_code& error) {
                            self->waiting_write_ = false;
-                           if (!error && self->stream_) self->deliver();
+                           if (error) return;
+                           self->driver_->share().run([self] {
+                               if (self->stream_ && !self->waiting_write_) self->deliver();
+                           });
                        });
 }
 
@@ -363,6 +389,7 @@ void relay::end(std::error_code why) {
     if (!stream_) return;
     const auto self = std::move(kept_);
     const auto released = std::exchange(stream_, nullptr);
+    note_stuck();
     timeout_.reset();
     if (last_words_ && last_words_->why) driver_->give_last_words();
     last_words_.reset();

@@ -25,7 +25,7 @@ struct relay_timeouts {
     tcp_keepalive keepalive;                  ///< Of the socket.
 };
 
-class relay : public ref_counted<relay>, public stream_owner {
+class relay : public ref_counted<relay>, public stream_owner, private stuck_socket {
   public:
     relay(driver_ptr driver, tcp_socket socket, const relay_timeouts& timeouts);
     virtual ~relay();
@@ -91,6 +91,9 @@ class relay : public ref_counted<relay>, public stream_owner {
         std::error_code why;        ///< Into the socket: how the stream has ended.
     };
 
+    /// Whether what the socket has stands still now.
+    void note_stuck();
+    bool look() override;
     void go_on(int error);
     void on_local_readable();
     void deliver();
@@ -115,6 +118,7 @@ class relay : public ref_counted<relay>, public stream_owner {
     bool waiting_read_ = false;
     bool waiting_write_ = false;
     bool waiting_error_ = false;
+    bool parked_ = false;       ///< Whether what the socket may have for the stream is not read.
     bool local_ended_ = false;  ///< The socket's end of file has gone into the stream.
     bool stream_ended_ = false; ///< The stream's end has gone to the socket.
 };

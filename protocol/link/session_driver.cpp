@@ -28,6 +28,7 @@ stream_owner* owner_of(const stream& s) { return static_cast<stream_owner*>(s.co
 session_driver::session_driver(link_thread& thread, session_settings settings, delegate& to)
     : thread_(thread),
       serial_(next_serial()),
+      share_(thread.make_share()),
       delegate_(&to),
       binds_(settings.channel_binding),
       links_max_(settings.side == role::client ? settings.max_links - 1U : 0),
@@ -139,6 +140,7 @@ void session_driver::wake() {
 
 void session_driver::turn() {
     const driver_ptr self(this);
+    const round_share::use in_use(*share_);
     if (!last_words_.is_set()) {
         // A turn may end links; one that is passed over for that has its turn by settle().
         for (std::size_t i = 0; i < links_.size(); ++i)
@@ -220,7 +222,7 @@ void session_driver::settle() {
     if (session_.attached()) down_text_.clear();
     if (wanted && !last_words_.is_set()) wake();
     session_.charge_links(held_by_links());
-    tell_held(session_.memory_held());
+    tell_held(session_.memory_held() - session_.held_outside());
     update_deadline();
     if (steering_ && !look_soon_ && worth_a_look()) steer_soon();
 }

@@ -213,6 +213,17 @@ void session::recharge(stream& s) {
     if (s.charged < before) unblock();
 }
 
+void session::hold_outside(stream& s, std::size_t bytes, instant now) {
+    if (bytes == s.outside) return;
+    now_ = std::max(now_, now);
+    // It has moved until now, the other way perhaps.
+    if (s.outside == 0) s.moved = now_;
+    const bool less = bytes < s.outside;
+    memory_.set_outside(s, bytes);
+    recharge(s);
+    if (less) wake();
+}
+
 stream* session::most_held(instant moved_before) const {
     stream* most = nullptr;
     streams_.for_each([&](stream& s) {

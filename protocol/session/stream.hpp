@@ -51,8 +51,9 @@ struct stream {
     std::int32_t first_view = -1;
     std::int32_t last_view = -1;
     std::size_t view_bytes = 0;
-    std::size_t charged = 0;                 ///< To the session's account, for this stream.
-    std::uint64_t top = 0;                   ///< The highest end of what has come.
+    std::size_t charged = 0; ///< To the session's account, for this stream.
+    std::size_t outside = 0; ///< Held by the kernel for its socket, which stands still.
+    std::uint64_t top = 0;   ///< The highest end of what has come.
     std::optional<std::uint64_t> final_size; ///< Once a FIN has told it.
     instant moved{};           ///< When a byte was last consumed, or the first of `unread` came.
     bool fin_received = false; ///< Whether all bytes up to the peer's FIN have come.

@@ -24,7 +24,15 @@ class stream_memory {
     /// Gives back what the stream is charged, with what it holds unread.
     void drop(stream& s);
     /// What the stream holds.
-    static std::size_t held(const stream& s) { return s.unread.size() + s.beyond.size(); }
+    static std::size_t held(const stream& s) {
+        return s.unread.size() + s.beyond.size() + s.outside;
+    }
+    /// What is held for the stream elsewhere. To be charged next.
+    void set_outside(stream& s, std::size_t bytes) {
+        outside_ += bytes - s.outside;
+        s.outside = bytes;
+    }
+    std::size_t outside() const { return outside_; } ///< For all streams.
 
     /// Bytes were consumed: doubles the window if they were taken quickly and it can be charged.
     /// Whether it grew.
@@ -49,6 +57,7 @@ class stream_memory {
     std::uint64_t window_max_;
     std::vector<stream*> grown_; ///< Streams whose window is above the initial one.
     instant sweep_at_{};
+    std::size_t outside_ = 0;
 };
 
 } // namespace muxsocks

@@ -56,6 +56,38 @@ TEST_CASE("a user's places") {
     }
 }
 
+TEST_CASE("memory that is there whatever the bounds are") {
+    shared_memory memory(10 * mib);
+    bool asked = false;
+    memory.on_full([&] { return asked = true; });
+    const auto alice = std::make_shared<user_account>("alice", limits_of(2), memory);
+
+    SECTION("is its user's until it goes") {
+        held_memory one(alice, 2 * mib);
+        held_memory other(alice, mib);
+        CHECK(alice->memory().used() == 3 * mib);
+        CHECK(memory.used() == 3 * mib);
+        one = {};
+        CHECK(alice->memory().used() == mib);
+        const auto moved = std::move(other);
+        CHECK(moved.bytes() == mib);
+        CHECK(memory.used() == mib);
+    }
+    SECTION("is nobody's, and makes no user share") {
+        held_memory strangers(memory, mib);
+        CHECK(memory.used() == mib);
+        CHECK(memory.now().sharers == 0);
+    }
+    SECTION("is charged beyond the bound, and then others are asked for theirs") {
+        held_memory one(memory, 9 * mib);
+        CHECK_FALSE(asked);
+        held_memory other(memory, 2 * mib);
+        CHECK(asked);
+        CHECK(memory.used() == 11 * mib);
+    }
+    CHECK(memory.used() == 0);
+}
+
 TEST_CASE("the table of users") {
     shared_memory memory(100 * mib);
     user_table table(memory);
@@ -101,6 +133,7 @@ TEST_CASE("how users share memory") {
 }
 
 TEST_CASE("a user's memory") {
+    constexpr auto more_than_links = user_memory::shares_from + 1;
     shared_memory all(80 * mib);
     user_account alice("alice", limits_of(9, 60 * mib), all);
     user_account bob("bob", limits_of(9), all);
@@ -113,7 +146,7 @@ TEST_CASE("a user's memory") {
         CHECK(all.used() == 0);
     }
     SECTION("is half of all at most while another holds some") {
-        REQUIRE(bob.memory().take(1));
+        REQUIRE(bob.memory().take(more_than_links));
         while (alice.memory().take(mib))
             ;
         CHECK(alice.memory().used() >= 39 * mib);
@@ -125,17 +158,20 @@ TEST_CASE("a user's memory") {
             CHECK(all.used() <= 60 * mib);
         }
     }
-    SECTION("counts its holder among those who share, while it holds some") {
+    SECTION("counts its holder among those who share, while it holds more than some links") {
         CHECK(all.now().sharers == 0);
-        alice.memory().take_anyway(5);
+        alice.memory().take_anyway(user_memory::shares_from);
+        CHECK(all.now().sharers == 0);
+        alice.memory().give(user_memory::shares_from);
+        alice.memory().take_anyway(more_than_links);
         CHECK(all.now().sharers == 1);
-        bob.memory().take_anyway(5);
+        bob.memory().take_anyway(more_than_links);
         CHECK(all.now().sharers == 2);
-        alice.memory().give(5);
+        alice.memory().give(more_than_links);
         CHECK(all.now().sharers == 1);
         CHECK_FALSE(alice.memory().take(61 * mib));
         CHECK(all.now().sharers == 1);
-        bob.memory().give(5);
+        bob.memory().give(more_than_links);
         CHECK(all.now().sharers == 0);
     }
     SECTION("is relieved by others only if it is little") {

@@ -67,9 +67,9 @@ class Frames:
 class LinkPeer(Frames):
     """Connected and authenticated when it is made."""
 
-    def __init__(self, server, user, token):
+    def __init__(self, server, user, token, window=256 * 1024):
         super().__init__(socket.create_connection(server, timeout=seconds(10)))
-        hello = b"\x01\x02" + struct.pack(">III", 0, 256 * 1024, 0) + bytes(16)
+        hello = b"\x01\x02" + struct.pack(">III", 0, window, 0) + bytes(16)
         self.send(frame(0, CTRL, hello))
         server_hello = self.receive()[2]
         name = user.encode()
