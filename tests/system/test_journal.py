@@ -56,10 +56,11 @@ class Journal:
         self.text += piece
         return piece
 
-    def wait_for(self, message):
+    def wait_for(self, message, **fields):
         def found():
             self.read()
-            return next((each for each in self.records if message in each["MESSAGE"]), None)
+            return next((each for each in self.records if message in each["MESSAGE"]
+                         and fields.items() <= each.items()), None)
         return wait_until(found, 10, lambda: f"'{message}' in {self.records} and {self.text!r}")
 
     def close(self):
@@ -111,7 +112,8 @@ def test_a_line_is_a_record_with_fields(start_client, journal):
     assert ended["MESSAGE"].endswith(f"[{ended['MUXSOCKS_REASON']}]")
     proxy.server.kill()
     assert journal.wait_for(" lost: ")["MUXSOCKS_REASON"]
-    assert journal.wait_for("cannot connect")["PRIORITY"] == "4"
+    # Beside lines of each dial, which are for debugging.
+    assert journal.wait_for("cannot connect", PRIORITY="4")
     client.terminate()
     assert client.wait(seconds(10)) == 0
     journal.read()
