@@ -41,21 +41,15 @@ connect_request::connect_request(link_thread& thread, tcp_socket socket,
         destination = socks5::to_string(target);
 }
 
-void connect_request::leave_queue() {
-    if (!std::exchange(watched_, nullptr)) return;
-    boost::system::error_code ignored;
-    socket_.cancel(ignored);
-}
-
 void connect_request::begin(driver_ptr driver, request_sink& sink) {
-    leave_queue();
+    end_watch_.stop(socket_);
     const boost::intrusive_ptr<client_relay> relay(
         new client_relay(std::move(driver), this, std::move(socket_), sink));
     relay->begin();
 }
 
 void connect_request::refuse(const refusal& why) {
-    watched_.reset();
+    end_watch_.drop();
     thread_.counters().on_reply(static_cast<std::uint8_t>(why.rep));
     log::debug("request for {} answered with REP {:#04x} ({})", destination,
                static_cast<unsigned>(why.rep), socks5::to_text(why.rep));
@@ -74,7 +68,7 @@ connect_request::wish connect_request::asks_for() const {
 }
 
 void connect_request::begin_direct(tcp_socket target, direct_dialer& by) {
-    leave_queue();
+    end_watch_.stop(socket_);
     thread_.counters().on_reply(0);
     boost::system::error_code gone;
     const auto words = language_->granted(address_of(target.local_endpoint(gone)));
@@ -84,7 +78,7 @@ void connect_request::begin_direct(tcp_socket target, direct_dialer& by) {
 }
 
 void connect_request::tell(const socks5::address& found) {
-    leave_queue();
+    end_watch_.stop(socket_);
     thread_.counters().on_reply(0);
     close_lingering(thread_.clock(), std::move(socket_), language_->granted(found));
 }
@@ -125,7 +119,7 @@ bool connect_request::save_connection(std::vector<std::uint8_t>& state, std::vec
 }
 
 void connect_request::on_connection_gone() {
-    watched_.reset();
+    end_watch_.drop();
     let_go(socket_);
 }
 
@@ -133,16 +127,7 @@ void connect_request::on_connection_gone() {
 
 void connect_request::watch(std::function<void()> gone) {
     if (outlives_half_close()) return;
-    watched_ = std::make_shared<std::function<void()>>(std::move(gone));
-    socket_.async_wait(
-        tcp_socket::wait_read, [this, watched = std::weak_ptr<std::function<void()>>(watched_)](
-                                   const boost::system::error_code& error) {
-            const auto call = watched.lock();
-            if (error || !call) return;
-            std::uint8_t byte = 0;
-            const auto size = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-            if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR)) (*call)();
-        });
+    end_watch_.start(socket_, std::move(gone));
 }
 
 // ---- The relay

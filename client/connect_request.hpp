@@ -7,6 +7,7 @@
 /// socket is here until there is a stream, and then the relay's.
 
 #include "client/answer_language.hpp"
+#include "client/end_watch.hpp"
 
 namespace muxsocks::client {
 
@@ -41,8 +42,6 @@ class connect_request final : public pending_request {
     void take_back(tcp_socket socket) { socket_ = std::move(socket); }
 
   private:
-    /// It waits no longer.
-    void leave_queue();
     explicit connect_request(link_thread& thread)
         : thread_(thread), socket_(thread.context().get_executor()), language_(&socks5_answers()) {}
     template <class Fields>
@@ -53,8 +52,7 @@ class connect_request final : public pending_request {
     std::vector<std::uint8_t> request_;
     std::vector<std::uint8_t> early_;
     const answer_language* language_;
-    /// There while the request waits: what its handler asks before it touches anything.
-    std::shared_ptr<std::function<void()>> watched_;
+    end_watch end_watch_; ///< While it waits.
 };
 
 /// The relay of one such request: waits for the stream to open and for the whole reply, which it

@@ -81,10 +81,7 @@ associate_request::associate_request(link_thread& thread, tcp_socket control,
 }
 
 void associate_request::begin(driver_ptr driver, request_sink& sink) {
-    if (std::exchange(watched_, nullptr)) {
-        boost::system::error_code ignored;
-        control_.cancel(ignored);
-    }
+    end_watch_.stop(control_);
     const auto ends = ends_of(control_);
     // Older servers know nothing of it, and that is known before they are asked.
     if (!ends || !driver->core().datagrams_lane().agreed()) return refuse(not_possible);
@@ -100,7 +97,7 @@ void associate_request::begin(driver_ptr driver, request_sink& sink) {
 }
 
 void associate_request::refuse(const refusal& why) {
-    watched_.reset();
+    end_watch_.drop();
     log::debug("request for a UDP association answered with REP {:#04x} ({})",
                static_cast<unsigned>(why.rep), socks5::to_text(why.rep));
     close_lingering(thread_.clock(), std::move(control_),
@@ -108,16 +105,7 @@ void associate_request::refuse(const refusal& why) {
 }
 
 void associate_request::watch(std::function<void()> gone) {
-    watched_ = std::make_shared<std::function<void()>>(std::move(gone));
-    control_.async_wait(
-        tcp_socket::wait_read, [this, watched = std::weak_ptr<std::function<void()>>(watched_)](
-                                   const boost::system::error_code& error) {
-            const auto call = watched.lock();
-            if (error || !call) return;
-            std::uint8_t byte = 0;
-            const auto size = ::recv(control_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-            if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR)) (*call)();
-        });
+    end_watch_.start(control_, std::move(gone));
 }
 
 // ---- A hand-over
@@ -136,7 +124,7 @@ bool associate_request::save_connection(std::vector<std::uint8_t>& state,
 }
 
 void associate_request::on_connection_gone() {
-    watched_.reset();
+    end_watch_.drop();
     let_go(control_);
 }
 

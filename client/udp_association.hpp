@@ -7,6 +7,7 @@
 /// ends all three.
 
 #include "client/config.hpp"
+#include "client/end_watch.hpp"
 #include "client/pending_request.hpp"
 #include "client/udp_gate.hpp"
 #include "protocol/link/loop/datagram_socket.hpp"
@@ -34,8 +35,7 @@ class associate_request final : public pending_request {
     tcp_socket control_;
     socks5::address hint_;
     std::shared_ptr<const udp_settings> settings_;
-    /// There while the request waits: what its handler asks before it touches anything.
-    std::shared_ptr<std::function<void()>> watched_;
+    end_watch end_watch_; ///< While it waits.
 };
 
 class udp_association final : public ref_counted<udp_association>, public stream_owner {

@@ -52,10 +52,7 @@ udp_tunnel_request::udp_tunnel_request(link_thread& thread, tcp_socket socket,
 }
 
 void udp_tunnel_request::begin(driver_ptr driver, request_sink& sink) {
-    if (std::exchange(watched_, nullptr)) {
-        boost::system::error_code ignored;
-        socket_.cancel(ignored);
-    }
+    end_watch_.stop(socket_);
     if (!driver->core().datagrams_lane().agreed()) return refuse(no_datagrams);
     const boost::intrusive_ptr<udp_tunnel> made(
         new udp_tunnel(std::move(driver), std::move(socket_), std::move(early_), settings_,
@@ -64,23 +61,14 @@ void udp_tunnel_request::begin(driver_ptr driver, request_sink& sink) {
 }
 
 void udp_tunnel_request::refuse(const refusal& why) {
-    watched_.reset();
+    end_watch_.drop();
     log::debug("request for {} refused with REP {:#04x}", destination,
                static_cast<unsigned>(why.rep));
     close_lingering(thread_.clock(), std::move(socket_), bytes_in(http_answer(why)));
 }
 
 void udp_tunnel_request::watch(std::function<void()> gone) {
-    watched_ = std::make_shared<std::function<void()>>(std::move(gone));
-    socket_.async_wait(
-        tcp_socket::wait_read, [this, watched = std::weak_ptr<std::function<void()>>(watched_)](
-                                   const boost::system::error_code& error) {
-            const auto call = watched.lock();
-            if (error || !call) return;
-            std::uint8_t byte = 0;
-            const auto size = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-            if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR)) (*call)();
-        });
+    end_watch_.start(socket_, std::move(gone));
 }
 
 // ---- Its beginning

@@ -6,6 +6,7 @@
 /// has an address for the target that its rules allow, and a socket; only that address is heard.
 
 #include "client/config.hpp"
+#include "client/end_watch.hpp"
 #include "client/name_question.hpp"
 #include "client/pending_request.hpp"
 #include "http/capsules.hpp"
@@ -31,8 +32,7 @@ class udp_tunnel_request final : public pending_request {
     socks5::address target_;
     std::string early_;
     std::shared_ptr<const udp_settings> settings_;
-    /// There while the request waits: what its handler asks before it touches anything.
-    std::shared_ptr<std::function<void()>> watched_;
+    end_watch end_watch_; ///< While it waits.
 };
 
 class udp_tunnel final : public ref_counted<udp_tunnel>, public stream_owner {

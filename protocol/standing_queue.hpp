@@ -7,7 +7,7 @@
 /// delay without throughput" (RFC 8289, section 3). This finds the queue by the round-trip time and
 /// bounds what the kernel may hold for the link, unsent and unacknowledged, to what the path
 /// carries in a round trip and a little more, for as long as others send beside bulk and the link
-/// is no slower for it.
+/// is no slower for it. Long paths are flight_bound's.
 ///
 ///     free --(a queue stands, others beside bulk)--> bounded --(slower than free)--> more allowed
 ///      ^ ^                                             |                                |

@@ -16,7 +16,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 
 from support import (deadline, dns_server, hand_over, keys, muxsocks, namespace, programs, relay,  # noqa: E402
-                     servers, wan, web)
+                     servers, udp, wan, web)
 
 if programs.sanitizer():
     deadline.slowness = 8.0
@@ -50,6 +50,20 @@ def target():
     yield start
     for server in started:
         server.stop()
+
+
+@pytest.fixture
+def udp_target():
+    """Starts UDP targets: `udp_target()` returns a running udp.Target, an echo."""
+    started = []
+
+    def start(*arguments, **options):
+        started.append(udp.Target(*arguments, **options))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from support import deadline, http, programs, servers, udp
+from support import deadline, http, programs, servers
 from support.deadline import wait_until
 
 SIZES = [0, 1, 62, 63, 64, 512, 1_199, 1_472, 4_096, 16_382, 16_383, 32_768, 65_000, 65_507]
@@ -61,19 +61,6 @@ def ask(connection, payload, tries=20):
         except TimeoutError:
             continue
     raise AssertionError("no answer")
-
-
-@pytest.fixture
-def udp_target():
-    started = []
-
-    def start(*arguments, **options):
-        started.append(udp.Target(*arguments, **options))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.stop()
 
 
 def test_datagrams_of_all_sizes(pair, udp_target):

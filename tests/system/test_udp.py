@@ -17,19 +17,6 @@ SIZES = [0, 1, 2, 100, 512, 1_199, 1_472, 1_473, 4_096, 8_192, 9_000, 16_360, 16
 LARGEST = 65_507 - 10
 
 
-@pytest.fixture
-def udp_target():
-    started = []
-
-    def start(*arguments, **options):
-        started.append(udp.Target(*arguments, **options))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.stop()
-
-
 def descriptors(program):
     return len(os.listdir(f"/proc/{program.pid}/fd"))
 
