@@ -304,7 +304,10 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
     void fail_request(socks5::reply_code rep, const std::string& target) {
         const std::string reason(socks5::to_text(rep));
         const bool name = request_.dst.type == socks5::address::kind::domain;
-        if (rep == socks5::reply_code::not_allowed)
+        if (rep == socks5::reply_code::not_allowed && barred_)
+            fail("the server refused " + target + ": " + reason,
+                 "the server says above why: ask who runs it");
+        else if (rep == socks5::reply_code::not_allowed)
             fail("the server refused " + target + ": " + reason,
                  "the server's \"destinations\" deny it: allow it there if it should be");
         else if (rep == socks5::reply_code::host_unreachable && name)
@@ -352,7 +355,11 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
     void on_attached(session_driver&) override {}
     void on_link_gone(session_driver&, link_number, std::error_code, const std::string&) override {}
     void on_link_wanted(session_driver&) override {}
-    void on_notice(session_driver&, const stream*, const notice_frame& told) override {
+    void on_notice(session_driver&, const stream* about, const notice_frame& told) override {
+        // What bars the user is said of the session, and again of each stream that it costs.
+        barred_ = about && told.text == said_;
+        if (barred_) return;
+        if (!about) said_ = told.text;
         std::printf("  --    server   says: %s\n", log::escape(told.text).c_str());
     }
     void on_joined(session_driver&, link_number) override {}
@@ -377,6 +384,8 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
     driver_ptr driver_;
     stream* asked_ = nullptr;
     std::string addresses_;
+    std::string said_;    ///< By the server, of the whole session.
+    bool barred_ = false; ///< Whether that is why it has refused the request.
     /// What TLS said of itself while that is not proven, and the time it took.
     std::string unproven_;
     double took_ = 0;

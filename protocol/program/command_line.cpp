@@ -44,12 +44,13 @@ constexpr std::array<command_text, 6> client_commands{
      {"env", "print the variables by which a shell's programs find it"},
      {"status", "show the links, sessions and traffic of the client that runs"},
      {"streams", "show its busiest streams"}}};
-constexpr std::array<command_text, 7> server_commands{
+constexpr std::array<command_text, 8> server_commands{
     {{"init", "make key, token, server.json and client.json"},
      {"user", "add, list or remove users"},
      {"health", "ask the server that runs whether all is well"},
      {"status", "show the links, sessions and traffic of the server that runs"},
      {"users", "show who uses it, and how much"},
+     {"usage", "show what each user has moved since it is counted"},
      {"streams", "show its busiest streams"},
      {"kick", "end the sessions of a user"}}};
 

@@ -77,7 +77,7 @@ TEST_CASE("a lone word on the command line") {
     SECTION("is otherwise neither a file nor a command") {
         CHECK_THROWS_WITH(parse_beside(program_role::server, {"start"}, {}),
                           "\"start\" is neither a file nor a command (init, user, health, status, "
-                          "users, streams, kick); see "
+                          "users, usage, streams, kick); see "
                           "muxsocks-server --help.");
         CHECK_THROWS_WITH(parse_beside(program_role::client, {"start"}, {}),
                           contains("import, doctor, health, env"));

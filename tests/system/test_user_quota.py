@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import time
 
 import pytest
@@ -104,6 +105,15 @@ def test_a_quota_that_is_used_up(metered, target):
     proxy.server.reload({**proxy.server.config, "users": users(bytes="1GiB")})
     assert proxy.server.says("session of guest@.* may go on")
     assert socks.rep_for(proxy.socks, "127.0.0.1", echo.port) == socks.SUCCEEDED
+
+
+def test_doctor_says_what_the_server_says_once(metered, target):
+    proxy = metered(bytes="1MiB")
+    download(proxy, target(servers.source), 2 << 20)
+    assert proxy.client.says("says: " + USED_UP)
+    ended = programs.run([programs.binary("muxsocks-client"), "doctor", "-c", proxy.client.config_path])
+    assert ended.returncode == 1 and len(re.findall(USED_UP, ended.stdout)) == 1, ended.stdout
+    assert "FAIL  request" in ended.stdout and "says above why: ask who runs it" in ended.stdout, ended.stdout
 
 
 def test_a_quota_that_makes_slow(metered, target):
