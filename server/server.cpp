@@ -66,6 +66,8 @@ class program final : public service::program {
             program_role::server, *service_, contexts_of(workers_.threads()),
             [this] { return std::make_unique<given_sessions>(workers_, shared_, usage_.get()); });
         if (before) {
+            // Whoever has given its sessions away cannot have them back.
+            check_usage(serving.accounting);
             taken_sessions all(workers_);
             before->take(all);
             service_->forget_stored();
@@ -85,6 +87,15 @@ class program final : public service::program {
     }
 
   private:
+    static void check_usage(const accounting_settings& settings) {
+        if (settings.file.empty()) return;
+        try {
+            check_usage_file(settings.file);
+        } catch (const std::exception& error) {
+            throw config_error(error.what());
+        }
+    }
+
     /// What all users have moved, from the file and into it.
     void keep_usage(const accounting_settings& settings) {
         if (settings.file.empty()) return;

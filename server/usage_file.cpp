@@ -3,6 +3,9 @@
 #include "protocol/program/log.hpp"
 #include "protocol/program/write_file.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -47,6 +50,11 @@ std::optional<std::string> read_whole(const fs::path& path) {
     return text;
 }
 
+[[noreturn]] void fail_to_write(const fs::path& path, int error) {
+    throw std::runtime_error("accounting.file: cannot write \"" + path.string() +
+                             "\": " + std::strerror(error));
+}
+
 bool never_passes(int error) {
     return error == EACCES || error == EPERM || error == ENOENT || error == ENOTDIR ||
            error == EROFS || error == EISDIR;
@@ -71,6 +79,14 @@ usage_book::users read_usage(const fs::path& path) {
     return {};
 }
 
+void check_usage_file(const fs::path& path) {
+    (void)read_whole(path);
+    // A new text is made in the folder, and what is broken is moved there.
+    const auto folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+    if (::faccessat(AT_FDCWD, folder.c_str(), W_OK | X_OK, AT_EACCESS) != 0)
+        fail_to_write(path, errno);
+}
+
 usage_file::usage_file(fs::path path, std::chrono::milliseconds every, usage_book& book)
     : path_(std::move(path)), every_(every), book_(book) {}
 
@@ -85,8 +101,7 @@ usage_file::~usage_file() {
 
 void usage_file::start() {
     if (const int error = replace_file(path_, encode(book_.all())); never_passes(error))
-        throw std::runtime_error("accounting.file: cannot write \"" + path_.string() +
-                                 "\": " + std::strerror(error));
+        fail_to_write(path_, error);
     thread_ = std::thread([this] { run(); });
 }
 

@@ -19,6 +19,10 @@ namespace muxsocks::server {
 /// the log. Throws std::runtime_error with a sentence if it is there and cannot be read.
 [[nodiscard]] usage_book::users read_usage(const std::filesystem::path& path);
 
+/// Whether read_usage() and usage_file::start() will do, as far as that can be known without
+/// changing anything. Throws as they do if not.
+void check_usage_file(const std::filesystem::path& path);
+
 class usage_file {
   public:
     /// `book` outlives it. Nothing is written before start().

@@ -154,8 +154,10 @@ void rewrite_file(const fs::path& path, const std::string& text) {
 
 int replace_file(const fs::path& path, const std::string& text) {
     const auto place = waiting_place(path);
+    // What a crash has left there may be somebody's to read, or another file's second name.
+    ::unlink(place.c_str());
     const int descriptor =
-        ::open(place.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+        ::open(place.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (descriptor < 0) return errno;
     int error = write_all(descriptor, text, true);
     if (error == 0 && ::rename(place.c_str(), path.c_str()) != 0) error = errno;

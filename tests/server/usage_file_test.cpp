@@ -74,13 +74,36 @@ TEST_CASE("the file of users' traffic") {
             CHECK(std::filesystem::exists(folder.path() / name));
         }
     }
+    SECTION("is its owner's alone, whatever a crash has left beside it") {
+        folder.write("usage.json.new", "begun", 0644);
+        std::filesystem::create_hard_link(folder.path() / "usage.json.new",
+                                          folder.path() / "other");
+        usage_file file(path, 1min, book);
+        book.add("a", {5, 7}, {}, now);
+        file.write_now();
+        CHECK(total_in(path) == 5);
+        CHECK(std::filesystem::file_size(folder.path() / "other") == 5);
+        CHECK((std::filesystem::status(path).permissions() & std::filesystem::perms::mask) ==
+              (std::filesystem::perms::owner_read | std::filesystem::perms::owner_write));
+    }
     SECTION("is no directory") {
         std::filesystem::create_directory(path);
         CHECK_THROWS_WITH(read_usage(path), test::contains("accounting.file: cannot read"));
+        CHECK_THROWS_WITH(check_usage_file(path), test::contains("accounting.file: cannot read"));
     }
     SECTION("is told at start where it can never be written") {
-        usage_file file(folder.path() / "missing" / "usage.json", 1min, book);
+        const auto missing = folder.path() / "missing" / "usage.json";
+        usage_file file(missing, 1min, book);
         CHECK_THROWS_WITH(file.start(), test::contains("accounting.file: cannot write"));
+        CHECK_THROWS_WITH(check_usage_file(missing),
+                          test::contains("accounting.file: cannot write"));
+    }
+    SECTION("is left alone by a look at whether it will do") {
+        check_usage_file(path);
+        CHECK_FALSE(std::filesystem::exists(path));
+        folder.write("usage.json", "broken");
+        check_usage_file(path);
+        CHECK(std::filesystem::file_size(path) == 6);
     }
     SECTION("stays as it is while the disk is full, and is written when it is not") {
         usage_file file(path, 1h, book);

@@ -162,6 +162,20 @@ def test_a_take_over_goes_on_counting(metered, target, runtime):
     assert 6_000_000 <= total(proxy)
 
 
+def test_a_take_over_that_cannot_keep_the_file_leaves_the_sessions(metered, target, runtime, folder):
+    environment = {"XDG_RUNTIME_DIR": str(runtime), "RUNTIME_DIRECTORY": ""}
+    proxy = metered(env=environment)
+    with socks.connect(proxy.socks, "127.0.0.1", target(servers.echo).port) as talk:
+        config = {**proxy.server.config, "accounting": {"file": f"{folder}/missing/usage.json"}}
+        path = muxsocks.write_config(folder, "server", config)
+        ended = programs.run([programs.binary("muxsocks-server"), "-c", path, "--take-over"],
+                             env={**os.environ, **environment}, timeout=20)
+        assert ended.returncode == 23 and "accounting.file: cannot write" in ended.stderr, ended
+        assert proxy.server.says("this process goes on")
+        talk.sendall(b"still here")
+        assert servers.read_exactly(talk, 10) == b"still here"
+
+
 def test_a_broken_file_is_moved_aside(metered, folder):
     (folder / "usage.json").write_text('{"version": 1, "users": {"guest": {"total"')
     proxy = metered()
