@@ -1,5 +1,6 @@
 #include "protocol/program/status_command.hpp"
 
+#include "protocol/program/log.hpp"
 #include "protocol/program/secret.hpp"
 #include "protocol/program/status_socket.hpp"
 #include "protocol/program/status_text.hpp"
@@ -109,6 +110,20 @@ std::string joined(const std::vector<std::string>& words) {
     return text;
 }
 
+/// Where the program listens that describes itself so (/v1/program), made safe to print; nothing if
+/// it is none of ours.
+std::optional<std::vector<std::string>> listen_of(const std::string& program) {
+    std::vector<std::string> all;
+    try {
+        const auto document = nlohmann::json::parse(program);
+        for (const auto& each : document.at("listen"))
+            all.push_back(log::escape(each.get<std::string>()));
+    } catch (const nlohmann::json::exception&) {
+        return {};
+    }
+    return all;
+}
+
 /// The program whose configuration was named, by where it can be asked.
 class running_program {
   public:
@@ -117,7 +132,7 @@ class running_program {
         if (!status_.token_file.empty())
             token_ = read_secret_file(status_.token_file, "status.token_file");
         for (const auto& each : known.listen)
-            listen_.push_back(to_string(each));
+            listen_.push_back(log::escape(to_string(each)));
     }
 
     std::string ask(const std::string& method, const std::string& target) const {
@@ -128,11 +143,14 @@ class running_program {
             // A question that changes something goes to nobody else.
             const auto about = ask_at(each, "GET", "/v1/program");
             if (!about) continue;
-            const auto heard = nlohmann::json::parse(*about).at("listen");
-            const auto theirs = heard.get<std::vector<std::string>>();
-            if (!is_meant(theirs)) {
+            const auto theirs = listen_of(*about);
+            if (!theirs) {
+                other = "what answers at " + to_string(each) + " is no muxsocks";
+                continue;
+            }
+            if (!is_meant(*theirs)) {
                 other = "what answers at " + to_string(each) + " is another " +
-                        std::string(program_name(role_)) + ": it listens on " + joined(theirs) +
+                        std::string(program_name(role_)) + ": it listens on " + joined(*theirs) +
                         ", and not on " + joined(listen_) + " as " + file_ + " says. The one of " +
                         file_ +
                         " does not run, was started with --listen, or found that socket taken: "

@@ -272,6 +272,9 @@ std::string history(const status_history& past) {
     auto list = json::array();
     for (const auto& [link, steps] : past.links()) {
         json shown{{"session_id", link.session}, {"number", link.number}};
+        for (const auto* name : {"sent_per_second", "received_per_second", "rtt_seconds",
+                                 "sent_packets", "retransmits"})
+            shown[name] = json::array();
         for (const auto& each : steps) {
             shown["sent_per_second"].push_back(each.sent);
             shown["received_per_second"].push_back(each.received);

@@ -37,6 +37,10 @@ TEST_CASE("the history of a link") {
     SECTION("begins with the second look, as nothing is known before the first") {
         CHECK(past.links().begin()->second.empty());
         CHECK(past.traffic().empty());
+        const auto shown = nlohmann::json::parse(status_json::history(past));
+        for (const auto* name : {"sent_per_second", "received_per_second", "rtt_seconds",
+                                 "sent_packets", "retransmits"})
+            CHECK(shown.at("links").at(0).at(name) == nlohmann::json::array());
     }
     past.add(program_role::client, with_a_link(60'000, 2'000, 110), begin + 10s);
     SECTION("has what went a second") {

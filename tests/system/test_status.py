@@ -16,7 +16,7 @@ import pytest
 
 from support import http, programs, servers, socks
 from support.deadline import wait_until
-from support.muxsocks import TOKEN, merge
+from support.muxsocks import TOKEN, merge, write_config
 from support.status import ask, document, metrics
 
 ROLES = ["client", "server"]
@@ -224,6 +224,19 @@ def test_the_commands_show_no_other_program_than_that_of_the_configuration(new_p
         assert shown.returncode == 1 and not shown.stdout, shown
         assert f"it listens on {first.server.address}, and not on {second.server.address}" in \
             shown.stderr and "status.listen" in shown.stderr
+
+
+@pytest.mark.parametrize("body", [b"no JSON", b"[]", b'{"listen": 7}', b'{"listen": [7]}'])
+def test_the_commands_know_what_is_no_muxsocks(new_pair, target, body):
+    def answer(connection):
+        http.read_head(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+
+    other = target(answer)
+    proxy = new_pair(server={"status": {"listen": other.address}})
+    path = write_config(proxy.folder, "server", proxy.server_settings)
+    shown = programs.run([programs.binary("muxsocks-server"), "status", "-c", path], timeout=10)
+    assert shown.returncode == 1 and f"what answers at {other.address} is no muxsocks" in shown.stderr, shown
 
 
 def test_beyond_loopback_a_token_is_asked_for(pair):
