@@ -117,6 +117,8 @@ void direct_relay::read(side& from) {
     for (int reads = 0; reads < direct_reads_max; ++reads) {
         // What is for one that takes nothing more would be lost; that one is read to its end.
         if (over_ || resetting_ || to.failed) return;
+        // Nothing may get in front of what waits for it.
+        if (to.waiting_write) return wait_error(from);
         const auto size =
             ::recv(from.socket.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
         if (size < 0 && (errno == EAGAIN || errno == EINTR)) return wait_read(from);
@@ -143,6 +145,7 @@ bool direct_relay::send(side& to, bytes_view bytes) {
         }
         if (size < 0) break;
         sent += static_cast<std::size_t>(size);
+        touch();
     }
     if (sent == bytes.size()) return true;
     to.unsent.assign(bytes.begin() + static_cast<std::ptrdiff_t>(sent), bytes.end());
@@ -157,7 +160,6 @@ void direct_relay::on_writable(side& to) {
     if (to.failed) return;
     const auto waiting = std::exchange(to.unsent, {});
     const auto left = bytes_view(waiting).subspan(to.sent);
-    touch();
     if (!send(to, left)) return;
     if (resetting_ == &to) return;
     const auto& from = other(to);
@@ -244,23 +246,29 @@ void direct_relay::on_failed(side& of) {
 /// Nothing more comes for it, and what came may not look whole.
 void direct_relay::reset_when_sent(side& to) {
     resetting_ = &to;
+    in_kernel_ = unsent_bytes(to.socket);
+    touch();
     make_close_a_reset(to.socket);
     boost::system::error_code ignored;
     other(to).socket.cancel(ignored);
     on_tick();
 }
 
+bool direct_relay::has_last_words(side& to) {
+    const auto before = std::exchange(in_kernel_, unsent_bytes(to.socket));
+    if (in_kernel_ < before) touch();
+    return to.failed || (to.unsent.empty() && in_kernel_ == 0);
+}
+
 void direct_relay::on_tick() {
     if (over_) return;
+    if (resetting_ && has_last_words(*resetting_)) return end("reset by one side");
     const bool late = std::chrono::steady_clock::now() - moved_ >= direct_words_limit;
-    if (!resetting_) {
-        if (late) return end("reset by one side, and not read by the other");
-        return tick_.expires_after(direct_words_limit);
-    }
-    auto& to = *resetting_;
-    if (to.failed || late || (to.unsent.empty() && unsent_bytes(to.socket) == 0))
-        return end("reset by one side");
-    tick_.expires_after(direct_words_check);
+    if (late) return end("reset by one side, and not read by the other");
+    if (resetting_)
+        tick_.expires_after(direct_words_check);
+    else
+        tick_.expires_after(direct_words_limit);
 }
 
 void direct_relay::cut() { end("the client has stopped"); }

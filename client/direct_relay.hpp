@@ -65,6 +65,8 @@ class direct_relay final : public ref_counted<direct_relay>, public direct_end {
     void finish(side& to);
     void on_failed(side& of);
     void reset_when_sent(side& to);
+    /// Whether the one that gets the reset has it all, or takes nothing more.
+    bool has_last_words(side& to);
     void on_tick();
     void touch() { moved_ = std::chrono::steady_clock::now(); }
     void watch_time();
@@ -83,6 +85,7 @@ class direct_relay final : public ref_counted<direct_relay>, public direct_end {
     deadline idle_;
     deadline tick_;             ///< While last words are on their way.
     side* resetting_ = nullptr; ///< It gets a reset once all is sent.
+    std::size_t in_kernel_ = 0; ///< Of what it has got, what was not sent at the last look.
     bool over_ = false;
 };
 

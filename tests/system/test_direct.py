@@ -4,6 +4,7 @@ would let none of them through."""
 import json
 import shutil
 import socket
+import time
 
 import pytest
 
@@ -29,7 +30,7 @@ from test_forwarding import (  # noqa: F401
     test_random_exchanges_pass_byte_by_byte, test_requests_to_one_server_share_a_connection_there,
     test_what_is_no_answer)
 from test_last_words import (  # noqa: F401
-    test_the_answer_to_an_upload_that_still_runs, test_the_last_command_before_a_close_with_input_unread,
+    read_until_reset, test_the_answer_to_an_upload_that_still_runs, test_the_last_command_before_a_close_with_input_unread,
     test_what_a_target_said_before_its_reset_to_an_application_that_reads_later,
     test_what_an_application_said_before_its_reset_to_a_target_that_reads_later,
     test_words_that_nobody_reads_do_not_hold_up_the_reset_for_ever)
@@ -170,6 +171,30 @@ def test_a_stop_waits_for_it_and_then_resets(new_pair, target):
     with pytest.raises(ConnectionResetError):
         servers.read_all(connection, seconds(10))
     connection.close()
+
+
+@pytest.mark.slow
+def test_last_words_that_have_waited_for_long_get_their_time(pair, target, event):
+    """They lie in the client's socket, where the application takes none of them."""
+    go_on = event()
+
+    def say_and_reset(connection):
+        connection.sendall(bytes(60_000))
+        go_on.wait(60)
+        servers.reset(connection)
+
+    proxy = pair()
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(proxy.socks)
+        connection.settimeout(seconds(20))
+        socks.negotiate(connection)
+        connection.sendall(socks.request_bytes("127.0.0.1", target(say_and_reset).port))
+        assert socks.read_reply(connection).rep == socks.SUCCEEDED
+        time.sleep(6)
+        go_on.set()
+        time.sleep(0.5)
+        assert read_until_reset(connection) == (60_000, "a reset")
 
 
 def test_it_is_counted(new_pair, target, folder):
