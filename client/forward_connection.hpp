@@ -133,7 +133,7 @@ class forward_connection final : public ref_counted<forward_connection>,
     std::string told_; ///< Why the server is about to refuse the stream.
     bool replied_ = false;
     bool reused_ = false;
-    std::chrono::steady_clock::time_point began_{};
+    std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
     std::uint64_t bytes_up_ = 0;
     std::uint64_t bytes_down_ = 0;
     std::error_code reset_;               ///< How the way has ended, if by RST.

@@ -36,6 +36,8 @@ class movable {
     virtual bool save_connection(std::vector<std::uint8_t>& state, std::vector<int>& sockets) = 0;
     /// It has gone: its sockets are let go of.
     virtual void on_connection_gone() = 0;
+    /// It stays here, where all others have gone and this process ends.
+    virtual void on_left_behind() {}
 
   protected:
     ~movable() = default;

@@ -57,7 +57,7 @@ void udp_tunnel_request::begin(driver_ptr driver, request_sink& sink) {
     const boost::intrusive_ptr<udp_tunnel> made(
         new udp_tunnel(std::move(driver), std::move(socket_), std::move(early_), settings_,
                        sink.stream_timeouts().keepalive));
-    made->begin(target_);
+    made->begin(target_, give_up);
 }
 
 void udp_tunnel_request::refuse(const refusal& why) {
@@ -71,6 +71,8 @@ void udp_tunnel_request::watch(std::function<void()> gone) {
     end_watch_.start(socket_, std::move(gone));
 }
 
+void udp_tunnel_request::on_left_behind() { refuse(refusals::stopping); }
+
 // ---- Its beginning
 
 udp_tunnel::udp_tunnel(driver_ptr driver, tcp_socket socket, std::string early,
@@ -79,11 +81,12 @@ udp_tunnel::udp_tunnel(driver_ptr driver, tcp_socket socket, std::string early,
       socket_(std::move(socket)),
       early_(std::move(early)),
       settings_(std::move(settings)),
+      wait_(driver_->thread().clock(), [this] { on_wait_over(); }),
       idle_(driver_->thread().clock(), [this] { on_idle(); }) {
     set_tcp_keepalive(socket_.native_handle(), keepalive);
 }
 
-void udp_tunnel::begin(const socks5::address& target) {
+void udp_tunnel::begin(const socks5::address& target, instant give_up) {
     kept_ = this;
     // Both at once: the answer is there after one round trip.
     question_ = new name_question(
@@ -96,13 +99,14 @@ void udp_tunnel::begin(const socks5::address& target) {
     stream_ =
         &driver_->open(socks5::encode(socks5::request{socks5::command::udp_associate, {}}), *this);
     touch();
+    wait_.expires_at(give_up);
     idle_.expires_after(settings_->idle);
 }
 
 void udp_tunnel::on_resolved(const socks5::reply& reply) {
     question_.reset();
     if (!socket_.is_open()) return;
-    if (reply.code() != socks5::reply_code::succeeded) return fail(reply.code());
+    if (reply.code() != socks5::reply_code::succeeded) return fail({reply.code(), {}});
     auto at = reply.bnd;
     at.port = port_;
     append(target_, at);
@@ -110,7 +114,7 @@ void udp_tunnel::on_resolved(const socks5::reply& reply) {
 }
 
 void udp_tunnel::on_reply(const socks5::reply& reply) {
-    if (reply.code() != socks5::reply_code::succeeded) return fail(reply.code());
+    if (reply.code() != socks5::reply_code::succeeded) return fail({reply.code(), {}});
     associated_ = true;
     driver_->core().on_connected(*stream_);
     open_if_ready();
@@ -262,7 +266,7 @@ void udp_tunnel::on_stream_readable() {
     if (!associated_ && !reply_.empty() && socket_.is_open()) {
         const auto parsed = socks5::parse_reply(reply_);
         if (parsed.status == socks5::parse_status::done) on_reply(parsed.value);
-        if (parsed.status == socks5::parse_status::failed) fail(refusals::no_reply.rep);
+        if (parsed.status == socks5::parse_status::failed) fail(refusals::no_reply);
     }
     if (!stream_ || !stream_->at_end()) return;
     end("the server has ended it");
@@ -272,24 +276,31 @@ void udp_tunnel::on_stream_readable() {
 void udp_tunnel::on_stream_reset(std::error_code why) {
     const self_ptr self(this);
     if (!open_)
-        fail(why == errc::stream_denied ? refusals::denied.rep : refusals::no_reply.rep);
+        fail(why == errc::stream_denied ? refusals::denied : refusals::no_reply);
     else
         end("its stream was reset");
     let_go();
 }
 
-/// Before it is open: the application hears why.
-void udp_tunnel::fail(socks5::reply_code rep) {
+/// Before it is open: the application hears why. The first word holds.
+void udp_tunnel::answer_with(const refusal& why) {
+    if (!answer_.empty()) return;
+    driver_->thread().counters().on_reply(static_cast<std::uint8_t>(why.rep));
+    answer_ = http_answer(why);
+}
+
+void udp_tunnel::fail(const refusal& why) {
     if (!socket_.is_open()) return;
-    driver_->thread().counters().on_reply(static_cast<std::uint8_t>(rep));
-    answer_ = http_answer(refusal{rep, {}});
+    answer_with(why);
     end("it could not be opened");
 }
 
 void udp_tunnel::end(const char* why) {
     if (!socket_.is_open()) return;
     const self_ptr self(this);
+    if (!open_) answer_with(refusals::no_reply);
     log::debug("UDP tunnel ended, {}: {} datagrams dropped", why, dropped_);
+    wait_.cancel();
     idle_.cancel();
     up_.clear();
     if (question_) std::exchange(question_, nullptr)->cancel();
@@ -305,6 +316,7 @@ void udp_tunnel::end(const char* why) {
 void udp_tunnel::on_handed_over() {
     const auto self = std::move(kept_);
     stream_ = nullptr;
+    if (!open_ && socket_.is_open()) answer_with(refusals::stopping);
     // Not from here: its question is another stream of the session.
     asio::post(driver_->thread().context(),
                [self] { self->end("another process has the client's place"); });
@@ -314,6 +326,13 @@ void udp_tunnel::let_go() {
     if (!stream_) return;
     const auto self = std::move(kept_);
     driver_->core().release(*std::exchange(stream_, nullptr));
+}
+
+void udp_tunnel::on_wait_over() {
+    if (!stream_ || stream_->opened()) return;
+    asio::post(driver_->thread().context(), [self = self_ptr(this)] {
+        if (self->stream_ && !self->stream_->opened()) self->fail(refusals::no_link);
+    });
 }
 
 void udp_tunnel::on_idle() {

@@ -25,6 +25,7 @@ class udp_tunnel_request final : public pending_request {
     void begin(driver_ptr driver, request_sink& sink) override;
     void refuse(const refusal& why) override;
     void watch(std::function<void()> gone) override;
+    void on_left_behind() override;
 
   private:
     link_thread& thread_;
@@ -39,7 +40,8 @@ class udp_tunnel final : public ref_counted<udp_tunnel>, public stream_owner {
   public:
     udp_tunnel(driver_ptr driver, tcp_socket socket, std::string early,
                std::shared_ptr<const udp_settings> settings, const tcp_keepalive& keepalive);
-    void begin(const socks5::address& target);
+    /// Refuses the request if the session has no stream for it until then.
+    void begin(const socks5::address& target, instant give_up);
 
     void on_stream_readable() override;
     void on_stream_reset(std::error_code why) override;
@@ -68,10 +70,12 @@ class udp_tunnel final : public ref_counted<udp_tunnel>, public stream_owner {
     void take(std::string_view bytes);
     void wait_writable();
     void flush();
-    void fail(socks5::reply_code rep);
+    void answer_with(const refusal& why);
+    void fail(const refusal& why);
     void end(const char* why);
     void let_go();
     void touch() { moved_ = std::chrono::steady_clock::now(); }
+    void on_wait_over();
     void on_idle();
 
     driver_ptr driver_;
@@ -92,6 +96,7 @@ class udp_tunnel final : public ref_counted<udp_tunnel>, public stream_owner {
     std::deque<waiting_datagram> up_;
     std::size_t up_bytes_ = 0;
     std::string down_; ///< What the socket has not taken of a capsule.
+    deadline wait_;    ///< For a stream.
     deadline idle_;
     time_point moved_{};
     bool waiting_read_ = false;

@@ -79,6 +79,7 @@ class worker {
     std::shared_ptr<const udp_settings> udp_; ///< None where it is switched off.
     movable_list movables_;                   ///< Connections without a stream.
     std::vector<movable*> saved_;             ///< During a hand-over.
+    std::vector<movable*> left_;              ///< Those that stay here.
     std::vector<std::uint32_t> uids_;         ///< Who needs no password at a unix-domain socket.
 };
 

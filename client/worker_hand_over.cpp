@@ -13,12 +13,14 @@ namespace muxsocks::client {
 
 void worker::save(const giving_sessions::send& one) {
     saved_.clear();
+    left_.clear();
     if (!pool_.save(one)) return;
     bool heard = true;
     const auto save_one = [&](movable& each) {
         std::vector<std::uint8_t> state;
         std::vector<int> sockets;
-        if (!heard || !each.save_connection(state, sockets)) return;
+        if (!heard) return;
+        if (!each.save_connection(state, sockets)) return left_.push_back(&each);
         saved_.push_back(&each);
         heard = one(handed_piece::connection, state, sockets);
     };
@@ -29,6 +31,9 @@ void worker::save(const giving_sessions::send& one) {
 }
 
 void worker::let_go(std::uint32_t& number, const std::set<std::uint32_t>& refused) {
+    // First, as some of them go with sessions and connections that have gone.
+    for (const auto each : std::exchange(left_, {}))
+        each->on_left_behind();
     pool_.let_go(number, refused);
     for (const auto each : std::exchange(saved_, {}))
         each->on_connection_gone();

@@ -9,6 +9,8 @@ import pytest
 
 from support import http, servers, socks, udp
 from support.deadline import seconds, wait_until
+from support.dns_server import Answer
+from support.status import document
 
 GREETING = b"\x05\x01\x00"
 USERS = [{"username": "ann", "password": "secret"}]
@@ -284,18 +286,45 @@ def test_a_udp_association_ends_clearly(serving):
     answering.stop()
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "nowhere.invalid"])
-def test_a_udp_tunnel_of_http_ends_clearly(serving, dns, host):
-    place = serving(server={"dns": {"servers": [dns.address]}})
+def udp_tunnel_to(host):
+    return (f"GET /.well-known/masque/udp/{host}/9/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+            "Upgrade: connect-udp\r\nCapsule-Protocol: ?1\r\n\r\n").encode()
+
+
+def test_a_udp_tunnel_of_http_ends_clearly(serving):
+    place = serving()
     with socket.create_connection(place.pair.socks) as connection:
-        connection.sendall(f"GET /.well-known/masque/udp/{host}/9/ HTTP/1.1\r\nHost: x\r\n"
-                           "Connection: Upgrade\r\nUpgrade: connect-udp\r\n"
-                           "Capsule-Protocol: ?1\r\n\r\n".encode())
-        if host == "127.0.0.1":
-            assert " 101 " in http.read_head(connection)
+        connection.sendall(udp_tunnel_to("127.0.0.1"))
+        assert " 101 " in http.read_head(connection)
         place.take_over()
-        # One that had no answer yet may get one.
-        assert servers.read_all(connection, seconds(20)) == b"" or host != "127.0.0.1"
+        assert servers.read_all(connection, seconds(20)) == b""
+
+
+def assert_stopping(connection):
+    answer = http.read_answer(connection)
+    assert (answer.status, answer.body) == (503, b"The client stops.\n"), answer.head
+
+
+def test_a_udp_tunnel_of_http_that_is_not_open_yet_is_refused(serving, dns):
+    dns.records["silent.test"] = Answer(silent=True)
+    place = serving(server={"dns": {"servers": [dns.address], "timeout": "30s"}})
+    with socket.create_connection(place.pair.socks) as connection:
+        connection.sendall(udp_tunnel_to("silent.test"))
+        wait_until(lambda: dns.queries, 20, "the name to be looked up")
+        place.take_over()
+        assert_stopping(connection)
+
+
+def test_a_udp_tunnel_of_http_that_waits_for_a_link_is_refused(serving):
+    place = serving(client={"timeouts": {"wait": "60s"}})
+    place.pair.server.kill()
+    place.pair.client.says("wait to be resumed|link to .* failed")
+    with socket.create_connection(place.pair.socks) as connection:
+        connection.sendall(udp_tunnel_to("127.0.0.1"))
+        where = place.runtime / "muxsocks-client.sock"
+        wait_until(lambda: document(where, "/v1/status")["waiting"] == 1, 20, "the request to wait")
+        place.take_over()
+        assert_stopping(connection)
 
 
 DIRECT = {"direct": ["127.0.0.1"]}

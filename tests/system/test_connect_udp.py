@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from support import deadline, http, programs, servers
+from support import deadline, dns_server, http, programs, servers, socks
 from support.deadline import wait_until
 
 SIZES = [0, 1, 62, 63, 64, 512, 1_199, 1_472, 4_096, 16_382, 16_383, 32_768, 65_000, 65_507]
@@ -136,6 +136,24 @@ def test_failures_are_told_before_the_tunnel(pair, dns, udp_target):
     assert http.status(proxy.socks, request("127.0.0.1", 53, proxy)) == 502
     proxy = pair(client={"udp": {"enabled": False}})
     assert http.status(proxy.socks, request("127.0.0.1", 53, proxy)) == 502
+
+
+def test_what_has_no_stream_in_time_is_refused(pair, target):
+    hold = target(servers.hold)
+    proxy = pair(server={"limits": {"streams": 1}}, client={"timeouts": {"wait": "300ms"}})
+    with socks.connect(proxy.socks, "127.0.0.1", hold.port):
+        connection, answer = http.ask(proxy.socks, request("127.0.0.1", 53, proxy))
+        connection.close()
+        assert (answer.status, answer.body) == (503, b"There is no link to the server.\n"), answer.head
+
+
+def test_what_is_idle_before_the_tunnel_is_told(pair, dns):
+    dns.records["silent.test"] = dns_server.Answer(silent=True)
+    proxy = pair(server={"dns": {"servers": [dns.address], "timeout": "30s"}},
+                 client={"timeouts": {"udp_idle": "1s"}})
+    connection, answer = http.ask(proxy.socks, request("silent.test", 53, proxy))
+    connection.close()
+    assert (answer.status, answer.body) == (502, b"The server has given no answer.\n"), answer.head
 
 
 @pytest.mark.parametrize("change", [lambda text: text.replace(b"connect-udp", b"websocket"),
