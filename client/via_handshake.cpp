@@ -7,6 +7,8 @@
 
 #include <boost/asio/ip/address.hpp>
 
+#include <algorithm>
+
 namespace muxsocks::client {
 namespace {
 
@@ -42,6 +44,37 @@ socks5::address socks_target(const host_port& to) {
     if (error) return socks5::address::from_domain(to.host, to.port);
     return ip.is_v4() ? socks5::address::from_ipv4(ip.to_v4().to_bytes(), to.port)
                       : socks5::address::from_ipv6(ip.to_v6().to_bytes(), to.port);
+}
+
+/// Those of all fields make one list (RFC 9110, section 5.3).
+std::string challenges_of(const http::answer_head& head) {
+    std::string all;
+    for (const auto& each : head.fields)
+        if (http::same_word(each.name, "proxy-authenticate"))
+            all += (all.empty() ? "" : ", ") + std::string(each.value);
+    return all;
+}
+
+/// Whether Basic is one of the challenges: their parameters stand in the same list, as NAME=VALUE
+/// (RFC 9110, section 11.6.1).
+bool offers_basic(std::string_view challenges) {
+    constexpr std::string_view blanks = " \t";
+    while (!challenges.empty()) {
+        const auto begin = std::min(challenges.find_first_not_of(blanks), challenges.size());
+        challenges.remove_prefix(begin);
+        const auto word = challenges.substr(0, challenges.find_first_of(" \t=,"));
+        const auto behind = challenges.find_first_not_of(blanks, word.size());
+        const bool parameter = behind != challenges.npos && challenges[behind] == '=';
+        if (!parameter && http::same_word(word, "basic")) return true;
+        bool quoted = false;
+        std::size_t end = 0;
+        for (; end < challenges.size() && (quoted || challenges[end] != ','); ++end) {
+            if (challenges[end] == '"') quoted = !quoted;
+            if (quoted && challenges[end] == '\\') ++end;
+        }
+        challenges.remove_prefix(std::min(end + 1, challenges.size()));
+    }
+    return false;
 }
 
 } // namespace
@@ -98,10 +131,10 @@ via_handshake::step via_handshake::on_status(const http::answer_head& head) cons
     if (head.status >= 200 && head.status < 300) return {.done = true};
     const auto line = log::escape(std::string(head.status_line));
     if (head.status == 407) {
-        const auto asked = head.value("proxy-authenticate");
-        if (asked.empty() || http::same_word(asked.substr(0, 5), "basic")) return login_refused();
+        const auto asked = challenges_of(head);
+        if (asked.empty() || offers_basic(asked)) return login_refused();
         return fail(via_errc::login_refused,
-                    name_ + " asks for a login by \"" + log::escape(std::string(asked)) +
+                    name_ + " asks for a login by \"" + log::escape(asked) +
                         "\", and this client knows Basic only",
                     "put a local proxy that knows it in between, such as px or cntlm, and name "
                     "that one in \"via\"");

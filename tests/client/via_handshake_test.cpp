@@ -89,6 +89,15 @@ TEST_CASE("CONNECT at an HTTP proxy") {
              via_errc::login_refused, "asks for a user name", "http://USER@192.0.2.1:3128"},
             {http_answer("407 Auth", "Proxy-Authenticate: NTLM\r\n"), via_errc::login_refused,
              "\"NTLM\"", "cntlm"},
+            {http_answer("407 Auth", "Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: "
+                                     "Digest realm=\"a, Basic b\", basic=x\r\n"),
+             via_errc::login_refused, "Negotiate, Digest", "cntlm"},
+            {http_answer("407 Auth", "Proxy-Authenticate: Negotiate abc==\r\n"
+                                     "X: y\r\nProxy-Authenticate: basic realm=\"x\"\r\n"),
+             via_errc::login_refused, "asks for a user name", "http://USER@192.0.2.1:3128"},
+            {http_answer("407 Auth", "Proxy-Authenticate: Digest realm=\"a \\\" b\", Basic "
+                                     "realm=\"x\"\r\n"),
+             via_errc::login_refused, "asks for a user name", "http://USER@192.0.2.1:3128"},
             {http_answer("403 Forbidden"), via_errc::denied, "(HTTP/1.1 403 Forbidden)", "443"},
             {http_answer("502 Bad Gateway"), via_errc::unreachable,
              "cannot connect to link.example.org:8443", "running"},
