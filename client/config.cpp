@@ -95,7 +95,7 @@ void bind_udp(config_section& root, udp_settings& udp) {
     root.section("udp", [&](config_section& section) {
         section.field("enabled", udp.enabled, kinds::boolean(),
                       "Whether applications may send and receive datagrams (SOCKS5's UDP "
-                      "ASSOCIATE), where the server allows it.");
+                      "ASSOCIATE, HTTP's connect-udp), where the server allows it.");
         section.one_or_list("advertise", udp.advertise, kinds::ip_address(),
                             "Where applications are told to send datagrams to, one address of a "
                             "family: the published address of a container, for example.",

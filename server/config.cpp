@@ -128,8 +128,8 @@ void bind_dns(config_section& root, dns_settings& dns) {
 void bind_udp(config_section& root, udp_settings& udp) {
     root.section("udp", [&](config_section& section) {
         section.field("enabled", udp.enabled, kinds::boolean(),
-                      "Whether clients may send and receive datagrams (SOCKS5's UDP ASSOCIATE). "
-                      "`destinations` holds for each of them.");
+                      "Whether clients may send and receive datagrams (SOCKS5's UDP ASSOCIATE, "
+                      "HTTP's connect-udp). `destinations` holds for each of them.");
         section.field(
             "filter", udp.filter, kinds::choice<udp_filter>({"any", "contacted"}),
             "From whom an association takes datagrams: `\"any\"`, from every address that "

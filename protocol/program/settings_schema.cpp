@@ -129,8 +129,8 @@ void bind_timeouts(config_section& root, timeout_settings& timeouts, program_rol
                       "A stream that has ended in one direction and carries no byte in the other "
                       "for that long is ended.");
         section.field("udp_idle", timeouts.udp_idle, kinds::duration(1s, 24h),
-                      "A UDP association that carries no datagram in either direction for that "
-                      "long is ended.");
+                      "A UDP association or tunnel that carries no datagram in either direction "
+                      "for that long is ended.");
     });
 }
 

@@ -396,7 +396,7 @@ class session {
     std::error_code error_;
     std::string peer_text_;
     join_fail_frame join_answer_;
-    std::optional<goaway_frame> goaway_; ///< As sent.
+    std::optional<goaway_frame> goaway_; ///< As sent, or to be sent; a client's: as received.
     std::deque<notice_frame> notices_;
 
     waiting waiting_;
