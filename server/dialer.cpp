@@ -79,6 +79,8 @@ class dialer::operation final : public happy_eyeballs, public boost::intrusive::
     void enter();
     /// It has the place that it waited for.
     void on_place();
+    /// The same, once its user may be busy.
+    void on_place_in_turn();
     void cancel() override;
     /// The dialer is going: gives back what the dial holds there.
     void leave_places();
@@ -88,6 +90,7 @@ class dialer::operation final : public happy_eyeballs, public boost::intrusive::
     }
 
     dial_id id = 0;
+    share_ptr share_; ///< Null: it begins when there is a place.
     /// What is dialled: the host if it is not empty, else the address.
     std::string host_;
     asio::ip::address address_;
@@ -177,7 +180,7 @@ void dialer::operation::claim::on_place() {
         const auto alive = guard.lock();
         if (!alive) return; // The claim has left.
         const auto found = (*alive)->operations.find(id);
-        if (found != (*alive)->operations.end()) found->on_place();
+        if (found != (*alive)->operations.end()) found->on_place_in_turn();
     });
 }
 
@@ -209,6 +212,13 @@ void dialer::operation::on_place() {
         else
             proceed();
     }
+}
+
+void dialer::operation::on_place_in_turn() {
+    if (!share_) return on_place();
+    share_->run([kept = std::static_pointer_cast<operation>(shared_from_this())] {
+        if (kept->owner_ != nullptr) kept->on_place();
+    });
 }
 
 bool dialer::operation::take_lookup() {
@@ -350,18 +360,20 @@ dialer::~dialer() {
 
 dialer::dial_id dialer::dial(const asio::ip::address& address, std::uint16_t port,
                              std::shared_ptr<const target_policy> policy, handler done,
-                             user_account_ptr user) {
+                             user_account_ptr user, share_ptr share) {
     auto one = std::make_shared<operation>(state_->services, *state_, port, std::move(policy),
                                            std::move(done), std::move(user));
+    one->share_ = std::move(share);
     one->address_ = address;
     return enter(std::move(one));
 }
 
 dialer::dial_id dialer::dial(std::string_view host, std::uint16_t port,
                              std::shared_ptr<const target_policy> policy, handler done,
-                             user_account_ptr user) {
+                             user_account_ptr user, share_ptr share) {
     auto one = std::make_shared<operation>(state_->services, *state_, port, std::move(policy),
                                            std::move(done), std::move(user));
+    one->share_ = std::move(share);
     if (const auto address = parse_numeric_host(host)) {
         one->address_ = *address;
     } else {

@@ -10,6 +10,7 @@
 
 #include "protocol/link/dial/happy_eyeballs.hpp"
 #include "protocol/link/loop/asio.hpp"
+#include "protocol/link/loop/rounds.hpp"
 #include "protocol/link/loop/unique_function.hpp"
 #include "server/dial_error.hpp"
 #include "server/dial_places.hpp"
@@ -69,14 +70,14 @@ class dialer {
     dialer& operator=(const dialer&) = delete;
 
     /// Dials an address: the fast path, with one allocation and no lookup. `user` is whom it counts
-    /// for; null: nobody.
+    /// for; null: nobody. A connect that had to wait for a place begins within `share`.
     dial_id dial(const asio::ip::address& address, std::uint16_t port,
                  std::shared_ptr<const target_policy> policy, handler done,
-                 user_account_ptr user = {});
+                 user_account_ptr user = {}, share_ptr share = {});
     /// Dials a name, or an address in any spelling.
     dial_id dial(std::string_view host, std::uint16_t port,
                  std::shared_ptr<const target_policy> policy, handler done,
-                 user_account_ptr user = {});
+                 user_account_ptr user = {}, share_ptr share = {});
     /// The handler will not be called, and is destroyed. A connect's place is free at once, a
     /// lookup's when that has really ended: a DNS query cannot be taken back, and whoever dials and
     /// cancels all the time shall not have more of them under way than others. No effect once the

@@ -83,6 +83,7 @@ void incoming_link::begin() {
         link_ = new link(worker_.thread(), std::move(*socket_), std::move(parts_.engine));
         socket_.reset();
         link_->set_trusted(false);
+        link_->set_share(worker_.shares().strangers());
         const auto started = link_;
         return started->start_up(*this, std::move(parts_.received));
     }
@@ -165,6 +166,7 @@ void incoming_link::begin_tls() {
     link_ = new link(worker_.thread(), std::move(*socket_), std::move(engine));
     socket_.reset();
     link_->set_trusted(false);
+    link_->set_share(worker_.shares().strangers());
     const auto started = link_;
     started->start(*this);
 }

@@ -147,6 +147,7 @@ session_settings served_session::make_settings(may_begin_as as) {
 
 std::size_t served_session::begin(link_ptr on, bytes_view first) {
     const driver_ptr keep = driver_;
+    keep->share_with(worker_.shares().strangers());
     if (on->engine()) subject_ = on->engine()->peer_subject();
     return keep->start(std::move(on), first);
 }

@@ -236,18 +236,20 @@ void target_connection::dial(const socks5::address& dst) {
     dialling_ = true;
     dialled_at_ = std::chrono::steady_clock::now();
     auto done = [self = self_ptr(this)](dial_result result) {
-        self->on_dialled(std::move(result));
+        self->driver_->share().run(
+            [self, result = std::move(result)]() mutable { self->on_dialled(std::move(result)); });
     };
     auto& targets = services_.targets;
+    const share_ptr share(&driver_->share());
     if (dst.type == socks5::address::kind::domain) {
-        dial_ = targets.dial(dst.domain, dst.port, policy_, std::move(done), user_);
+        dial_ = targets.dial(dst.domain, dst.port, policy_, std::move(done), user_, share);
     } else if (dst.type == socks5::address::kind::ipv4) {
         const asio::ip::address_v4::bytes_type bytes{dst.ip[0], dst.ip[1], dst.ip[2], dst.ip[3]};
-        dial_ =
-            targets.dial(asio::ip::address_v4(bytes), dst.port, policy_, std::move(done), user_);
+        dial_ = targets.dial(asio::ip::address_v4(bytes), dst.port, policy_, std::move(done), user_,
+                             share);
     } else {
-        dial_ =
-            targets.dial(asio::ip::address_v6(dst.ip), dst.port, policy_, std::move(done), user_);
+        dial_ = targets.dial(asio::ip::address_v6(dst.ip), dst.port, policy_, std::move(done),
+                             user_, share);
     }
 }
 

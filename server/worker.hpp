@@ -16,6 +16,7 @@
 #include "server/session_registry.hpp"
 #include "server/target_connection.hpp"
 #include "server/usage_book.hpp"
+#include "server/user_shares.hpp"
 #include "server/user_table.hpp"
 
 #include <atomic>
@@ -82,6 +83,7 @@ class worker {
     const recipe& now_serving() const { return *recipe_; }
     const std::shared_ptr<const recipe>& serving() const { return recipe_; }
     target_services& services() { return services_; }
+    user_shares& shares() { return shares_; }
 
     /// Links and sessions here, for spreading new links. Any thread may ask.
     std::size_t load() const { return load_.load(std::memory_order_relaxed); }
@@ -156,6 +158,7 @@ class worker {
     shared_state& shared_;
     std::shared_ptr<const recipe> recipe_;
     link_thread thread_;
+    user_shares shares_{thread_};
     std::unique_ptr<resolver> resolver_;
     std::unique_ptr<dialer> dialer_;
     name_lookups lookups_;

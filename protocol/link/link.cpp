@@ -100,12 +100,24 @@ void link::wait_read() {
     socket_.async_wait(tcp_socket::wait_read,
                        [self = link_ptr(this)](const boost::system::error_code& error) {
                            self->waiting_read_ = false;
-                           if (error || !self->socket_.is_open() || !self->reading_) return;
-                           if (!self->waiting_write_)
-                               self->output_interest_.on_input(self->socket_);
-                           self->on_readable();
-                           self->wait_read();
+                           if (!error) self->take_input();
                        });
+}
+
+void link::take_input() {
+    if (!socket_.is_open() || !reading_) return;
+    if (share_ && !share_->may_begin()) {
+        waiting_read_ = true;
+        return share_->later([self = link_ptr(this)] {
+            self->waiting_read_ = false;
+            self->take_input();
+        });
+    }
+    std::optional<round_share::use> in_use;
+    if (share_) in_use.emplace(*share_);
+    if (!waiting_write_) output_interest_.on_input(socket_);
+    on_readable();
+    wait_read();
 }
 
 void link::set_trusted(bool on) {

@@ -63,6 +63,8 @@ class link : public ref_counted<link> {
     /// socket.
     void start(owner& to, bytes_view early = {});
     void set_owner(owner& to) { owner_ = &to; }
+    /// Its work is done within this share of each round; without one, at once.
+    void set_share(share_ptr share) { share_ = std::move(share); }
     bool belongs_to(const owner& one) const { return owner_ == &one; }
 
     /// Encrypts and appends to the output; flush() writes it.
@@ -132,6 +134,8 @@ class link : public ref_counted<link> {
     void wait_read();
     /// Whether what it has provoked must go out before more is read.
     bool must_drain() const { return !trusted_ && output_.size() > distrusted_output_max; }
+    /// The socket has something.
+    void take_input();
     void on_readable();
     void receive(bytes_view ciphertext);
     /// Hands the first `size` bytes of the plaintext scratch to the owner; keeps what is left.
@@ -156,6 +160,7 @@ class link : public ref_counted<link> {
     tcp_socket socket_;
     std::optional<tls_engine> engine_;
     owner* owner_ = nullptr;
+    share_ptr share_;
     output_buffer output_;
     /// The begin of a frame that has not come whole, or frames that the owner has left.
     std::vector<std::uint8_t> tail_;

@@ -10,6 +10,7 @@
 #include "protocol/link/loop/asio.hpp"
 #include "protocol/link/loop/deadlines.hpp"
 #include "protocol/link/loop/output_buffer.hpp"
+#include "protocol/link/loop/rounds.hpp"
 #include "protocol/link/thread_counters.hpp"
 #include "protocol/memory_account.hpp"
 
@@ -89,13 +90,8 @@ class link_thread {
     bytes_span ciphertext() { return scratch(ciphertext_, ciphertext_size); }
     bytes_span plaintext() { return scratch(plaintext_, plaintext_size); }
 
-    /// How long one session may be busy in a round of the event loop. Whoever has more to do comes
-    /// again in the next, and all who do so share what one has.
-    std::chrono::microseconds share_of_round() const {
-        return std::chrono::microseconds(250) / (waiting_ + 1);
-    }
-    void on_wait() { ++waiting_; }
-    void on_waited() { --waiting_; }
+    /// A share of the rounds of this thread's event loop, for a user.
+    share_ptr make_share() { return new round_share(rounds_); }
 
     output_buffer take_output() {
         on_use();
@@ -134,7 +130,6 @@ class link_thread {
     std::ptrdiff_t held_most_ = 0;    // Since the last check.
     std::ptrdiff_t held_highest_ = 0; // At the checks since memory was last given back.
     std::size_t freed_ = 0;           // Since then.
-    std::size_t waiting_ = 0;         // Sessions with more to do than they may at once.
     boost::intrusive::list<memory_holder, boost::intrusive::constant_time_size<false>> holders_;
     // The pools are declared first: what handlers still hold when the context goes comes back here.
     chunk_pool chunks_;
@@ -146,6 +141,7 @@ class link_thread {
     std::size_t uses_ = 0;      // Since memory was last given back.
     std::size_t uses_seen_ = 0; // At the last check.
     deadline idle_check_{clock_, [this] { check_idle(); }};
+    rounds rounds_{context_};
 };
 
 } // namespace muxsocks

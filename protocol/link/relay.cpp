@@ -299,7 +299,10 @@ void relay::wait_writable() {
     socket_.async_wait(tcp_socket::wait_write,
                        [self = relay_ptr(this)](const boost::system::error_code& error) {
                            self->waiting_write_ = false;
-                           if (!error && self->stream_) self->deliver();
+                           if (error) return;
+                           self->driver_->share().run([self] {
+                               if (self->stream_ && !self->waiting_write_) self->deliver();
+                           });
                        });
 }
 

@@ -28,6 +28,7 @@ stream_owner* owner_of(const stream& s) { return static_cast<stream_owner*>(s.co
 session_driver::session_driver(link_thread& thread, session_settings settings, delegate& to)
     : thread_(thread),
       serial_(next_serial()),
+      share_(thread.make_share()),
       delegate_(&to),
       binds_(settings.channel_binding),
       links_max_(settings.side == role::client ? settings.max_links - 1U : 0),
@@ -132,8 +133,10 @@ void session_driver::wake() {
     if (turn_posted_ || dispatching_) return;
     turn_posted_ = true;
     asio::post(thread_.context(), [self = driver_ptr(this)] {
-        self->turn_posted_ = false;
-        self->turn();
+        self->share_->run([self] {
+            self->turn_posted_ = false;
+            self->turn();
+        });
     });
 }
 

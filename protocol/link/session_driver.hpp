@@ -71,6 +71,10 @@ class session_driver final : public ref_counted<session_driver>,
     /// Adds to what the thread has counted what the session has since it told last, and returns it:
     /// the data path counts once only, and what is read in the thread never falls.
     session_totals tell_counted();
+    /// What this session and its streams do is done within it. It has one of its own at first.
+    round_share& share() { return *share_; }
+    /// From here on it has this one, together with others.
+    void share_with(share_ptr with);
     /// The newest link that belongs to the session; none while it is detached.
     link* current_link() const;
 
@@ -165,6 +169,7 @@ class session_driver final : public ref_counted<session_driver>,
 
     driven* find(const link& one);
     driven* find(link_number number);
+    void take_in(link_ptr one, link_number number);
     /// Takes the link out; it is not the session's any more.
     link_ptr take_out(link_number number);
     /// The keying material that goes into the proofs: none without channel binding.
@@ -180,6 +185,7 @@ class session_driver final : public ref_counted<session_driver>,
     std::size_t held_by_links() const;
     /// What links have left of their frames, from the next round of the event loop on.
     void take_frames_left();
+    void take_frames_until_over();
     bool frames_left(const driven& on) const;
     bool any_frames_left() const;
     instant begin_reads();
@@ -209,6 +215,7 @@ class session_driver final : public ref_counted<session_driver>,
 
     link_thread& thread_;
     std::uint64_t serial_;
+    share_ptr share_;
     delegate* delegate_;
     bool binds_; ///< Whether proofs are bound to the TLS channel.
     /// Client: how many links it opens; one more replaces another. Server: 0.

@@ -20,6 +20,12 @@ session_driver::driven* session_driver::find(link_number number) {
     return nullptr;
 }
 
+void session_driver::take_in(link_ptr one, link_number number) {
+    one->set_owner(*this);
+    one->set_share(share_);
+    links_.push_back({number, std::move(one)});
+}
+
 link_ptr session_driver::take_out(link_number number) {
     if (joining_ == number) joining_ = none;
     const auto found = find(number);
@@ -43,9 +49,8 @@ link* session_driver::current_link() const {
 
 std::size_t session_driver::start(link_ptr first, bytes_view received) {
     const driver_ptr self(this);
-    first->set_owner(*this);
     const auto exporter = exporter_of(*first);
-    links_.push_back({0, std::move(first)});
+    take_in(std::move(first), 0);
     session_.on_link(exporter, now());
     settle();
     if (received.empty()) return 0;
@@ -73,6 +78,8 @@ void session_driver::on_link_writable(link& from) {
     const driver_ptr self(this);
     const auto found = find(from);
     if (!found || last_words_.is_set()) return;
+    if (!share_->may_begin()) return wake();
+    const round_share::use in_use(*share_);
     turn(found->number, from);
     settle();
 }
@@ -95,8 +102,7 @@ void session_driver::on_link_down(link& from, std::error_code error, const std::
 link_number session_driver::join_on(link_ptr next) {
     stop_joining();
     const auto number = session_.join(exporter_of(*next), now());
-    next->set_owner(*this);
-    links_.push_back({number, std::move(next)});
+    take_in(std::move(next), number);
     joining_ = number;
     settle();
     return number;
@@ -138,8 +144,7 @@ std::optional<join_fail_frame> session_driver::join(link_ptr next, const join_fr
     used = 0;
     const auto failure = session_.on_join(frame, exporter_of(*next), now(), room);
     if (failure) return failure;
-    next->set_owner(*this);
-    links_.push_back({frame.number, std::move(next)});
+    take_in(std::move(next), frame.number);
     // Before the batch ends: which links the client has given up stands directly behind JOIN.
     used = take(links_.back(), behind);
     settle();

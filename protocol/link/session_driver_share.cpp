@@ -2,8 +2,6 @@
 
 #include "protocol/link/session_driver.hpp"
 
-#include <boost/asio/post.hpp>
-
 #include <algorithm>
 #include <utility>
 
@@ -12,7 +10,7 @@ namespace {
 
 /// Frames that are taken, and sockets that are read, between two looks at the clock; a system call
 /// for each.
-constexpr std::size_t frames_at_once = 32;
+constexpr std::size_t frames_at_once = 16;
 constexpr std::size_t reads_at_once = 8;
 
 } // namespace
@@ -33,7 +31,7 @@ std::size_t session_driver::held_by_links() const {
 instant session_driver::begin_reads() {
     const auto at = now();
     reads_ = 0;
-    reads_until_ = at + thread_.share_of_round() / std::max<std::size_t>(links_.size(), 1);
+    reads_until_ = at + share_->left() / std::max<int>(static_cast<int>(links_.size()), 1);
     return at;
 }
 
@@ -43,22 +41,27 @@ bool session_driver::may_read() const {
 
 void session_driver::take_frames_left() {
     if (std::exchange(frames_posted_, true)) return;
-    thread_.on_wait();
-    asio::post(thread_.context(), [self = driver_ptr(this)] {
-        self->thread_.on_waited();
-        const auto until = now() + self->thread_.share_of_round();
-        do {
-            std::vector<link_ptr> waiting;
-            for (const auto& each : self->links_)
-                if (self->frames_left(each)) waiting.push_back(each.on);
-            for (const auto& each : waiting)
-                if (self->find(*each)) each->deliver_again();
-        } while (self->any_frames_left() && now() < until);
-        self->frames_posted_ = false;
-        for (const auto& each : self->links_)
-            each.on->on_frames_left(self->frames_left(each));
-        if (self->any_frames_left()) self->take_frames_left();
-    });
+    share_->later([self = driver_ptr(this)] { self->take_frames_until_over(); });
+}
+
+void session_driver::take_frames_until_over() {
+    do {
+        std::vector<link_ptr> waiting;
+        for (const auto& each : links_)
+            if (frames_left(each)) waiting.push_back(each.on);
+        for (const auto& each : waiting)
+            if (find(*each)) each->deliver_again();
+    } while (any_frames_left() && share_->left() > duration::zero());
+    frames_posted_ = false;
+    for (const auto& each : links_)
+        each.on->on_frames_left(frames_left(each));
+    if (any_frames_left()) take_frames_left();
+}
+
+void session_driver::share_with(share_ptr with) {
+    share_ = std::move(with);
+    for (const auto& each : links_)
+        each.on->set_share(share_);
 }
 
 bool session_driver::frames_left(const driven& on) const {
