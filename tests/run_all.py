@@ -7,7 +7,8 @@ What runs where, unless options narrow it:
               docker      tests/docker: images, Compose files and packages, where a Docker engine
                           answers; beside everything else, as it mostly waits
   ci          unit, simulation, system, benchmarks (benchmarks/compare --quick: wrong bytes only)
-  asan, tsan  unit, simulation, system without the tests marked slow or once
+  asan        unit, simulation, system without the tests marked slow or once
+  tsan        unit where there are threads, system as asan
   fuzz        fuzz: each fuzzer for some seconds
 
 The builds follow each other, each beside the tests of those in front of it, which mostly wait: it
@@ -49,7 +50,7 @@ LABELS = ("format", "tree", "docker", "unit", "simulation", "system", "fuzz", "b
 PLAN = {
     "ci": ("unit", "simulation", "system", "benchmarks"),
     "asan": ("unit", "simulation", "system"),
-    "tsan": ("unit", "simulation", "system"),
+    "tsan": ("unit", "system"),
     "fuzz": ("fuzz",),
 }
 SANITIZERS = ("asan", "tsan")
