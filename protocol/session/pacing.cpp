@@ -14,7 +14,7 @@ void pacing::set(pace* reads, pace* credits) {
             s->credit_paced = false;
         session_.streams_.for_each([this](stream& s) {
             s.recv.set_paced(paces_credit());
-            if (s.closed || s.final_size || session_.version_ < 2) return;
+            if (s.closed || s.ends_at_top || session_.version_ < 2) return;
             if (paces_credit())
                 (void)list(s);
             else if (s.recv.credit_due())
@@ -79,7 +79,7 @@ void pacing::grant() {
         auto& s = *waiting_.front();
         waiting_.pop_front();
         s.credit_paced = false;
-        if (s.closed || s.rst_wanted || s.final_size) continue;
+        if (s.closed || s.rst_wanted || s.ends_at_top) continue;
         const auto part = std::min<std::uint64_t>(s.recv.ungranted(), credits_->at_once());
         s.recv.allow(part);
         credits_->spend(static_cast<std::size_t>(part));

@@ -195,7 +195,7 @@ void session::say_again(link_number lost) {
     streams_.table.for_each([&](stream& s) {
         ++open;
         if (s.first_link == lost) s.first_link = stream::no_link;
-        if (s.credit_link == lost && !s.final_size) list_credit(s);
+        if (s.credit_link == lost && !s.ends_at_top) list_credit(s);
     });
     // The peer does likewise, which is no flood.
     if (now_ - credits_given_ < std::chrono::seconds(1)) return;

@@ -213,16 +213,15 @@ void session::on_data(std::uint32_t id, std::uint8_t flags, bytes_view payload) 
 
 void session::take_data(stream& s, std::uint64_t offset, bytes_view bytes, bool fin) {
     const auto end = offset + bytes.size();
-    if ((fin && s.final_size && *s.final_size != end) || (fin && end < s.top) ||
-        (s.final_size && end > *s.final_size))
+    if ((fin && end < s.top) || (s.ends_at_top && end > s.top))
         return fault(s, reset_code::internal, errc::stream_internal);
     if (end > s.recv.announced())
         return fault(s, reset_code::flow_control, errc::stream_flow_control);
-    if (fin) s.final_size = end;
     s.top = std::max(s.top, end);
+    s.ends_at_top |= fin;
     place(s, offset, bytes);
-    if (s.closed || s.rst_wanted || s.fin_received || !s.final_size) return;
-    if (*s.final_size == s.recv.received() || broken(broken_rule::fin_closes_early)) on_fin(s);
+    if (s.closed || s.rst_wanted || s.fin_received || !s.ends_at_top) return;
+    if (s.top == s.recv.received() || broken(broken_rule::fin_closes_early)) on_fin(s);
 }
 
 void session::place(stream& s, std::uint64_t offset, bytes_view bytes) {

@@ -78,7 +78,7 @@ stream_state state_of(const stream& s) {
     t.announced = s.recv.announced();
     t.window = s.recv.window();
     t.top = s.top;
-    t.final_size = s.final_size;
+    if (s.ends_at_top) t.final_size = s.top;
     t.own = s.own;
     t.unread = s.unread.copy();
     s.beyond.for_each([&t](std::uint64_t offset, const pieces::bytes& piece) {
@@ -265,7 +265,7 @@ stream& session::restore(const stream_state& from) {
     for (const auto& each : from.beyond)
         s.beyond.add(each.offset, each.bytes);
     s.top = from.top;
-    s.final_size = from.final_size;
+    s.ends_at_top = from.final_size.has_value();
     s.fin_received = from.fin_received;
     s.released = !from.owned;
     s.closed = from.closed;
@@ -283,7 +283,7 @@ stream& session::restore(const stream_state& from) {
         ++waiting_.opening_count;
     }
     // Said again: the link that it went by is lost.
-    if (from.credited && !s.rst_wanted && !s.final_size) list_credit(s);
+    if (from.credited && !s.rst_wanted && !s.ends_at_top) list_credit(s);
     return s;
 }
 
@@ -295,7 +295,7 @@ void session::resume(stream& s) {
         if (!s.rst_waits || !s.own.empty() || s.unacked == 0) list_reset(s);
         return;
     }
-    if (!s.final_size && s.recv.credit_due()) list_credit(s);
+    if (!s.ends_at_top && s.recv.credit_due()) list_credit(s);
     if (s.unacked == 0 && s.discarding) on_all_acked(s);
 }
 

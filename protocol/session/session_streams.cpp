@@ -138,7 +138,7 @@ void session::consume(stream& s, std::size_t bytes, instant now) {
     if (s.unread.size() <= version_one::unread_max) end_v1_pause(s);
     s.recv.on_consumed(bytes);
     s.moved = std::max(now, now_);
-    if (!s.closed && !s.final_size && version_ >= 2) {
+    if (!s.closed && !s.ends_at_top && version_ >= 2) {
         if (pacing_.may_grow() && memory_.grow(s, now_, links_.rtt())) ++statistics_.windows_grown;
         if (pacing_.paces_credit())
             pacing_.on_consumed(s);

@@ -121,7 +121,7 @@ void session::lay_credits(link_state& l) {
         auto& s = *waiting_.credits.back();
         waiting_.credits.pop_back();
         s.credit_listed = false;
-        if (s.closed || s.rst_wanted || s.final_size) continue;
+        if (s.closed || s.rst_wanted || s.ends_at_top) continue;
         store_u64(payload.data() + 1, s.recv.announce());
         turn_.lay({s.id, flag::ctrl, 9}, payload);
         s.credit_link = l.number;

@@ -66,7 +66,7 @@ bool receiving_fits(const stream_state& t) {
     if (t.consumed > t.received || t.received > t.top || t.top > t.announced) return false;
     if (t.announced > 2 * bytes_max || t.window == 0 || t.window > bytes_max) return false;
     if (t.unread.size() > t.received - t.consumed) return false;
-    if (t.final_size && *t.final_size < t.top) return false;
+    if (t.final_size && *t.final_size != t.top) return false;
     if (t.fin_received && t.final_size != t.received) return false;
     return pieces_fit(t);
 }

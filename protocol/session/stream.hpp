@@ -22,8 +22,9 @@ struct stream {
     stream(std::uint64_t send_limit, std::uint64_t window) : send(send_limit), recv(window) {}
 
     static constexpr link_number no_link = 0xffff'ffff;
+    enum class queue : std::uint8_t { none, fresh, bulk_round, opening, resets, paced_resets };
 
-    std::uint32_t id = 0;    ///< 0 until its first frame is laid.
+    // There are thousands of them, idle: what is narrow stands together.
     void* context = nullptr; ///< The owner's; the session never looks at it.
     send_window send;
     receive_window recv;
@@ -31,19 +32,19 @@ struct stream {
     // Sending. `own` are bytes of the session's user (request, reply), sent before what is read
     // from the socket.
     std::vector<std::uint8_t> own;
-    bool readable = false;   ///< Whether the local socket has bytes (or an end) to read.
-    bool fin_wanted = false; ///< Whether FIN follows what is still to be sent.
+    std::uint64_t moved_at_look = 0; ///< Bytes either way when bulk_watch last looked.
+    reset_code rst_code = reset_code::cancelled;
+    std::uint32_t unacked = 0;         ///< Its frames that are kept; copies count.
+    link_number first_link = no_link;  ///< Until its request is acknowledged.
+    link_number credit_link = no_link; ///< Where its CREDIT went last.
+    bool readable = false;             ///< Whether the local socket has bytes (or an end) to read.
+    bool fin_wanted = false;           ///< Whether FIN follows what is still to be sent.
     bool fin_sent = false;
     bool rst_wanted = false; ///< Whether RST follows `own`, and nothing else.
     bool own_last = false;   ///< Whether what was laid last were own bytes.
     bool rst_waits = false;  ///< Whether RST waits until own bytes are acknowledged.
     bool bulk = false;       ///< Whether it goes by the link for bulk.
-    reset_code rst_code = reset_code::cancelled;
-    std::uint32_t unacked = 0;         ///< Its frames that are kept; copies count.
-    link_number first_link = no_link;  ///< Until its request is acknowledged.
-    link_number credit_link = no_link; ///< Where its CREDIT went last.
-    std::uint64_t moved_at_look = 0;   ///< Bytes either way when bulk_watch last looked.
-    bool metered = false;              ///< Whether bulk_watch has a meter for it.
+    bool metered = false;    ///< Whether bulk_watch has a meter for it.
 
     // Receiving.
     byte_queue unread; ///< Older than the views of the current batch.
@@ -51,10 +52,10 @@ struct stream {
     std::int32_t first_view = -1;
     std::int32_t last_view = -1;
     std::size_t view_bytes = 0;
-    std::size_t charged = 0;                 ///< To the session's account, for this stream.
-    std::uint64_t top = 0;                   ///< The highest end of what has come.
-    std::optional<std::uint64_t> final_size; ///< Once a FIN has told it.
+    std::size_t charged = 0;   ///< To the session's account, for this stream.
+    std::uint64_t top = 0;     ///< The highest end of what has come.
     instant moved{};           ///< When a byte was last consumed, or the first of `unread` came.
+    bool ends_at_top = false;  ///< Whether a FIN has come: `top` is the final size.
     bool fin_received = false; ///< Whether all bytes up to the peer's FIN have come.
     bool touched = false;      ///< Whether it is in the list of this batch.
     bool announced = false;    ///< Whether this batch has an event for it.
@@ -70,23 +71,24 @@ struct stream {
     bool clocked = false;      ///< Whether the time for its end runs.
     bool request_done = false; ///< Whether the owner took the stream up (flood counters).
     bool connected = false;    ///< Whether its connect has succeeded (flood counters).
-    std::error_code end;       ///< Why it was reset or shed; none while open or after two FINs.
 
     // Scheduling.
-    stream* next_ready = nullptr;
-    enum class queue : std::uint8_t { none, fresh, bulk_round, opening, resets, paced_resets };
     queue queued = queue::none;
+    bool datagrams_listed = false;   ///< Whether a link's datagram_queue has it.
+    bool datagrams = false;          ///< Whether its owner has some to be read.
+    std::uint32_t id = 0;            ///< 0 until its first frame is laid.
     link_number queued_at = no_link; ///< In whose link's scheduler, where it is fresh or bulk.
     std::uint32_t round = 0;         ///< The bulk round in which `round_bytes` were sent.
     std::uint32_t round_bytes = 0;
+    stream* next_ready = nullptr;
 
     // Datagrams of an association (datagrams.hpp).
-    bool datagrams = false;           ///< Whether its owner has some to be read.
-    bool datagrams_listed = false;    ///< Whether a link's datagram_queue has it.
     std::uint32_t datagram_round = 0; ///< The round in which `datagram_bytes` were sent.
     std::uint32_t datagram_bytes = 0;
     std::uint64_t datagrams_out = 0; ///< Bytes of them, and of those received.
     std::uint64_t datagrams_in = 0;
+
+    std::error_code end; ///< Why it was reset or shed; none while open or after two FINs.
 
     // The list of all streams of the session.
     stream* all_next = nullptr;
