@@ -1,6 +1,7 @@
 """The Docker engine as the tests see it: commands, images, containers, and Compose projects."""
 
 import ipaddress
+import itertools
 import json
 import os
 import re
@@ -47,15 +48,19 @@ def address(container, network):
     return inspect(container, f"{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}")
 
 
-def free_subnet():
-    """A subnet that no network of this engine overlaps, those of interrupted tests included."""
+def free_subnets(count):
+    """Subnets that no network of this engine overlaps, those of interrupted tests included."""
     taken = [ipaddress.ip_network(each) for each in docker(
         "network", "inspect", "--format", "{{range .IPAM.Config}}{{println .Subnet}}{{end}}",
         *docker("network", "ls", "-q").split()).split()]
     free = (ipaddress.ip_network(f"10.83.{number}.0/24") for number in range(85, 256))
-    return str(next(subnet for subnet in free
-                    if not any(subnet.version == each.version and subnet.overlaps(each)
-                               for each in taken)))
+    free = (str(subnet) for subnet in free
+            if not any(subnet.version == each.version and subnet.overlaps(each) for each in taken))
+    return list(itertools.islice(free, count))
+
+
+def free_subnet():
+    return free_subnets(1)[0]
 
 
 def send(container, signal):
