@@ -2,6 +2,7 @@
 over several links, with `join_at` and without."""
 
 import contextlib
+import ipaddress
 import json
 import re
 import shutil
@@ -80,15 +81,13 @@ def spread(project, images, files, tmp_path):
             up = project("1", FILES, LINK_PORT=programs.free_port(), BALANCED=balanced,
                          TEST_LINK=link, BALANCER_IMAGE=spreading_balancer(tmp_path))
             stack.callback(up.remove)
-            up("up", "-d", timeout=240)
-            up("rm", "-s", "-f", "client")
-            gateway = docker("network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}",
-                             f"{up.name}_link")
+            up("up", "-d", *SERVERS, "balancer", "target", timeout=240)
+            here = str(ipaddress.ip_network(link)[1])
             rules = {"destinations": {"allow": [up.subnet("targets")]}}
 
             def far(container, network):
                 there = engine.address(up.container(container), f"{up.name}_{network}"), 8443
-                made = Far(gateway, there, WAY)
+                made = Far(here, there, WAY)
                 stack.callback(made.close)
                 return made
 
