@@ -19,9 +19,9 @@ class byte_queue {
     ~byte_queue() { clear(); }
 
     bool empty() const { return first_ == nullptr; }
-    std::size_t size() const { return size_; }
+    std::size_t size() const { return first_ ? first_->all.size : 0; }
     /// Bytes of memory held, blocks whole.
-    std::size_t capacity() const { return capacity_; }
+    std::size_t capacity() const { return first_ ? first_->all.capacity : 0; }
 
     /// Copies the bytes to the end.
     void append(bytes_view bytes);
@@ -35,22 +35,29 @@ class byte_queue {
     void clear();
 
   private:
+    struct block;
+    /// What is known of the queue as a whole; in its first block, as an empty one is a pointer
+    /// only.
+    struct totals {
+        block* last = nullptr;
+        std::size_t size = 0;
+        std::size_t capacity = 0;
+    };
     struct block {
         std::unique_ptr<block> next;
         std::size_t capacity = 0;
         std::size_t begin = 0;
         std::size_t end = 0;
         std::unique_ptr<std::uint8_t[]> bytes;
+        totals all;
     };
     static constexpr std::size_t block_min = 2048;
     static constexpr std::size_t block_max = 64 * 1024;
 
     void add_block(std::size_t wanted);
+    void drop_first();
 
     std::unique_ptr<block> first_;
-    block* last_ = nullptr;
-    std::size_t size_ = 0;
-    std::size_t capacity_ = 0;
 };
 
 } // namespace muxsocks

@@ -21,13 +21,13 @@ void datagrams::list(stream& s) {
     if (!s.datagrams || s.datagrams_listed || s.closed || s.rst_wanted || !s.opened()) return;
     const auto l = session_.home(s);
     if (!l || !l->up()) return; // session::on_links_changed() comes back to it.
-    if (s.datagram_round != l->ready.round()) {
-        s.datagram_round = l->ready.round();
-        s.datagram_bytes = 0;
+    if (s.round != l->ready.round()) {
+        s.round = l->ready.round();
+        s.round_bytes = 0;
     }
     s.datagrams_listed = true;
     session_.pacing_.on_readable();
-    l->datagrams.add(s.id, s.datagram_bytes < datagram_queue::quantum);
+    l->datagrams.add(s.id, s.round_bytes < datagram_queue::quantum);
     if (!session_.turn_.open()) session_.wake();
 }
 
@@ -64,7 +64,7 @@ std::optional<datagram_slot> datagrams::next() {
         const auto s = find(taken->id);
         if (!s) continue;
         s->datagrams_listed = false;
-        if (!taken->fresh) s->datagram_bytes = 0;
+        if (!taken->fresh) s->round_bytes = 0;
         const auto head = frame_header_size + 1;
         return datagram_slot{
             s, {turn.here(head), std::min(turn.room() - head, frame_payload_limit - 1)}};
@@ -79,7 +79,7 @@ void datagrams::on_read(const datagram_slot& slot, std::size_t bytes, bool more)
     if (bytes > 0) {
         *turn.here(frame_header_size) = static_cast<std::uint8_t>(control_type::datagram);
         turn.skip({s.id, flag::ctrl, static_cast<std::uint16_t>(bytes + 1)});
-        s.datagram_bytes += static_cast<std::uint32_t>(bytes);
+        s.round_bytes += static_cast<std::uint32_t>(bytes);
         s.datagrams_out += bytes;
         turn.link()->rate.on_moved(bytes);
         ++session_.statistics_.datagrams_sent;

@@ -79,7 +79,7 @@ stream_state state_of(const stream& s) {
     t.window = s.recv.window();
     t.top = s.top;
     if (s.ends_at_top) t.final_size = s.top;
-    t.own = s.own;
+    t.own = s.own.copy();
     t.unread = s.unread.copy();
     s.beyond.for_each([&t](std::uint64_t offset, const pieces::bytes& piece) {
         t.beyond.push_back({offset, piece});
@@ -253,7 +253,7 @@ stream& session::restore(const stream_state& from) {
     s.id = from.id;
     s.send.on_sent(from.sent);
     s.recv.restore(from.received, from.consumed, from.announced);
-    s.own = from.own;
+    s.own.append(from.own);
     s.fin_wanted = from.fin_wanted;
     s.fin_sent = from.fin_sent;
     s.rst_wanted = from.rst_wanted;

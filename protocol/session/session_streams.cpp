@@ -19,7 +19,7 @@ stream& session::open(bytes_view request, void* context) {
     ++statistics_.streams_opened;
     s.context = context;
     s.request_done = true;
-    s.own.assign(request.begin(), request.end());
+    s.own.append(request);
     if (!accepts_opens() && !accepts_late_opens()) {
         end_stream(s, state_ == state::closed ? std::error_code(errc::closed_locally)
                                               : std::error_code(errc::going_away));
@@ -43,7 +43,7 @@ bool session::accepts_late_opens() const {
 
 void session::write(stream& s, bytes_view bytes) {
     if (s.closed || s.rst_wanted || s.fin_wanted) return;
-    s.own.insert(s.own.end(), bytes.begin(), bytes.end());
+    s.own.append(bytes);
     schedule(s);
 }
 

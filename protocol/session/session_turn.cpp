@@ -311,14 +311,11 @@ void session::lay_own(stream& s, std::uint8_t more_flags) {
     const auto frame = turn_.here();
     turn_.lay_data(
         {s.id, flags, static_cast<std::uint16_t>(part + header_size() - frame_header_size)},
-        version_ >= 2 ? s.send.sent() : turn::no_offset, bytes_view(s.own).first(part));
+        version_ >= 2 ? s.send.sent() : turn::no_offset, s.own.view().first(part));
     count_frame(&s, frame, part);
     on_sent(s, part);
     s.own_last = part > 0;
-    if (last)
-        std::vector<std::uint8_t>().swap(s.own);
-    else
-        s.own.erase(s.own.begin(), s.own.begin() + static_cast<std::ptrdiff_t>(part));
+    s.own.consume(part);
     if (fin) on_fin_sent(s);
 }
 

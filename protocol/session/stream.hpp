@@ -12,9 +12,8 @@
 #include "protocol/error.hpp"
 #include "protocol/flow_control.hpp"
 #include "protocol/session/control.hpp"
+#include "protocol/session/own_bytes.hpp"
 #include "protocol/session/pieces.hpp"
-
-#include <vector>
 
 namespace muxsocks {
 
@@ -31,7 +30,7 @@ struct stream {
 
     // Sending. `own` are bytes of the session's user (request, reply), sent before what is read
     // from the socket.
-    std::vector<std::uint8_t> own;
+    own_bytes own;
     std::uint64_t moved_at_look = 0; ///< Bytes either way when bulk_watch last looked.
     reset_code rst_code = reset_code::cancelled;
     std::uint32_t unacked = 0;         ///< Its frames that are kept; copies count.
@@ -79,12 +78,10 @@ struct stream {
     std::uint32_t id = 0;            ///< 0 until its first frame is laid.
     link_number queued_at = no_link; ///< In whose link's scheduler, where it is fresh or bulk.
     std::uint32_t round = 0;         ///< The bulk round in which `round_bytes` were sent.
-    std::uint32_t round_bytes = 0;
+    std::uint32_t round_bytes = 0;   ///< Of DATA, or of an association's datagrams.
     stream* next_ready = nullptr;
 
     // Datagrams of an association (datagrams.hpp).
-    std::uint32_t datagram_round = 0; ///< The round in which `datagram_bytes` were sent.
-    std::uint32_t datagram_bytes = 0;
     std::uint64_t datagrams_out = 0; ///< Bytes of them, and of those received.
     std::uint64_t datagrams_in = 0;
 
