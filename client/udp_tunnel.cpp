@@ -163,7 +163,7 @@ void udp_tunnel::take(std::string_view bytes) {
     while (!bytes.empty()) {
         const auto found = capsules_.next(bytes);
         bytes.remove_prefix(found.used);
-        if (capsules_.failed()) return end("what its application sends are no capsules");
+        if (capsules_.failed()) return end("what its application sends are no capsules of UDP");
         if (!found.datagram) continue;
         if (found.datagram->size() > tunnel_datagram_max) {
             ++dropped_;

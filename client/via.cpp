@@ -1,5 +1,6 @@
 #include "client/via.hpp"
 
+#include "http/percent.hpp"
 #include "protocol/link/dial/host_name.hpp"
 #include "protocol/program/config_error.hpp"
 #include "protocol/program/network.hpp"
@@ -14,31 +15,6 @@ namespace {
 
 constexpr std::uint16_t http_proxy_port = 8080;
 constexpr std::uint16_t socks_proxy_port = 1080;
-
-int hex_digit_of(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
-/// RFC 3986, section 2.1. Nothing if a "%" has no two digits behind it.
-std::optional<std::string> percent_decoded(std::string_view text) {
-    std::string made;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] != '%') {
-            made += text[i];
-            continue;
-        }
-        if (i + 2 >= text.size()) return {};
-        const int high = hex_digit_of(text[i + 1]);
-        const int low = hex_digit_of(text[i + 2]);
-        if (high < 0 || low < 0) return {};
-        made += static_cast<char>(high * 16 + low);
-        i += 2;
-    }
-    return made;
-}
 
 /// Whether a word of no_proxy names the server: a name and all below it, an address, a network, or
 /// everything; with a port, that one alone.
@@ -99,8 +75,8 @@ std::optional<via_proxy> parse_via(std::string_view text, std::string& hint) {
     if (const auto at = text.rfind('@'); at != std::string_view::npos) {
         const auto login = text.substr(0, at);
         const auto colon = login.find(':');
-        const auto user = percent_decoded(login.substr(0, colon));
-        const auto password = percent_decoded(
+        const auto user = http::percent_decoded(login.substr(0, colon));
+        const auto password = http::percent_decoded(
             colon == std::string_view::npos ? std::string_view() : login.substr(colon + 1));
         if (!user || !password || user->empty() || user->size() > 255 || password->size() > 255) {
             hint = "user and password have at most 255 bytes, and \"%\", \"@\", \":\" and \"/\" in "

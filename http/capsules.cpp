@@ -1,5 +1,7 @@
 #include "http/capsules.hpp"
 
+#include "http/percent.hpp"
+
 #include <algorithm>
 #include <charconv>
 
@@ -38,30 +40,6 @@ void put_integer(std::string& to, std::uint64_t value) {
     put(value);
 }
 
-int path_digit_of(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
-std::optional<std::string> unescaped(std::string_view text) {
-    std::string made;
-    while (!text.empty()) {
-        if (text[0] != '%') {
-            made += text[0];
-            text.remove_prefix(1);
-            continue;
-        }
-        const int high = text.size() > 2 ? path_digit_of(text[1]) : -1;
-        const int low = text.size() > 2 ? path_digit_of(text[2]) : -1;
-        if (high < 0 || low < 0) return {};
-        made += static_cast<char>(high * 16 + low);
-        text.remove_prefix(3);
-    }
-    return made;
-}
-
 } // namespace
 
 std::optional<udp_target> parse_udp_path(std::string_view path) {
@@ -76,7 +54,7 @@ std::optional<udp_target> parse_udp_path(std::string_view path) {
     std::uint16_t number = 0;
     const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
     if (error != std::errc() || end != port.data() + port.size() || number == 0) return made;
-    auto host = unescaped(path.substr(0, slash));
+    auto host = percent_decoded(path.substr(0, slash));
     if (!host) return made;
     made.host = *std::move(host);
     made.port = number;
@@ -90,11 +68,12 @@ capsule_reader::result capsule_reader::next(std::string_view input) {
             head_ += input[made.used++];
             if (!on_head()) continue;
         } else {
-            const auto size =
-                static_cast<std::size_t>(std::min<std::uint64_t>(left_, input.size() - made.used));
+            const auto most = too_long_ ? 1 : input.size() - made.used;
+            const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(left_, most));
             if (!passed_over_) payload_ += input.substr(made.used, size);
             made.used += size;
             left_ -= size;
+            if (too_long_) on_begin_of_too_long();
         }
         if (left_ > 0) continue;
         in_capsule_ = false;
@@ -116,17 +95,29 @@ bool capsule_reader::on_head() {
     payload_.clear();
     in_capsule_ = true;
     left_ = *length;
-    passed_over_ = *type != datagram_capsule || *length > datagram_capsule_max;
+    passed_over_ = *type != datagram_capsule;
+    too_long_ = !passed_over_ && *length > datagram_capsule_max;
     return true;
+}
+
+/// Whose context it has is all that counts.
+void capsule_reader::on_begin_of_too_long() {
+    std::string_view rest = payload_;
+    const auto context = take_integer(rest);
+    if (!context) return;
+    failed_ = context == udp_context;
+    passed_over_ = true;
+    too_long_ = false;
 }
 
 /// Whether the payload is a datagram for the target.
 bool capsule_reader::on_payload() {
     std::string_view rest = payload_;
     const auto context = take_integer(rest);
-    if (!context) failed_ = true;
+    const bool for_target = context == udp_context;
+    failed_ = !context || (for_target && rest.size() > udp_payload_max);
     size_ = rest.size();
-    return context == udp_context && rest.size() <= udp_payload_max;
+    return for_target && !failed_;
 }
 
 std::string capsule_front(std::size_t bytes) {

@@ -3,7 +3,8 @@
 /// \file
 /// UDP in HTTP: the target of a request for it (RFC 9298, section 3), and the capsules that carry
 /// datagrams on the connection behind it (RFC 9297, section 3, and RFC 9298, section 5), found
-/// while bytes come in. Capsules and contexts that are not known are passed over, as both ask for.
+/// while bytes come in. Capsules and contexts that are not known are passed over, as both ask for;
+/// a datagram for the target that is longer than UDP's are ends all.
 
 #include <cstdint>
 #include <optional>
@@ -34,11 +35,12 @@ class capsule_reader {
     };
     /// Deals with bytes up to the end of the first datagram in them.
     result next(std::string_view input);
-    /// What has come is no capsule, and so is all that follows.
+    /// What has come is no capsule, or one that nobody may send, and nothing that follows is read.
     bool failed() const { return failed_; }
 
   private:
     bool on_head();
+    void on_begin_of_too_long();
     bool on_payload();
 
     std::string head_;       ///< Type and length, as far as they have come.
@@ -47,6 +49,7 @@ class capsule_reader {
     std::uint64_t left_ = 0; ///< Bytes of the capsule that are still to come.
     bool in_capsule_ = false;
     bool passed_over_ = false; ///< The capsule is none of those that count.
+    bool too_long_ = false;    ///< It is longer than any datagram, and has no context yet.
     bool failed_ = false;
 };
 

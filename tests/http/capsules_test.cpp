@@ -74,9 +74,27 @@ TEST_CASE("datagrams in capsules") {
         CHECK(datagrams_in(bytes, 1) == std::vector<std::string>{"x"});
         CHECK(datagrams_in(bytes, bytes.size()) == std::vector<std::string>{"x"});
     }
-    SECTION("that no UDP could carry are passed over") {
-        const auto bytes = capsule(std::string(70'000, 'l')) + capsule("x");
-        CHECK(datagrams_in(bytes, 1000) == std::vector<std::string>{"x"});
+    SECTION("that no UDP could carry end it") {
+        for (const std::size_t size : {65'528U, 65'535U, 70'000U})
+            for (const std::size_t piece : {1U, 1000U, 100'000U}) {
+                bool failed = false;
+                const auto bytes = capsule("a") + capsule(std::string(size, 'l')) + capsule("x");
+                CHECK(datagrams_in(bytes, piece, &failed) == std::vector<std::string>{"a"});
+                CHECK(failed);
+            }
+    }
+    SECTION("of other contexts may be of any length") {
+        for (const std::size_t piece : {1U, 1000U, 100'000U}) {
+            bool failed = true;
+            // A capsule of 70,000 bytes, and context 2 in one byte and in eight.
+            const auto head = std::string("\x00\x80\x01\x11\x70", 5);
+            const auto bytes = head + "\x02" + std::string(69'999, 'l') + head +
+                               std::string("\xc0\0\0\0\0\0\0\x02", 8) + std::string(69'992, 'l') +
+                               capsule(std::string(65'527, 'u'));
+            CHECK(datagrams_in(bytes, piece, &failed) ==
+                  std::vector<std::string>{std::string(65'527, 'u')});
+            CHECK_FALSE(failed);
+        }
     }
     SECTION("without a context are none") {
         bool failed = false;

@@ -183,10 +183,12 @@ def test_ends(pair, udp_target):
         assert ask(connection, b"x") == b"x"
         connection.settimeout(deadline.seconds(20))
         assert connection.recv(1) == b"", "idle"
-    with open_tunnel(proxy, "127.0.0.1", echo.port) as connection:
-        connection.sendall(b"\x00\x00")
-        connection.settimeout(deadline.seconds(20))
-        assert connection.recv(1) == b"", "a capsule without a context"
+    for wrong in (b"\x00\x00", capsule(bytes(65_528))):
+        with open_tunnel(proxy, "127.0.0.1", echo.port) as connection:
+            connection.sendall(wrong)
+            connection.settimeout(deadline.seconds(20))
+            assert connection.recv(1) == b"", "a capsule without a context, or longer than a datagram"
+    assert len(proxy.client.says("UDP tunnel ended, what its application sends are no capsules")) == 2
     open_tunnel(proxy, "127.0.0.1", echo.port).close()
     wait_until(lambda: [each.sockets() for each in proxy.programs] == before, 20, "the sockets to be closed")
 
