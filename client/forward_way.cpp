@@ -98,6 +98,8 @@ class direct_way final : public forward_way, public direct_end {
 
     void become_tunnel(tcp_socket application, bytes_view early) override {
         forget_owner();
+        // What waits was counted by write(), and the relay counts all that it begins with.
+        by_.thread().counters().direct_bytes_up -= unsent_.size();
         unsent_.insert(unsent_.end(), early.begin(), early.end());
         const boost::intrusive_ptr<direct_relay> tunnel(new direct_relay(
             by_, std::move(application), std::move(socket_), std::move(destination_)));

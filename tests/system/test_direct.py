@@ -30,7 +30,7 @@ from test_forwarding import (  # noqa: F401
     test_random_exchanges_pass_byte_by_byte, test_requests_to_one_server_share_a_connection_there,
     test_what_is_no_answer)
 from test_last_words import (  # noqa: F401
-    read_until_reset, test_the_answer_to_an_upload_that_still_runs, test_the_last_command_before_a_close_with_input_unread,
+    read_until_reset, send_until_nobody_takes_more, test_the_answer_to_an_upload_that_still_runs, test_the_last_command_before_a_close_with_input_unread,
     test_what_a_target_said_before_its_reset_to_an_application_that_reads_later,
     test_what_an_application_said_before_its_reset_to_a_target_that_reads_later,
     test_words_that_nobody_reads_do_not_hold_up_the_reset_for_ever)
@@ -212,6 +212,32 @@ def test_it_is_counted(new_pair, target, folder):
         assert 'muxsocks_direct_connections_total{result="failed"} 1\n' in text
         assert 'muxsocks_direct_bytes_total{direction="up"} 5\n' in text
     wait_until(lambda: json.loads(ask(path, "/v1/status")[2])["direct"]["open"] == 0, 10, "it to be over")
+
+
+def test_what_waits_when_a_tunnel_begins_is_counted_once(new_pair, target, folder, event):
+    """The server has switched before it reads the body, of which the client holds a part."""
+    heard, switch, go_on = [], event(), event()
+
+    def serve(connection):
+        head = http.read_head(connection)
+        switch.wait(60)
+        connection.sendall(b"HTTP/1.1 101 Go\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
+        go_on.wait(60)
+        heard.append(len(head) + len(servers.read_all(connection, 60)))
+
+    site = target(serve)
+    path = folder / "status.sock"
+    proxy = alone(new_pair, direct=EVERYTHING, status={"listen": f"unix:{path}"})
+    with socket.create_connection(proxy.socks) as connection:
+        connection.sendall(f"POST http://{site.address}/ HTTP/1.1\r\nHost: {site.address}\r\nUpgrade: x\r\n"
+                           f"Connection: upgrade\r\nContent-Length: {1 << 40}\r\n\r\n".encode())
+        send_until_nobody_takes_more(connection)
+        switch.set()
+        assert http.read_answer(connection).status == 101
+        connection.shutdown(socket.SHUT_WR)
+        go_on.set()
+        wait_until(lambda: heard, 60, "the server to read all")
+    assert json.loads(ask(path, "/v1/status")[2])["direct"]["bytes_up"] == heard[0]
 
 
 # ---- The same list elsewhere
