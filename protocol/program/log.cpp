@@ -193,20 +193,30 @@ class problem_list {
 /// What makes a line of a message.
 class line_format {
   public:
-    void set(line_kind kind) {
+    /// `redirect` has lines go to where those of this kind belong.
+    template <class Function>
+    void set(line_kind kind, Function redirect) {
         auto next = make_formatter(kind);
         const std::lock_guard lock(mutex_);
         formatter_ = std::move(next);
+        redirect();
     }
 
     /// spdlog's formatters keep the second that they have formatted last.
     void format(log_level level, std::string_view message, std::string_view reason,
                 spdlog::memory_buf_t& line) {
+        format(level, message, reason, line, [] {});
+    }
+    /// `use` takes the line to where those of its kind go now.
+    template <class Function>
+    void format(log_level level, std::string_view message, std::string_view reason,
+                spdlog::memory_buf_t& line, Function use) {
         const spdlog::details::log_msg whole(spdlog::string_view_t(reason.data(), reason.size()),
                                              static_cast<spdlog::level::level_enum>(level),
                                              spdlog::string_view_t(message.data(), message.size()));
         const std::lock_guard lock(mutex_);
         formatter_->format(whole, line);
+        use();
     }
 
   private:
@@ -226,8 +236,9 @@ struct state {
     void add(log_level level, std::string_view message, std::string_view reason = {}) {
         if (level >= log_level::warning) problems.add(level, message);
         spdlog::memory_buf_t line;
-        format.format(level, message, reason, line);
-        writer.add({line.data(), line.size()});
+        format.format(level, message, reason, line, [&] {
+            writer.add({line.data(), line.size()});
+        });
     }
 
     line_format format;
@@ -283,13 +294,15 @@ void open(const log_settings& settings) {
                            "\": " + why_not_opened(errno) + ".");
     const std::lock_guard lock(shared.file_mutex);
     const int to_journal = open_journal(settings);
-    shared.format.set(to_journal >= 0 ? line_kind::journal : kind_of(settings.format));
-    if (file >= 0)
-        shared.writer.write_to_file(file, settings.file);
-    else if (to_journal >= 0)
-        shared.writer.write_to_journal(to_journal);
-    else if (!shared.on_standard_error)
-        shared.writer.write_to_standard_error();
+    const auto kind = to_journal >= 0 ? line_kind::journal : kind_of(settings.format);
+    shared.format.set(kind, [&] {
+        if (file >= 0)
+            shared.writer.write_to_file(file, settings.file);
+        else if (to_journal >= 0)
+            shared.writer.write_to_journal(to_journal);
+        else if (!shared.on_standard_error)
+            shared.writer.write_to_standard_error();
+    });
     shared.on_standard_error = file < 0 && to_journal < 0;
     shared.file = settings.file;
     set_level(settings.level);

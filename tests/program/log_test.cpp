@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <thread>
 #include <vector>
@@ -212,6 +213,37 @@ TEST_CASE("lines of several threads do not mix, and none is lost when the file i
         return line.size() != 238 || line.find_first_not_of(line[38], 38) != std::string::npos;
     };
     CHECK(std::none_of(lines.begin(), lines.end(), is_mixed));
+}
+
+TEST_CASE("while form and place of lines change, each goes to where its form belongs") {
+    const log_file file(log_format::text);
+    const auto other = file.path().parent_path() / "b.log";
+    std::atomic<bool> over{false};
+    std::atomic<int> said{0};
+    std::thread busy([&] {
+        for (; !over; ++said)
+            log::info("a line");
+    });
+    const auto wait_for_lines = [&] {
+        for (const int before = said; said < before + 3;)
+            std::this_thread::yield();
+        REQUIRE(log::flush(std::chrono::seconds(10))); // So that none is dropped.
+    };
+    for (int i = 0; i < 200; ++i) {
+        log::open({log_level::info, log_format::json, other.string(), false});
+        wait_for_lines();
+        log::open({log_level::info, log_format::text, file.path().string(), false});
+        wait_for_lines();
+    }
+    over = true;
+    busy.join();
+    const auto is_json = [](const std::string& line) { return line.starts_with('{'); };
+    const auto texts = file.lines();
+    const auto documents = file.lines("b.log");
+    CHECK_FALSE(texts.empty());
+    CHECK_FALSE(documents.empty());
+    CHECK(std::none_of(texts.begin(), texts.end(), is_json));
+    CHECK(std::all_of(documents.begin(), documents.end(), is_json));
 }
 
 TEST_CASE("lines of a kind that repeats are written five times, then counted") {
