@@ -108,7 +108,9 @@ void bind_timeouts(config_section& root, timeout_settings& timeouts, program_rol
                       is_server
                           ? "To connect to a target, its name's resolution and waiting for a "
                             "free dial included."
-                          : "To connect to the server (TCP), or to a destination of `direct`.");
+                          : "To connect to the server (TCP), or to a destination of `direct`. With "
+                            "`via`, for the connection with the proxy, and again for the proxy's "
+                            "with the server.");
         section.field("handshake", timeouts.handshake, limit,
                       "For the TLS handshake, and again for HELLO and AUTH after it.");
         section.field("request", timeouts.request, limit,
