@@ -1,4 +1,5 @@
-"""More programs that people use: browsers by the HTTP port, PuTTY by all three protocols, and UDP by SOCKS5."""
+"""More programs that people use: browsers and ffmpeg by the HTTP port, PuTTY by all three protocols, torsocks, and UDP
+by SOCKS5."""
 
 import base64
 import getpass
@@ -8,12 +9,15 @@ import re
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
+import sys
 import threading
+import wave
 
 import pytest
 
-from support import deadline, muxsocks, programs, servers, socks, udp
+from support import deadline, dns_server, muxsocks, programs, servers, socks, udp
 from support.deadline import wait_until
 
 USER = {"name": "ann", "password": "s3cret"}
@@ -163,6 +167,58 @@ def test_plink(pair, ssh_server, folder, method, login):
     assert b"done" in ended.stderr
 
 
+# ---- Media
+
+
+@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_ffmpeg_by_http_proxy(pair, website, dns, keys, folder, scheme):
+    """Forwarded, with ranges that it seeks by, or through a tunnel; the name is the server's to look up."""
+    site = website(keys=keys if scheme == "https" else None)
+    sound = os.urandom(400_000)
+    with wave.open(str(site.folder / "sound.wav"), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(44_100)
+        file.writeframes(sound)
+    proxy = pair(server={"dns": {"servers": [dns.address], "prefer": "ipv4"}})
+    ended = programs.run(["ffmpeg", "-nostdin", "-loglevel", "error", "-i",
+                          f"{scheme}://www.muxsocks.test:{site.port}/sound.wav", "-f", "s16le", folder / "raw"],
+                         env={**os.environ, "http_proxy": f"http://{proxy.client.address}", "no_proxy": ""})
+    assert ended.returncode == 0, ended.stderr
+    assert (folder / "raw").read_bytes() == sound
+    assert ("www.muxsocks.test", 1) in dns.queries
+
+
+# ---- torsocks
+
+
+@pytest.mark.skipif(not shutil.which("torsocks"), reason="torsocks is not installed")
+def test_torsocks_connects_by_name(new_pair, target, namespace, started):
+    """To an address that is none of this machine's, since torsocks connects to no other by a proxy; nobody but the
+    server asks the name server."""
+    namespace.ip("address add 192.88.100.1/32 dev lo")
+    with namespace.inside():
+        echo = target(servers.echo, host="192.88.100.1")
+        names = dns_server.DnsServer({"outside.muxsocks.test": ["192.88.100.1"]})
+    try:
+        proxy = new_pair(server={"dns": {"servers": [names.address], "prefer": "ipv4"},
+                                 "destinations": {"allow": ["192.88.100.1/32"]}})
+        proxy.start_server(prefix=namespace.prefix)
+        proxy.start_client(prefix=namespace.prefix)
+        program = ("import socket\n"
+                   f"with socket.create_connection(('outside.muxsocks.test', {echo.port}), 20) as connection:\n"
+                   "    connection.sendall(b'by name')\n"
+                   "    print(connection.recv(100).decode())\n")
+        ended = programs.run([*namespace.prefix, "torsocks", "-a", proxy.client.host, "-P", str(proxy.client.port),
+                              sys.executable, "-c", program])
+        assert ended.stdout.strip() == "by name", ended.stderr
+        assert proxy.server.says(f"stream .* {re.escape(echo.address)}")
+        assert ("outside.muxsocks.test", 1) in names.queries
+    finally:
+        names.stop()
+
+
 # ---- UDP
 
 
@@ -239,6 +295,66 @@ def test_dig_through_a_forwarder(pair, dns):
     forwarder.stop()
     assert ended.stdout.strip() == "127.0.0.1", ended.stdout + ended.stderr
     assert ("www.muxsocks.test", 1) in dns.queries
+
+
+class Tracker:
+    """A UDP tracker (BEP 15) that knows one peer of every torrent; `announced` has the hashes, `senders` who asked."""
+
+    CONNECTION = 0x1234_5678_9abc_def0
+
+    def __init__(self, peer):
+        self.peer, self.announced = peer, []
+        self.target = udp.Target(self._answer)
+        self.port, self.senders = self.target.port, self.target.senders
+
+    def _answer(self, payload, _):
+        if len(payload) < 16:
+            return None
+        connection, action, transaction = struct.unpack(">QII", payload[:16])
+        if action == 0 and connection == 0x417_2710_1980:
+            return struct.pack(">IIQ", 0, transaction, self.CONNECTION)
+        if action != 1 or connection != self.CONNECTION or len(payload) < 98:
+            return None
+        self.announced.append(payload[16:36])
+        return (struct.pack(">IIIII", 1, transaction, 1800, 0, 1) + socket.inet_aton(self.peer[0]) +
+                struct.pack(">H", self.peer[1]))
+
+
+def test_libtorrent_by_a_udp_tracker(pair, target, dns, folder):
+    """The announcement goes by UDP, to a name that the server looks up, and the peer that it brings is connected to by
+    the same proxy."""
+    torrents = pytest.importorskip("libtorrent")
+    asked = threading.Event()
+
+    def peer(connection):
+        if servers.read_exactly(connection, 20) == b"\x13BitTorrent protocol":
+            asked.set()
+
+    seeder = target(peer)
+    tracker = Tracker(seeder.endpoint)
+    dns.records["tracker.muxsocks.test"] = ["127.0.0.1"]
+    proxy = pair(server={"dns": {"servers": [dns.address], "prefer": "ipv4"}})
+    session = torrents.session({
+        "proxy_type": torrents.proxy_type_t.socks5, "proxy_hostname": proxy.client.host,
+        "proxy_port": proxy.client.port, "proxy_hostnames": True, "proxy_tracker_connections": True,
+        "proxy_peer_connections": True, "enable_dht": False, "enable_lsd": False, "enable_upnp": False,
+        "enable_natpmp": False, "listen_interfaces": f"127.0.0.1:{programs.free_port()}",
+        "allow_multiple_connections_per_ip": True, "out_enc_policy": 2, "in_enc_policy": 2,
+        "enable_outgoing_utp": False, "alert_mask": 0})
+    try:
+        link = (f"magnet:?xt=urn:btih:{'ab' * 20}&tr=udp%3A%2F%2Ftracker.muxsocks.test%3A{tracker.port}%2Fannounce")
+        wanted = torrents.parse_magnet_uri(link)
+        wanted.save_path = str(folder)
+        session.add_torrent(wanted)
+        wait_until(lambda: tracker.announced, 40, "the announcement")
+        assert asked.wait(deadline.seconds(40)), "the peer was not asked"
+    finally:
+        session.pause()
+        del session
+        tracker.target.stop()
+    assert tracker.announced[0] == b"\xab" * 20
+    assert ("tracker.muxsocks.test", 1) in dns.queries
+    assert proxy.server.says(f"stream .* {re.escape(seeder.address)}")
 
 
 # ---- Transparent, by another program
