@@ -82,6 +82,16 @@ GOALS = [
     Goal("crowd-down", "cpu_growth", None, 1.1, 1.0),
     Goal("crowd-up", "cpu_growth", None, 1.1, 1.0),
     *distance_goals(),
+    *(goal for work in ("datagrams-1-200", "datagrams-1-1200", "datagrams-16-200")
+      for goal in (*(Goal(work, figure, peer, *limits) for peer in ("shadowsocks", "dante")
+                     for figure, limits in (("datagrams_s", (2, 3)), ("cpu_datagrams", (0.5, 0.33)))),
+                   Goal(work, "half_lost", None, 0, 0))),
+    # A round trip of the path and 10 ms; half of what is fair beside eight, and all of it.
+    *(goal for work in ("voice", "voice-flow")
+      for goal in (Goal(work, "voice_p99", None, 45, 40), Goal(work, "voice_lost", None, 1, 0.1),
+                   Goal(work, "question_p50", None, 40, 37),
+                   Goal(work, "together_mb_s", None, 8, 9))),
+    Goal("voice-flow", "flow_mb_s", None, 0.55, 1.0),
 ]
 
 

@@ -15,11 +15,13 @@ from . import goals, machine, report, svg
 from .keys import Keys
 from .namespaces import namespaces_work
 from .packages import Packages
+from .paths import PATHS
 from .peers import ALL, Peer
 from .peers.command import CommandPeer
 from .runner import Runner
 from .scenes import Tools
-from .works import Work, all_works, distance_works, quick_works, scale_works
+from .works import (Work, all_works, datagram_works, distance_works, quick_works,
+                    scale_works)
 
 PROJECT = Path(__file__).resolve().parents[2]
 QUICK_PEERS = "muxsocks,muxsocks-plain,direct,ssh,microsocks"
@@ -77,7 +79,8 @@ def select(names: str | None, known: list, kind: str, groups=lambda one: ()) -> 
 
 def known_works() -> dict[str, Work]:
     return {work.name: work
-            for work in [*all_works(), *distance_works(), *scale_works(), *quick_works()]}
+            for work in [*all_works(), *distance_works(), *datagram_works(), *scale_works(),
+                         *quick_works()]}
 
 
 def choose(options: argparse.Namespace) -> tuple[list[Peer], list[Work]]:
@@ -91,7 +94,7 @@ def choose(options: argparse.Namespace) -> tuple[list[Peer], list[Work]]:
     if options.no_namespaces:
         # The machine's own loopback is not paced, nor has it two ends.
         works = [work for work in works
-                 if work.scene != "paced" and not work.scene.startswith("distance")]
+                 if work.scene != "paced" and work.scene not in PATHS]
     return peers, works
 
 
@@ -100,7 +103,7 @@ def print_lists() -> None:
     for peer in ALL:
         print(f"  {peer.name:16} {peer.title}")
     print("works (group: name)")
-    for work in [*all_works(), *distance_works(), *scale_works()]:
+    for work in [*all_works(), *distance_works(), *datagram_works(), *scale_works()]:
         print(f"  {work.group + ':':13} {work.name:20} {work.title}")
 
 
@@ -163,10 +166,10 @@ def run(options: argparse.Namespace, folder: Path) -> int:
         print("compare: muxsocks-relay is not built, works with delay are left out",
               file=sys.stderr)
         works = [work for work in works if work.scene != "delayed"]
-    if any(work.group == "distance" for work in works) and tools.wan is None:
+    if any(work.scene in PATHS for work in works) and tools.wan is None:
         print("compare: muxsocks-wan is not built, works over a distance are left out",
               file=sys.stderr)
-        works = [work for work in works if work.group != "distance"]
+        works = [work for work in works if work.scene not in PATHS]
     about = machine.describe(tools, peers)
     settings = {"repeat": options.repeat or (1 if options.quick else 3),
                 "seconds": options.seconds or (1 if options.quick else 5),

@@ -31,12 +31,15 @@ class Path:
 
 
 # Scene -> path. The scenes' names are the works' names.
-PATHS = {
+DISTANCES = {
     "distance-1": Path(100, 0.5, 100),
     "distance-2": Path(150, 2, 100),
     "distance-3": Path(40, 0, 50),
     "distance-4": Path(200, 0.1, 500),
 }
+
+VOICE = Path(35, 0, 80)
+PATHS = {**DISTANCES, "voice": VOICE}
 
 
 def wan_command(program, near: Namespace, far: Namespace, path: Path, seed: int) -> list[str]:

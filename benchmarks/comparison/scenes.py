@@ -5,7 +5,8 @@ proxy's two halves.
     paced      two namespaces, joined by veth; tbf lets 100 MB/s through in each direction
     delayed    one namespace; the link goes through muxsocks-relay: 100 ms round trip, 1 Gbit/s,
                a queue of twice the bandwidth-delay product
-    distance-N two namespaces, joined by muxsocks-wan with one of the paths of paths.py
+    distance-N, voice
+               two namespaces, joined by muxsocks-wan with one of the paths of paths.py
 
 In each, "near" is where the load generator and the proxy's client half run, "far" where the proxy's
 server half and the target run.

@@ -13,7 +13,7 @@ from typing import Callable
 from .correctness import HOST_UNREACHABLE
 from .correctness import __file__ as correctness_program
 from .namespaces import Namespace
-from .paths import PATHS, Path
+from .paths import DISTANCES, VOICE, Path
 from .peers import Running
 from .scenes import Scene
 
@@ -55,6 +55,17 @@ METRICS = {
     "key_p99": Metric("keystroke p99", "round trips", False),
     "new_p50": Metric("new connection p50", "round trips", False),
     "new_p95": Metric("new connection p95", "round trips", False),
+    "datagrams_s": Metric("datagrams to and fro", "/s", True, 0),
+    "cpu_datagrams": Metric("CPU per 1,000 to and fro", "ms", False, 1),
+    "half_lost": Metric("lost at half of that", "%", False, 3),
+    "half_p99": Metric("p99 then", "ms", False, 2),
+    "half_cpu": Metric("CPU per 1,000 then", "ms", False, 1),
+    "voice_p50": Metric("voice p50", "ms", False, 1),
+    "voice_p99": Metric("voice p99", "ms", False, 1),
+    "voice_lost": Metric("voice lost", "%", False, 2),
+    "question_p50": Metric("question p50", "ms", False, 1),
+    "question_p99": Metric("question p99", "ms", False, 1),
+    "flow_mb_s": Metric("10 MB by datagrams", "MB/s", True, 2),
     "cpu_growth": Metric("CPU per GB, with against without", "times", False),
 }
 
@@ -280,6 +291,40 @@ def one_download(load: Load) -> dict:
     return {"download_mb_s": result["window_mb_per_second"]}
 
 
+def datagrams(streams: int, size: int, window: int):
+    """As many as go, and then half as many a second."""
+    def run(load: Load) -> dict:
+        how = ["--streams", streams, "--size", size]
+        most = load.run("datagrams", *how, "--window", window, "--seconds", load.seconds)
+        rate = most["datagrams_per_second"] / streams / 2
+        half = load.run("datagrams", *how, "--rate", f"{rate:.0f}", "--seconds", load.seconds)
+        figures = {"datagrams_s": most["datagrams_per_second"],
+                   "half_lost": half["lost_share"] * 100, "half_p99": half["datagram"]["p99_ms"]}
+        if load.peer.pids:
+            figures |= {"cpu_datagrams": most["cpu_seconds_per_1000"] * 1000,
+                        "half_cpu": half["cpu_seconds_per_1000"] * 1000}
+        return figures
+    return run
+
+
+def voice(flow: int = 0):
+    """40 bytes every 20 ms, and questions as of a resolver, beside eight downloads; if asked for,
+    beside a download by datagrams, too, that behaves as QUIC does."""
+    def run(load: Load) -> dict:
+        result = load.run("datagrams", "--size", 40, "--rate", 50, "--bulk", 8, "--from",
+                          DISTANCE_START_SECONDS, "--seconds", DISTANCE_LONGER * load.seconds,
+                          "--questions", "--interval", 0.2, "--flow", flow, must_finish=False)
+        times, questions = result["datagram"], result["question"]
+        figures = {"voice_p50": times["p50_ms"], "voice_p99": times["p99_ms"],
+                   "voice_lost": result["lost_share"] * 100, "question_p50": questions["p50_ms"],
+                   "question_p99": questions["p99_ms"],
+                   "together_mb_s": result["bulk_mb_per_second"]}
+        if flow:
+            figures["flow_mb_s"] = result["flow"]["mb_per_second"]
+        return figures
+    return run
+
+
 def correctness(load: Load) -> dict:
     """Ends, resets and replies: see correctness.py, which brings its own targets."""
     scene = load.scene
@@ -359,7 +404,7 @@ def beside_works() -> list[Work]:
 def distance_works() -> list[Work]:
     """Long lines that lose packets; not part of the default run."""
     works = []
-    for name, path in PATHS.items():
+    for name, path in DISTANCES.items():
         works += [
             Work(name, f"Keystrokes and new connections beside four downloads: {path.title}", name,
                  interactive(path), ("key_p50", "key_p95", "key_p99", "new_p50", "new_p95",
@@ -367,6 +412,23 @@ def distance_works() -> list[Work]:
             Work(f"{name}-alone", f"One download alone: {path.title}", name, one_download,
                  ("download_mb_s",), (), "distance")]
     return works
+
+
+def datagram_works() -> list[Work]:
+    """UDP by SOCKS5; not part of the default run, since few peers have any."""
+    works = [Work(f"datagrams-{streams}-{size}",
+                  f"Datagrams of {size:,} bytes to and fro, {streams} "
+                  f"{'association' if streams == 1 else 'associations'}", "loopback",
+                  datagrams(streams, size, window), ("datagrams_s", "cpu_datagrams"),
+                  ("half_lost", "half_p99", "half_cpu"), "datagrams")
+             for streams, size, window in ((1, 200, 64), (1, 1200, 64), (16, 200, 16))]
+    related = ("voice_p99", "voice_lost", "question_p50", "together_mb_s")
+    details = ("voice_p50", "question_p99")
+    return works + [
+        Work("voice", f"Voice and questions beside eight downloads: {VOICE.title}", "voice",
+             voice(), related, details, "voice"),
+        Work("voice-flow", f"The same beside 10 MB by datagrams, too: {VOICE.title}", "voice",
+             voice(10_000_000), (*related, "flow_mb_s"), details, "voice")]
 
 
 def all_works() -> list[Work]:

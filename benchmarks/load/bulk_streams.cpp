@@ -35,6 +35,10 @@ class download_stream final : public bulk_stream {
     std::uint64_t bytes() const override { return receiver_.bytes(); }
 
   protected:
+    std::uint64_t bytes_to_send() const override {
+        return sizeof request_ + (request_.length == 0 ? 1 : 0) + sizeof(report);
+    }
+
     void on_io(std::uint32_t /*events*/) override {
         const auto bytes = receive(std::size_t(-1));
         if (!bytes || receiver_.take(*bytes) == content_receiver::state::receiving) return;

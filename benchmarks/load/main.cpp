@@ -34,6 +34,9 @@ int run(const options& what) {
     case work::interactive:
         result = measure_interactive(what, ends);
         break;
+    case work::datagrams:
+        result = measure_datagrams(what, ends);
+        break;
     case work::idle:
         result = measure_idle(what, ends);
         break;

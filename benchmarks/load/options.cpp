@@ -1,5 +1,7 @@
 #include "benchmarks/load/options.hpp"
 
+#include "benchmarks/load/datagram.hpp"
+
 #include <boost/program_options.hpp>
 
 #include <charconv>
@@ -7,6 +9,7 @@
 #include <map>
 #include <sstream>
 #include <stdexcept>
+#include <utility>
 
 namespace muxsocks::load {
 
@@ -16,7 +19,7 @@ namespace po = boost::program_options;
 
 constexpr const char* usage_text = R"(Usage: muxsocks-load WORK [options]
 
-Loads a SOCKS5 proxy (or a relay, or nothing) and prints one line of JSON.
+Loads a SOCKS5 or HTTP proxy (or a relay, or nothing) and prints one line of JSON.
 
 Works
   target        serves the others until SIGTERM: echo, downloads, uploads
@@ -25,6 +28,8 @@ Works
   round-trips   one byte to and fro on --streams connections, for --seconds
   interactive   a byte to and fro every --interval, and connections one after another, beside
                 --bulk streams, for --seconds after --from
+  datagrams     datagrams of --size to and fro by --streams UDP associations, --rate a second of each
+                or as many as --window allows, beside --bulk streams, for --seconds after --from
   idle          opens --streams, each carries --bytes both ways, then holds them idle for --hold
 
 Every transfer's length and hash are checked at both ends. Exit status: 0; 1 something failed;
@@ -33,10 +38,13 @@ Every transfer's length and hash are checked at both ends. Exit status: 0; 1 som
 Options)";
 
 work parse_work(const std::string& name) {
-    static const std::map<std::string, work> names{
-        {"target", work::target},           {"throughput", work::throughput},
-        {"connections", work::connections}, {"round-trips", work::round_trips},
-        {"interactive", work::interactive}, {"idle", work::idle}};
+    static const std::map<std::string, work> names{{"target", work::target},
+                                                   {"throughput", work::throughput},
+                                                   {"connections", work::connections},
+                                                   {"round-trips", work::round_trips},
+                                                   {"interactive", work::interactive},
+                                                   {"datagrams", work::datagrams},
+                                                   {"idle", work::idle}};
     const auto found = names.find(name);
     if (found == names.end()) throw std::runtime_error("unknown work \"" + name + "\"; see --help");
     return found->second;
@@ -75,6 +83,9 @@ po::options_description describe() {
         ("listen", po::value<std::vector<std::string>>(), "target: where to listen; port 0 is any")
         ("target", po::value<std::string>(), "the target, as the proxy reaches it")
         ("socks", po::value<std::string>(), "through this SOCKS5 proxy")
+        ("http", po::value<std::string>(), "through this HTTP proxy, by CONNECT")
+        ("forward", po::value<std::string>(),
+         "through this HTTP proxy, by requests that it forwards; downloads and echoes only")
         ("relay", po::value<std::string>(), "through this relay, which leads to the target")
         ("control", po::value<std::string>(), "the target for its counters (default: --target)")
         ("congestion", po::value<std::string>()->default_value(""), "TCP congestion control")
@@ -87,9 +98,18 @@ po::options_description describe() {
         ("bytes,b", po::value<std::uint64_t>()->default_value(0), "payload of a stream")
         ("count", po::value<std::uint64_t>()->default_value(0), "connections: how many in all")
         ("from", po::value<double>()->default_value(0),
-         "throughput, interactive: leave so many seconds out of the window")
+         "throughput, interactive, datagrams: leave so many seconds out of the window")
         ("interval", po::value<double>()->default_value(0.05),
-         "interactive: seconds from one key to the next")
+         "interactive, datagrams: seconds from one key, or question, to the next")
+        ("size", po::value<std::size_t>()->default_value(40), "datagrams: bytes of each")
+        ("rate", po::value<double>()->default_value(0),
+         "datagrams: so many a second of each association; 0: as --window allows")
+        ("window", po::value<std::uint64_t>()->default_value(64),
+         "datagrams: so many of each association are under way at most")
+        ("flow", po::value<std::uint64_t>()->default_value(0),
+         "datagrams: a download of so many bytes by datagrams, as QUIC does it, beside them")
+        ("questions", po::bool_switch(),
+         "datagrams: every --interval, a question by an association of its own beside them")
         ("idle", po::value<std::size_t>()->default_value(0),
          "throughput: so many streams are open and idle meanwhile")
         ("stalled", po::value<std::size_t>()->default_value(0),
@@ -97,7 +117,7 @@ po::options_description describe() {
         ("stalled-bytes", po::value<std::uint64_t>()->default_value(0),
          "throughput: length of the stalled downloads, which are read at the end")
         ("bulk", po::value<std::size_t>()->default_value(0),
-         "round-trips, interactive: so many bulk streams (--direction) run meanwhile")
+         "round-trips, interactive, datagrams: so many bulk streams (--direction) run meanwhile")
         ("hold", po::value<double>()->default_value(10), "idle: seconds before memory is read")
         ("time-limit", po::value<double>()->default_value(60),
          "seconds for opening, and for ending, before the work counts as failed");
@@ -113,16 +133,17 @@ void read_route(const po::variables_map& values, options& result) {
     if (values.count("control") != 0) {
         result.control = endpoint::parse(values["control"].as<std::string>());
     }
-    if (values.count("socks") != 0 && values.count("relay") != 0) {
-        throw std::runtime_error("--socks and --relay exclude each other");
+    bool found = false;
+    for (const auto& [name, place] : {std::pair{"socks", &result.way.socks},
+                                      {"http", &result.way.http},
+                                      {"forward", &result.way.forwarder},
+                                      {"relay", &result.way.direct}}) {
+        if (values.count(name) == 0) continue;
+        if (std::exchange(found, true))
+            throw std::runtime_error("--socks, --http, --forward and --relay exclude each other");
+        *place = endpoint::parse(values[name].as<std::string>());
     }
-    if (values.count("socks") != 0) {
-        result.way.socks = endpoint::parse(values["socks"].as<std::string>());
-    } else if (values.count("relay") != 0) {
-        result.way.direct = endpoint::parse(values["relay"].as<std::string>());
-    } else {
-        result.way.direct = result.way.target;
-    }
+    if (!found) result.way.direct = result.way.target;
 }
 
 } // namespace
@@ -168,7 +189,20 @@ std::optional<options> read_options(int argc, const char* const* argv) {
     result.time_limit = seconds(values["time-limit"].as<double>());
     if (result.streams == 0) throw std::runtime_error("--streams must be at least 1");
     if (result.interval.count() < 1) throw std::runtime_error("--interval is under a millisecond");
-    if (result.what == work::interactive) return result; // there, --seconds begin after --from
+    result.size = values["size"].as<std::size_t>();
+    result.rate = values["rate"].as<double>();
+    result.window = values["window"].as<std::uint64_t>();
+    result.flow = values["flow"].as<std::uint64_t>();
+    result.questions = values["questions"].as<bool>();
+    if (result.size < sizeof(datagram_head) || result.size > datagram_bytes_max)
+        throw std::runtime_error("--size is not between " + std::to_string(sizeof(datagram_head)) +
+                                 " and " + std::to_string(datagram_bytes_max));
+    if (result.what == work::datagrams && (result.way.http || result.way.forwarder))
+        throw std::runtime_error("datagrams go by --socks or by none");
+    if (result.way.forwarder && result.towards == direction::up)
+        throw std::runtime_error("--forward carries no uploads");
+    // There, --seconds begin after --from.
+    if (result.what == work::interactive || result.what == work::datagrams) return result;
     if (result.from >= result.duration && result.bytes == 0 && result.from.count() != 0) {
         throw std::runtime_error("--from must lie before the end of --seconds");
     }

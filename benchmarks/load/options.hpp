@@ -14,7 +14,7 @@
 
 namespace muxsocks::load {
 
-enum class work { target, throughput, connections, round_trips, interactive, idle };
+enum class work { target, throughput, connections, round_trips, interactive, datagrams, idle };
 enum class direction { down, up };
 
 struct options {
@@ -36,8 +36,13 @@ struct options {
     std::uint64_t count = 0;         ///< connections: how many; 0: as long as `duration`
     std::chrono::milliseconds duration{5000};
     std::chrono::milliseconds from{0};      ///< throughput, interactive: the window begins here
-    std::chrono::milliseconds interval{50}; ///< interactive: from key to key
-    std::chrono::milliseconds hold{10000};  ///< idle: before memory is read
+    std::chrono::milliseconds interval{50}; ///< interactive: from key to key; of questions
+    std::size_t size = 40;                  ///< datagrams: bytes of each
+    double rate = 0;          ///< datagrams: a second, of each association; 0: as `window` allows
+    std::uint64_t window = 0; ///< datagrams: under way at most, of each association
+    std::uint64_t flow = 0;   ///< datagrams: bytes of a download by datagrams beside them
+    bool questions = false;   ///< datagrams: questions beside them
+    std::chrono::milliseconds hold{10000};       ///< idle: before memory is read
     std::chrono::milliseconds time_limit{60000}; ///< for what must happen before and after the work
 };
 

@@ -1,5 +1,7 @@
 #include "benchmarks/load/stream.hpp"
 
+#include "benchmarks/load/socks_wire.hpp"
+
 #include <cerrno>
 #include <cstring>
 #include <vector>
@@ -10,42 +12,39 @@ namespace muxsocks::load {
 
 namespace {
 
-// RFC 1928, sections 3 to 6.
-constexpr std::uint8_t socks_version = 5;
-constexpr std::uint8_t atyp_ipv4 = 1;
-constexpr std::uint8_t atyp_ipv6 = 4;
 constexpr std::size_t method_answer_bytes = 2;
-constexpr std::size_t reply_bytes_ipv4 = 4 + 4 + 2;
-constexpr std::size_t reply_bytes_ipv6 = 4 + 16 + 2;
+constexpr std::size_t reply_bytes_ipv4 = 3 + socks_address_bytes(atyp_ipv4);
+constexpr std::size_t reply_bytes_ipv6 = 3 + socks_address_bytes(atyp_ipv6);
 
 std::vector<std::uint8_t> socks_request(const endpoint& target) {
     std::vector<std::uint8_t> bytes{socks_version, 1, 0};
-    const auto append = [&](const void* data, std::size_t size) {
-        const auto* begin = static_cast<const std::uint8_t*>(data);
-        bytes.insert(bytes.end(), begin, begin + size);
-    };
-    if (target.family() == AF_INET6) {
-        sockaddr_in6 address{};
-        std::memcpy(&address, target.address(), sizeof address);
-        bytes.push_back(atyp_ipv6);
-        append(&address.sin6_addr, 16);
-        append(&address.sin6_port, 2);
-    } else {
-        sockaddr_in address{};
-        std::memcpy(&address, target.address(), sizeof address);
-        bytes.push_back(atyp_ipv4);
-        append(&address.sin_addr, 4);
-        append(&address.sin_port, 2);
-    }
+    append_socks_address(bytes, target);
     return bytes;
+}
+
+constexpr std::size_t answer_head_max = 4096;
+
+/// RFC 9110, section 9.3.6, and a request in absolute form (RFC 9112, section 3.2.2).
+std::string http_request(const route& way, std::uint64_t body_bytes) {
+    const std::string host = way.target.text();
+    if (way.http) return "CONNECT " + host + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n";
+    return "POST http://" + host + "/ HTTP/1.1\r\nHost: " + host +
+           "\r\nContent-Length: " + std::to_string(body_bytes) + "\r\n\r\n";
 }
 
 } // namespace
 
+const endpoint& route::first_hop() const {
+    for (const auto* proxy : {&socks, &http, &forwarder})
+        if (*proxy) return **proxy;
+    return *direct;
+}
+
 void stream::start() {
     failure_.clear();
     answer_bytes_ = 0;
-    auto begun = connect_to(way_.socks ? *way_.socks : *way_.direct, way_.settings);
+    answer_head_.clear();
+    auto begun = connect_to(way_.first_hop(), way_.settings);
     socket_ = std::move(begun.socket);
     if (!socket_) {
         fail(std::string("connect: ") + std::strerror(errno));
@@ -80,6 +79,12 @@ void stream::on_ready(std::uint32_t events) {
 }
 
 void stream::on_connected() {
+    if (way_.http || way_.forwarder) {
+        state_ = state::reply;
+        const auto head = http_request(way_, bytes_to_send());
+        send_small(head.data(), head.size());
+        return;
+    }
     if (!way_.socks) {
         state_ = state::open;
         on_open();
@@ -90,7 +95,25 @@ void stream::on_connected() {
     send_small(greeting.data(), greeting.size());
 }
 
+/// The target says nothing before it is asked, so that nothing stands behind the head.
+void stream::on_answer_head() {
+    const auto bytes = receive(answer_head_max);
+    if (!bytes) return;
+    answer_head_.append(bytes->begin(), bytes->end());
+    if (!answer_head_.ends_with("\r\n\r\n")) {
+        if (answer_head_.size() > answer_head_max) fail("the answer of the proxy has no end");
+        return;
+    }
+    if (!answer_head_.starts_with("HTTP/1.1 200")) {
+        fail("the proxy answered " + answer_head_.substr(0, answer_head_.find('\r')));
+        return;
+    }
+    state_ = state::open;
+    on_open();
+}
+
 void stream::on_handshake() {
+    if (!way_.socks) return on_answer_head();
     std::size_t wanted = state_ == state::method ? method_answer_bytes : reply_bytes_ipv4;
     if (state_ == state::reply && answer_bytes_ >= 4) {
         if (answer_[3] == atyp_ipv6) wanted = reply_bytes_ipv6;

@@ -1,13 +1,15 @@
 #pragma once
 
 /// \file
-/// A connection of the load generator's client to the target: directly, through a relay, or through
-/// a SOCKS5 proxy (RFC 1928 without authentication). Opens without blocking and then hands over to
-/// the work that is measured.
+/// A connection of the load generator's client to the target: directly, through a relay, through a
+/// SOCKS5 proxy (RFC 1928 without authentication), through an HTTP proxy's CONNECT, or as the body
+/// of a request that an HTTP proxy forwards. Opens without blocking and then hands over to the work
+/// that is measured.
 
 #include "benchmarks/load/event_loop.hpp"
 
 #include <array>
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -18,10 +20,14 @@ inline constexpr std::uint8_t echoed_byte = 'e';
 
 /// The way to the target.
 struct route {
-    endpoint target;                ///< as the proxy, or the relay's far side, reaches it
-    std::optional<endpoint> socks;  ///< a SOCKS5 proxy
-    std::optional<endpoint> direct; ///< otherwise: where to connect to (the target, or a relay)
+    endpoint target;                   ///< as the proxy, or the relay's far side, reaches it
+    std::optional<endpoint> socks;     ///< a SOCKS5 proxy
+    std::optional<endpoint> http;      ///< an HTTP proxy, by CONNECT
+    std::optional<endpoint> forwarder; ///< an HTTP proxy, by a POST whose body the stream is
+    std::optional<endpoint> direct;    ///< otherwise: where to connect to (the target, or a relay)
     socket_settings settings;
+
+    const endpoint& first_hop() const;
 };
 
 class stream : public event_handler {
@@ -48,6 +54,8 @@ class stream : public event_handler {
     virtual void on_io(std::uint32_t events) = 0;
     /// After fail() or finish().
     virtual void on_end() {}
+    /// What the work sends in all, which the head of a forwarded request has to say.
+    virtual std::uint64_t bytes_to_send() const { return 1; }
 
     int socket() const { return socket_.get(); }
     event_loop& loop() { return loop_; }
@@ -69,6 +77,7 @@ class stream : public event_handler {
   private:
     void on_connected();
     void on_handshake();
+    void on_answer_head();
     void send_request();
 
     event_loop& loop_;
@@ -77,6 +86,7 @@ class stream : public event_handler {
     state state_ = state::idle;
     std::array<std::uint8_t, 32> answer_{};
     std::size_t answer_bytes_ = 0;
+    std::string answer_head_; ///< of HTTP, as far as it has come
     std::string failure_;
 };
 

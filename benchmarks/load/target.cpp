@@ -1,10 +1,12 @@
 #include "benchmarks/load/target.hpp"
 
+#include "benchmarks/load/datagram_target.hpp"
 #include "benchmarks/load/event_loop.hpp"
 #include "benchmarks/load/transfer.hpp"
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -12,6 +14,7 @@
 #include <iostream>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <thread>
 
 #include <sys/socket.h>
@@ -51,13 +54,15 @@ class target_connection final : public event_handler {
     }
 
   private:
-    enum class kind { unknown, echo, counters, download, upload };
+    enum class kind { unknown, http, echo, counters, download, upload };
 
     /// Returns false when the connection is over.
     bool serve(std::uint32_t events) {
         switch (kind_) {
         case kind::unknown:
             return read_request();
+        case kind::http:
+            return read_http_head();
         case kind::echo:
             return echo();
         case kind::counters:
@@ -81,19 +86,50 @@ class target_connection final : public event_handler {
         const auto buffer = state_.quick.shared_buffer();
         const auto bytes = receive(buffer.first(64 * 1024));
         if (!bytes) return true;
-        if (bytes->empty()) return false;
-        if (request_bytes_ == 0 && bytes->front() != request::first_byte) {
+        return !bytes->empty() && take_request(*bytes);
+    }
+
+    bool take_request(std::span<const std::uint8_t> bytes) {
+        if (request_bytes_ == 0 && bytes.front() == http_first_byte && !by_http_) {
+            kind_ = kind::http;
+            return take_http_head(bytes);
+        }
+        if (request_bytes_ == 0 && bytes.front() != request::first_byte) {
             kind_ = kind::echo;
-            return echo_back(*bytes);
+            return echo_back(bytes);
         }
         // What follows the request, content or a question, may share its segment.
-        const std::size_t part = std::min(sizeof(request) - request_bytes_, bytes->size());
-        std::memcpy(reinterpret_cast<std::uint8_t*>(&request_) + request_bytes_, bytes->data(),
+        const std::size_t part = std::min(sizeof(request) - request_bytes_, bytes.size());
+        std::memcpy(reinterpret_cast<std::uint8_t*>(&request_) + request_bytes_, bytes.data(),
                     part);
         request_bytes_ += part;
         if (request_bytes_ < sizeof(request)) return true;
         if (!request_.valid()) return false;
-        return begin(bytes->subspan(part));
+        return begin(bytes.subspan(part));
+    }
+
+    bool read_http_head() {
+        const auto bytes = receive(state_.quick.shared_buffer().first(http_head_max));
+        if (!bytes) return true;
+        return !bytes->empty() && take_http_head(*bytes);
+    }
+
+    /// Answered at once: what is behind the head, the request's body, goes on like a connection
+    /// without HTTP, and so does the answer's, which ends with the connection.
+    bool take_http_head(std::span<const std::uint8_t> bytes) {
+        pending_.insert(pending_.end(), bytes.begin(), bytes.end());
+        constexpr std::string_view end = "\r\n\r\n";
+        const auto found = std::search(pending_.begin(), pending_.end(), end.begin(), end.end());
+        if (found == pending_.end()) return pending_.size() < http_head_max;
+        const std::vector<std::uint8_t> rest(found + end.size(), pending_.end());
+        pending_.clear();
+        constexpr std::string_view answer = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+        if (send(socket_.get(), answer.data(), answer.size(), MSG_NOSIGNAL) !=
+            static_cast<ssize_t>(answer.size()))
+            return false;
+        by_http_ = true;
+        kind_ = kind::unknown;
+        return rest.empty() || take_request(rest);
     }
 
     bool begin(std::span<const std::uint8_t> rest) {
@@ -206,9 +242,13 @@ class target_connection final : public event_handler {
                state == content_receiver::state::finished;
     }
 
+    static constexpr std::uint8_t http_first_byte = 'P'; ///< of POST
+    static constexpr std::size_t http_head_max = 4096;
+
     target_state& state_;
     file_descriptor socket_;
     kind kind_ = kind::unknown;
+    bool by_http_ = false;
     bool stop_seen_ = false;
     request request_;
     std::size_t request_bytes_ = 0;
@@ -253,10 +293,13 @@ extern "C" void request_stop(int /*signal*/) { stop_requested = 1; }
 void run_target(const std::vector<endpoint>& locals, const socket_settings& settings) {
     target_state state;
     std::vector<std::unique_ptr<target_listener>> listeners;
+    std::vector<std::unique_ptr<datagram_target>> datagrams;
     auto addresses = nlohmann::json::array();
     for (const endpoint& local : locals) {
         listeners.push_back(std::make_unique<target_listener>(state, listen_on(local, settings)));
-        addresses.push_back(listeners.back()->local().text());
+        const auto served = listeners.back()->local();
+        datagrams.push_back(std::make_unique<datagram_target>(served));
+        addresses.push_back(served.text());
     }
     std::signal(SIGTERM, request_stop);
     std::signal(SIGINT, request_stop);
@@ -266,6 +309,12 @@ void run_target(const std::vector<endpoint>& locals, const socket_settings& sett
         while (!stop.stop_requested() && stop_requested == 0)
             state.bulk.turn(100ms);
     });
+    std::vector<std::jthread> threads;
+    for (const auto& one : datagrams)
+        threads.emplace_back([&one](const std::stop_token& stop) {
+            while (!stop.stop_requested() && stop_requested == 0)
+                one->turn(100ms);
+        });
     while (stop_requested == 0)
         state.quick.turn(100ms);
 }

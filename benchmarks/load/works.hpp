@@ -21,6 +21,10 @@ json measure_round_trips(const options& what, outcome& ends);
 /// Somebody who types, and one who opens connections, beside bulk transfers.
 json measure_interactive(const options& what, outcome& ends);
 
+/// Datagrams to and fro, if asked for beside bulk transfers, a download by datagrams, and
+/// questions.
+json measure_datagrams(const options& what, outcome& ends);
+
 /// Memory of streams that lie idle, and the time to open them.
 json measure_idle(const options& what, outcome& ends);
 

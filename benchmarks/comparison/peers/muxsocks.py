@@ -101,6 +101,25 @@ class MuxsocksOne(MuxsocksWithLink):
     link = {"max": 1}
 
 
+class MuxsocksHttp(Muxsocks):
+    """By the HTTP that its port speaks as well."""
+    name = "muxsocks-http"
+    title = "muxsocks by HTTP CONNECT"
+    only_if_named = True
+    way = "--http"
+    unfit = {"datagrams": "CONNECT carries none", "voice": "CONNECT carries none"}
+
+    def route(self, scene: Scene) -> list[str]:
+        return [self.way, scene.socks, "--target", scene.target]
+
+
+class MuxsocksForward(MuxsocksHttp):
+    """The stream is the body of a plain request and of its answer."""
+    name = "muxsocks-forward"
+    title = "muxsocks, forwarded HTTP"
+    way = "--forward"
+
+
 class MuxsocksPlain(Muxsocks):
     name = "muxsocks-plain"
     title = "muxsocks without TLS"

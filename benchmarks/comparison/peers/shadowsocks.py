@@ -1,4 +1,4 @@
-"""shadowsocks-libev: an encrypted connection for each of the user's, AES-128-GCM."""
+"""shadowsocks-libev: an encrypted connection, or datagram, for each of the user's, AES-128-GCM."""
 
 from ..scenes import Scene
 from .base import Peer, Running
@@ -12,7 +12,7 @@ class Shadowsocks(Peer):
     programs = {"ss-server": "shadowsocks-libev", "ss-local": "shadowsocks-libev"}
 
     def start(self, scene: Scene) -> Running:
-        secret = ["-k", scene.tools.keys.password, "-m", METHOD, "--no-delay"]
+        secret = ["-k", scene.tools.keys.password, "-m", METHOD, "--no-delay", "-u"]
         program, environment = self.program(scene, "ss-server")
         address, port = scene.server.rsplit(":", 1)
         server = scene.start_far("ss-server", [*program, "-s", address, "-p", port, *secret],
