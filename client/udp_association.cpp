@@ -257,15 +257,30 @@ stream_owner::datagram_result udp_association::read_datagram(bytes_span place) {
     return {0, true};
 }
 
-void udp_association::on_datagram(bytes_view bytes) {
-    if (!socket_.is_open() || !gate_.peer()) return;
+bool udp_association::on_datagram(bytes_view bytes) {
+    if (!socket_.is_open() || !gate_.peer()) return false;
     const auto from = socks5::parse_address(bytes);
     if (from.status != socks5::parse_status::done ||
         from.value.type == socks5::address::kind::domain)
-        return;
+        return false;
+    outgoing_.push_back({bytes, *gate_.peer()});
+    if (outgoing_.size() == datagram_socket::batch_max) send_outgoing();
+    return outgoing_.size() == 1;
+}
+
+void udp_association::on_datagrams_over() {
+    send_outgoing();
+    std::vector<datagram_socket::outgoing>().swap(outgoing_);
+}
+
+void udp_association::send_outgoing() {
     static constexpr std::array<std::uint8_t, socks5::udp_header::front_size> front{};
+    if (outgoing_.empty() || !socket_.is_open()) return;
     touch();
-    if (!socket_.send(front, bytes, *gate_.peer())) ++down_;
+    socket_.send_all(front, outgoing_);
+    for (const auto& each : outgoing_)
+        if (each.sent) ++down_;
+    outgoing_.clear();
 }
 
 // ---- Ends

@@ -56,7 +56,8 @@ class udp_association final : public ref_counted<udp_association>, public stream
     void on_read_failed() override {}
     void on_parked() override {}
     datagram_result read_datagram(bytes_span place) override;
-    void on_datagram(bytes_view bytes) override;
+    bool on_datagram(bytes_view bytes) override;
+    void on_datagrams_over() override;
     /// It does not go along: the application's connection for it is closed.
     void on_handed_over() override;
 
@@ -66,6 +67,7 @@ class udp_association final : public ref_counted<udp_association>, public stream
     /// BND: where the application is to send to.
     socks5::address bound() const;
     void wait_readable();
+    void send_outgoing();
     void wait_control();
     void on_control();
     /// Reads the server's reply, as far as it has come. Whether the association goes on.
@@ -86,7 +88,8 @@ class udp_association final : public ref_counted<udp_association>, public stream
     time_point moved_{};
     std::vector<std::uint8_t> reply_; ///< Of the server, until it is complete.
     bool replied_ = false;
-    bool waiting_ = false; ///< Whether the socket is waited for.
+    bool waiting_ = false;                            ///< Whether the socket is waited for.
+    std::vector<datagram_socket::outgoing> outgoing_; ///< Until on_datagrams_over().
     std::uint64_t up_ = 0;
     std::uint64_t down_ = 0;
     std::uint64_t refused_ = 0; ///< From elsewhere, with FRAG, or no datagrams of SOCKS at all.

@@ -202,8 +202,8 @@ stream_owner::datagram_result udp_tunnel::read_datagram(bytes_span place) {
 
 // ---- To the application
 
-void udp_tunnel::on_datagram(bytes_view bytes) {
-    if (!open_ || !socket_.is_open()) return;
+bool udp_tunnel::on_datagram(bytes_view bytes) {
+    if (!open_ || !socket_.is_open()) return false;
     const auto size = target_.size();
     const bool from_target =
         bytes.size() >= size && std::equal(target_.begin(), target_.end(), bytes.begin());
@@ -211,7 +211,7 @@ void udp_tunnel::on_datagram(bytes_view bytes) {
     // not take is lost, as datagrams are.
     if (!from_target || !down_.empty()) {
         ++dropped_;
-        return;
+        return false;
     }
     touch();
     const auto payload = bytes.subspan(size);
@@ -224,14 +224,15 @@ void udp_tunnel::on_datagram(bytes_view bytes) {
     const auto sent = ::sendmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent <= 0) {
         ++dropped_;
-        return; // A socket that is broken is read, too.
+        return false; // A socket that is broken is read, too.
     }
     const auto done = static_cast<std::size_t>(sent);
-    if (done == front.size() + payload.size()) return;
+    if (done == front.size() + payload.size()) return false;
     down_ = front;
     down_.append(reinterpret_cast<const char*>(payload.data()), payload.size());
     down_.erase(0, done);
     wait_writable();
+    return false;
 }
 
 void udp_tunnel::wait_writable() {

@@ -49,7 +49,7 @@ class udp_tunnel final : public ref_counted<udp_tunnel>, public stream_owner {
     void on_read_failed() override {}
     void on_parked() override {}
     datagram_result read_datagram(bytes_span place) override;
-    void on_datagram(bytes_view bytes) override;
+    bool on_datagram(bytes_view bytes) override;
     /// It does not go along: the application's connection for it is closed.
     void on_handed_over() override;
 

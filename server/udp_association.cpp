@@ -115,14 +115,42 @@ stream_owner::datagram_result udp_association::read_datagram(bytes_span place) {
 
 // ---- From the stream to the outside
 
-void udp_association::on_datagram(bytes_view bytes) {
-    if (!socket_.is_open()) return;
+bool udp_association::on_datagram(bytes_view bytes) {
+    if (!socket_.is_open()) return false;
     const auto to = socks5::parse_address(bytes);
-    if (to.status != socks5::parse_status::done) return;
+    if (to.status != socks5::parse_status::done) return false;
     touch();
     const auto payload = bytes.subspan(to.used);
-    if (to.value.type == socks5::address::kind::domain) return send_to_name(to.value, payload);
-    (void)send(payload, {ip_of(to.value), to.value.port});
+    if (to.value.type != socks5::address::kind::domain)
+        return collect(payload, {ip_of(to.value), to.value.port});
+    send_outgoing(); // They stay in order.
+    send_to_name(to.value, payload);
+    return false;
+}
+
+bool udp_association::collect(bytes_view bytes, const endpoint& to) {
+    if (!rules_.may_send(to, std::chrono::steady_clock::now())) {
+        ++denied_;
+        return false;
+    }
+    outgoing_.push_back({bytes, to});
+    if (outgoing_.size() == datagram_socket::batch_max) send_outgoing();
+    return outgoing_.size() == 1;
+}
+
+void udp_association::on_datagrams_over() {
+    send_outgoing();
+    std::vector<datagram_socket::outgoing>().swap(outgoing_);
+}
+
+void udp_association::send_outgoing() {
+    if (outgoing_.empty() || !socket_.is_open()) return;
+    socket_.send_all({}, outgoing_);
+    for (const auto& each : outgoing_) {
+        ++(each.sent ? up_ : lost_);
+        if (each.sent) rules_.on_sent(each.to);
+    }
+    outgoing_.clear();
 }
 
 bool udp_association::send(bytes_view bytes, const endpoint& to) {

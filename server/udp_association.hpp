@@ -48,7 +48,8 @@ class udp_association final : public ref_counted<udp_association>, public stream
     void on_read_failed() override {}
     void on_parked() override {}
     datagram_result read_datagram(bytes_span place) override;
-    void on_datagram(bytes_view bytes) override;
+    bool on_datagram(bytes_view bytes) override;
+    void on_datagrams_over() override;
     void on_timeouts_changed() override;
     /// It does not go along: there its stream is reset, and the application may have another one.
     void on_handed_over() override;
@@ -73,6 +74,9 @@ class udp_association final : public ref_counted<udp_association>, public stream
     /// returns the size of both. What does not begin where they end is moved.
     static std::size_t lay_address(bytes_span place, std::size_t room, std::size_t bytes,
                                    const endpoint& from);
+    /// To be sent with others; returns whether it is the first of them.
+    bool collect(bytes_view bytes, const endpoint& to);
+    void send_outgoing();
     bool send(bytes_view bytes, const endpoint& to);
     void send_to_name(const socks5::address& to, bytes_view bytes);
     void send_to_first(const std::vector<asio::ip::address>& addresses, std::uint16_t port,
@@ -103,6 +107,7 @@ class udp_association final : public ref_counted<udp_association>, public stream
     time_point moved_{};
     std::unordered_map<std::string, name> names_;
     std::deque<waiting_datagram> waiting_datagrams_;
+    std::vector<datagram_socket::outgoing> outgoing_; ///< Until on_datagrams_over().
     std::size_t waiting_bytes_ = 0;
     std::uint64_t up_ = 0; ///< Datagrams that went to their destinations, and from them.
     std::uint64_t down_ = 0;

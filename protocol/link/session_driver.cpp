@@ -235,8 +235,18 @@ void session_driver::tell_held(std::size_t held) {
 }
 
 void session_driver::dispatch() {
-    while (const auto e = session_.next_event())
+    while (const auto e = session_.next_event()) {
+        // What ends an owner is behind what was to be sent by it.
+        if (e->type != event::kind::datagram) end_datagrams();
         on_event(*e);
+    }
+    end_datagrams();
+}
+
+void session_driver::end_datagrams() {
+    for (const auto each : with_datagrams_)
+        each->on_datagrams_over();
+    with_datagrams_.clear();
 }
 
 void session_driver::on_event(const event& what) {
@@ -254,8 +264,9 @@ void session_driver::on_event(const event& what) {
             session_.release(*what.subject);
         break;
     case event::kind::datagram:
-        if (const auto served_by = owner_of(*what.subject))
-            served_by->on_datagram(session_.datagrams_lane().received(what));
+        if (const auto served_by = owner_of(*what.subject);
+            served_by && served_by->on_datagram(session_.datagrams_lane().received(what)))
+            with_datagrams_.push_back(served_by);
         break;
     case event::kind::established:
         begin_steering();

@@ -194,6 +194,7 @@ class session_driver final : public ref_counted<session_driver>,
     /// After anything happened: events, end of batch, a turn if one is wanted, the deadline.
     void settle();
     void dispatch();
+    void end_datagrams();
     void on_event(const event& what);
     void on_link_over(const event& what);
     void on_session_closed(std::error_code why);
@@ -239,6 +240,8 @@ class session_driver final : public ref_counted<session_driver>,
     instant reads_until_{};
     bool turn_posted_ = false;
     bool frames_posted_ = false;
+    /// Who waits for on_datagrams_over(), while events are dispatched.
+    std::vector<stream_owner*> with_datagrams_;
     bool dispatching_ = false;
 };
 

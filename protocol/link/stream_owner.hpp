@@ -43,8 +43,11 @@ class stream_owner {
     };
     /// The turn of its datagrams has come (datagrams::on_readable): puts one into the place.
     virtual datagram_result read_datagram(bytes_span) { return {}; }
-    /// One has come: an address, then its bytes. Both are only looked at here.
-    virtual void on_datagram(bytes_view) {}
+    /// One has come: an address, then its bytes. Returns whether on_datagrams_over() is wanted:
+    /// until then the bytes stay where they are, so that several are sent together.
+    virtual bool on_datagram(bytes_view) { return false; }
+    /// For now there are no more.
+    virtual void on_datagrams_over() {}
     /// The stream is not read for a while (no credit, no link): watch the socket for errors.
     virtual void on_parked() = 0;
     /// The session is about to go on in another process: adds what this owner needs there. Returns

@@ -79,6 +79,37 @@ def test_a_name_that_takes_long_holds_up_nobody(pair, udp_target, dns):
         assert echo.seen.count(b"waits") == 0
 
 
+def burst(one, target, sizes):
+    """Sends all of them, and asserts that each comes back; on a machine that is slow some may be lost, but not always."""
+    want = sorted(bytes([i]) * size for i, size in enumerate(sizes, 1))
+    for _ in range(10):
+        for i, size in enumerate(sizes, 1):
+            one.send(bytes([i]) * size, target.host, target.port)
+        one.socket.settimeout(seconds(1))
+        got = []
+        with contextlib.suppress(TimeoutError):
+            while len(got) < len(want):
+                got.append(one.receive()[1])
+        if sorted(got) == want:
+            return
+    raise AssertionError(f"{[len(each) for each in got]} of {sizes}")
+
+
+@pytest.mark.parametrize("mtu", [65_536, 1_400])
+def test_many_at_once(new_pair, namespace, udp_target, mtu):
+    """Those of one size leave together where the path takes them whole, and each by itself where it does not."""
+    namespace.ip(f"link set lo mtu {mtu}")
+    with namespace.inside():
+        echo = udp_target()
+    proxy = new_pair()
+    proxy.start_server(prefix=namespace.prefix)
+    proxy.start_client(prefix=namespace.prefix)
+    with namespace.inside(), udp.Association(proxy.socks) as one:
+        burst(one, echo, [1_000] * 30)
+        burst(one, echo, [2_000] * 30)
+        burst(one, echo, [300, 300, 300, 20, 300, 1_300, 1_300, 1_300, 1_301, 7, 7])
+
+
 @pytest.mark.ipv6
 def test_both_families_by_one_association(pair, udp_target):
     four, six = udp_target(), udp_target(host="::1")

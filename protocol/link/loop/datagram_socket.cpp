@@ -2,9 +2,11 @@
 
 #include <boost/asio/ip/v6_only.hpp>
 
+#include <netinet/udp.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -33,6 +35,42 @@ iovec vector_of(bytes_view bytes) {
 ip::udp::endpoint unmapped_endpoint(const ip::udp::endpoint& from) {
     if (from.address().is_v4() || !from.address().to_v6().is_v4_mapped()) return from;
     return {ip::make_address_v4(ip::v4_mapped, from.address().to_v6()), from.port()};
+}
+
+/// What the kernel takes at a time for one destination, and the longest that is worth it: longer
+/// ones are cut by IP itself.
+constexpr std::size_t segments_max = 64;
+constexpr std::size_t segment_max = 9000;
+
+/// What sendmmsg() is told of a batch; a thread has one, which holds nothing between two calls.
+struct batch {
+    static constexpr std::size_t most = datagram_socket::batch_max;
+    struct alignas(cmsghdr) control {
+        std::array<char, CMSG_SPACE(sizeof(std::uint16_t))> bytes;
+    };
+
+    std::array<mmsghdr, most> messages;
+    std::array<ip::udp::endpoint, most> names;
+    std::array<control, most> controls;
+    std::array<iovec, 2 * most> parts;
+    std::array<std::size_t, most + 1> begins; ///< Of each message, among the datagrams.
+
+    void lay_segment_size(std::size_t of, std::size_t size) {
+        auto& message = messages[of].msg_hdr;
+        message.msg_control = controls[of].bytes.data();
+        message.msg_controllen = controls[of].bytes.size();
+        const auto one = CMSG_FIRSTHDR(&message);
+        one->cmsg_level = SOL_UDP;
+        one->cmsg_type = UDP_SEGMENT;
+        one->cmsg_len = CMSG_LEN(sizeof(std::uint16_t));
+        const auto value = static_cast<std::uint16_t>(size);
+        std::memcpy(CMSG_DATA(one), &value, sizeof(value));
+    }
+};
+
+batch& scratch() {
+    static thread_local batch made;
+    return made;
 }
 
 } // namespace
@@ -107,11 +145,14 @@ datagram_socket::received datagram_socket::receive(bytes_span head, bytes_span i
     return result;
 }
 
+ip::udp::endpoint datagram_socket::mapped(const ip::udp::endpoint& to) const {
+    if (!both_ || !to.address().is_v4()) return to;
+    return {ip::make_address_v6(ip::v4_mapped, to.address().to_v4()), to.port()};
+}
+
 std::error_code datagram_socket::send(bytes_view head, bytes_view bytes,
                                       const ip::udp::endpoint& to) {
-    auto where = to;
-    if (both_ && to.address().is_v4())
-        where = {ip::make_address_v6(ip::v4_mapped, to.address().to_v4()), to.port()};
+    auto where = mapped(to);
     std::array<iovec, 2> parts{vector_of(head), vector_of(bytes)};
     msghdr message{};
     message.msg_name = where.data();
@@ -121,6 +162,71 @@ std::error_code datagram_socket::send(bytes_view head, bytes_view bytes,
     while (::sendmsg(descriptor(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         if (errno != EINTR) return send_error();
     return {};
+}
+
+std::size_t datagram_socket::together(bytes_view head, std::span<const outgoing> all) const {
+    const auto& first = all.front();
+    const auto size = head.size() + first.bytes.size();
+    if (!segments_ || size == 0 || size > segment_max) return 1;
+    std::size_t count = 1;
+    auto bytes = size;
+    // The last one may be shorter.
+    for (; count < std::min(all.size(), segments_max); ++count) {
+        const auto& next = all[count];
+        const auto more = head.size() + next.bytes.size();
+        if (next.to != first.to || more > size || more == 0 || bytes + more > payload_max) break;
+        bytes += more;
+        if (more < size) return count + 1;
+    }
+    return count;
+}
+
+void datagram_socket::send_all(bytes_view head, std::span<outgoing> all) {
+    batch& made = scratch();
+    std::size_t messages = 0;
+    std::size_t parts = 0;
+    for (std::size_t at = 0; at < all.size(); ++messages) {
+        const auto count = together(head, all.subspan(at));
+        made.begins[messages] = at;
+        made.names[messages] = mapped(all[at].to);
+        auto& message = made.messages[messages].msg_hdr;
+        message = {};
+        message.msg_name = made.names[messages].data();
+        message.msg_namelen = static_cast<socklen_t>(made.names[messages].size());
+        message.msg_iov = &made.parts[parts];
+        if (count > 1) made.lay_segment_size(messages, head.size() + all[at].bytes.size());
+        for (const auto end = at + count; at < end; ++at) {
+            if (!head.empty()) made.parts[parts++] = vector_of(head);
+            made.parts[parts++] = vector_of(all[at].bytes);
+        }
+        message.msg_iovlen = static_cast<std::size_t>(&made.parts[parts] - message.msg_iov);
+    }
+    made.begins[messages] = all.size();
+    for (std::size_t next = 0; next < messages;) {
+        const int taken =
+            ::sendmmsg(descriptor(), &made.messages[next], static_cast<unsigned>(messages - next),
+                       MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (taken > 0) {
+            const auto end = next + static_cast<std::size_t>(taken);
+            for (auto i = made.begins[next]; i < made.begins[end]; ++i)
+                all[i].sent = true;
+            next = end;
+            continue;
+        }
+        if (errno == EINTR) continue;
+        if (errno == EAGAIN || errno == ENOBUFS) return;
+        const auto begin = made.begins[next];
+        const auto count = made.begins[++next] - begin;
+        if (count == 1) continue; // The error is this datagram's.
+        // Longer than the path takes at a time (EINVAL), or without help by the device (EIO).
+        if (errno == EIO || errno == EOPNOTSUPP) segments_ = false;
+        send_singly(head, all.subspan(begin, count));
+    }
+}
+
+void datagram_socket::send_singly(bytes_view head, std::span<outgoing> all) {
+    for (auto& one : all)
+        one.sent = !send(head, one.bytes, one.to);
 }
 
 void datagram_socket::close() {

@@ -2,8 +2,10 @@
 
 /// \file
 /// A UDP socket whose datagrams are read one by one, straight to where they belong, each with its
-/// age by the kernel's clock; what has waited for too long is told apart. It never blocks, and
-/// never reports what happened to an earlier datagram.
+/// age by the kernel's clock; what has waited for too long is told apart. Many are sent with one
+/// system call, and those of one size to one address go through the kernel's stack together (UDP
+/// segmentation, Linux 4.18). It never blocks, and never reports what happened to an earlier
+/// datagram.
 
 #include "protocol/byte_order.hpp"
 #include "protocol/link/loop/asio.hpp"
@@ -13,6 +15,7 @@
 
 #include <chrono>
 #include <functional>
+#include <span>
 #include <system_error>
 
 namespace muxsocks {
@@ -50,6 +53,17 @@ class datagram_socket {
     /// The error is this datagram's: EAGAIN where the kernel has no room, ENETUNREACH and so on.
     std::error_code send(bytes_view head, bytes_view bytes, const asio::ip::udp::endpoint& to);
 
+    struct outgoing {
+        bytes_view bytes;
+        asio::ip::udp::endpoint to;
+        bool sent = false; ///< Whether the kernel has taken it.
+    };
+    /// More than so many together gain nothing.
+    static constexpr std::size_t batch_max = 64;
+    /// Sends them in order, at most batch_max, each with `head` in front, and says of each whether
+    /// it was sent. Where the kernel has no room for one, those behind it are lost, too.
+    void send_all(bytes_view head, std::span<outgoing> all);
+
     /// Calls `handler(error)` once there is something to receive, or the socket was closed.
     template <typename Handler>
     void async_wait(Handler&& handler) {
@@ -64,9 +78,15 @@ class datagram_socket {
   private:
     std::error_code open(const asio::ip::udp& family);
     int descriptor() { return socket_.native_handle(); }
+    /// The address as the socket's family has it.
+    asio::ip::udp::endpoint mapped(const asio::ip::udp::endpoint& to) const;
+    /// How many from the first one on may leave as one: 1, or those of its size and destination.
+    std::size_t together(bytes_view head, std::span<const outgoing> all) const;
+    void send_singly(bytes_view head, std::span<outgoing> all);
 
     udp_socket socket_;
-    bool both_ = false; ///< Whether it is one for both families.
+    bool both_ = false;    ///< Whether it is one for both families.
+    bool segments_ = true; ///< Whether the kernel is thought to cut datagrams apart itself.
     std::uint32_t dropped_ = 0;
 };
 

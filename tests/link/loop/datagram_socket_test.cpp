@@ -4,6 +4,7 @@
 
 #include <boost/asio/ip/address.hpp>
 
+#include <algorithm>
 #include <array>
 #include <thread>
 #include <vector>
@@ -47,6 +48,56 @@ TEST_CASE("a socket for datagrams") {
             CHECK(got.bytes == size);
             CHECK(got.from == pair.a.local());
         }
+    }
+    SECTION("sends many at once, whichever sizes and destinations they have") {
+        datagram_socket third(pair.context.get_executor());
+        REQUIRE_FALSE(third.bind({asio::ip::address_v4::loopback(), 0}));
+        const std::array<std::uint8_t, 3> head{1, 2, 3};
+        const auto payload = bytes_of(60'000);
+        // Runs of one size, with a shorter and with a longer end; empty ones; too long ones.
+        const std::vector<std::size_t> sizes{200, 200, 200, 50,     200,    1'472, 1'472, 1'473, 0,
+                                             0,   1,   1,   20'000, 20'000, 300,   300,   300};
+        for (const auto front : {bytes_view(), bytes_view(head)}) {
+            std::vector<datagram_socket::outgoing> all;
+            for (std::size_t i = 0; i < sizes.size(); ++i)
+                all.push_back({bytes_view(payload).first(sizes[i]),
+                               i % 17 == 15 ? third.local() : pair.b.local()});
+            pair.a.send_all(front, all);
+            for (std::size_t i = 0; i < sizes.size(); ++i) {
+                INFO(i);
+                CHECK(all[i].sent);
+                auto& at = i % 17 == 15 ? third : pair.b;
+                const auto got = at.receive({}, into, 0ns);
+                CHECK(got.what == outcome::taken);
+                CHECK(got.bytes == front.size() + sizes[i]);
+                CHECK(std::equal(front.begin(), front.end(), into.begin()));
+            }
+            CHECK(pair.receive(into).what == outcome::none);
+        }
+    }
+    SECTION("sends a whole batch of one size") {
+        const auto payload = bytes_of(1'000);
+        std::vector<datagram_socket::outgoing> all(datagram_socket::batch_max,
+                                                   {payload, pair.b.local()});
+        pair.a.send_all({}, all);
+        for (const auto& each : all) {
+            CHECK(each.sent);
+            CHECK(pair.receive(into).bytes == 1'000);
+        }
+        CHECK(pair.receive(into).what == outcome::none);
+    }
+    SECTION("goes on behind one that cannot be sent") {
+        const auto payload = bytes_of(70'000);
+        std::vector<datagram_socket::outgoing> all;
+        for (const std::size_t size : {10U, 70'000U, 10U, 10U})
+            all.push_back({bytes_view(payload).first(size), pair.b.local()});
+        pair.a.send_all({}, all);
+        CHECK(all[0].sent);
+        CHECK_FALSE(all[1].sent);
+        CHECK(all[2].sent);
+        CHECK(all[3].sent);
+        for (int i = 0; i < 3; ++i)
+            CHECK(pair.receive(into).bytes == 10);
     }
     SECTION("puts the first bytes and the others where each belong") {
         const std::array<std::uint8_t, 3> front{1, 2, 3};
@@ -111,6 +162,13 @@ TEST_CASE("a socket for both families speaks IPv4 as IPv4") {
     CHECK(got.from == pair.a.local());
     REQUIRE_FALSE(both.send({}, bytes_of(1), pair.a.local()));
     CHECK(pair.a.receive({}, into, 0ns).from == reached);
+    const auto payload = bytes_of(5);
+    std::vector<datagram_socket::outgoing> all(3, {payload, pair.a.local()});
+    both.send_all({}, all);
+    for (const auto& each : all) {
+        CHECK(each.sent);
+        CHECK(pair.a.receive({}, into, 0ns).from == reached);
+    }
 }
 
 } // namespace muxsocks
