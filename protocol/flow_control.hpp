@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <utility>
 
 namespace muxsocks {
 
@@ -45,7 +46,10 @@ class receive_window {
   public:
     static constexpr std::uint64_t credit_step_max = 256 * 1024;
 
-    explicit receive_window(std::uint64_t window) : window_(window), announced_(window) {}
+    /// `announced`: what the peer may send at first.
+    receive_window(std::uint64_t window, std::uint64_t announced)
+        : window_(window), announced_(announced) {}
+    explicit receive_window(std::uint64_t window) : receive_window(window, window) {}
 
     std::uint64_t received() const { return received_; }
     std::uint64_t consumed() const { return consumed_; }
@@ -59,6 +63,8 @@ class receive_window {
         announced_ = announced;
     }
 
+    /// Whether the peer has used up what it may send.
+    bool used_up() const { return received_ == announced_; }
     /// Whether `bytes` more are within the announced limit.
     bool accepts(std::uint64_t bytes) const { return received_ + bytes <= announced_; }
     void on_received(std::uint64_t bytes) { received_ += bytes; }
@@ -70,7 +76,7 @@ class receive_window {
         if (consumed_ + window_ <= announced_) return false;
         const auto moved = consumed_ + window_ - announced_;
         return moved >= std::min(window_ / 4, credit_step_max) ||
-               (received_ == announced_ && moved >= window_ / 8);
+               (used_up() && moved >= window_ / 8);
     }
     /// The limit to announce; it never falls, not even after the window has shrunk.
     std::uint64_t announce() {
@@ -86,6 +92,11 @@ class receive_window {
         return limit > granted ? limit - granted : 0;
     }
     void allow(std::uint64_t bytes) { allowed_ = std::max(announced_, allowed_) + bytes; }
+    /// Takes back, once, what was allowed beyond `used`, where the peer's bytes have ended.
+    std::uint64_t take_unused(std::uint64_t used) {
+        if (allowed_ == unpaced || allowed_ <= used) return 0;
+        return std::exchange(allowed_, used) - used;
+    }
 
     /// Whether the window should double: a third of it was consumed within one round trip. Call it
     /// after on_consumed; it keeps the measuring period itself.

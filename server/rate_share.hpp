@@ -28,11 +28,18 @@ class rate_share final : public pace {
           waiting_(std::move(waiting)),
           go_on_(std::move(go_on)),
           tick_(clock, [this] { on_tick(); }) {
-        size();
+        resize();
     }
     rate_share(const rate_share&) = delete;
     rate_share& operator=(const rate_share&) = delete;
     ~rate_share() { wait_for(0); }
+
+    /// The rate may be another one.
+    void resize() {
+        most_ = of_.bytes_in(shared_rate::burst) / 2;
+        reserve_ = std::max(of_.bytes_in(small_ahead), small_ahead_min);
+        at_once_ = std::max(unit_, static_cast<std::size_t>(of_.bytes_in(slab / 4)));
+    }
 
     void want(instant now) override {
         wanted_ = true;
@@ -54,15 +61,11 @@ class rate_share final : public pace {
     }
 
     void claim(instant now) {
-        size();
+        resize();
         left_ += of_.claim(now, now - claimed_, std::max<std::int64_t>(published_, 1));
         // A long debt is no use: what it was for has gone long ago.
         left_ = std::max(left_, -std::max(of_.bytes_in(shared_rate::burst), 2 * small_ahead_min));
         claimed_ = now;
-    }
-    void size() {
-        reserve_ = std::max(of_.bytes_in(small_ahead), small_ahead_min);
-        at_once_ = std::max(unit_, static_cast<std::size_t>(of_.bytes_in(slab / 4)));
     }
     /// When there may be something again.
     void tick_after() {

@@ -82,6 +82,11 @@ bool recipe::has_quotas() const {
     return has_users_that([](const user_terms& terms) { return terms.quota.bytes > 0; });
 }
 
+bool recipe::has_upload_rates() const {
+    return has_users_that(
+        [](const user_terms& terms) { return terms.rate.up > 0 || terms.quota.slow_rate.up > 0; });
+}
+
 bool recipe::is_counted(std::string_view whose) const {
     return !settings.accounting.file.empty() && !whose.empty() && users.contains(whose);
 }

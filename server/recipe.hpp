@@ -38,6 +38,8 @@ struct recipe {
     /// Whether somebody has to look at users as time goes by.
     bool has_timed_users() const;
     bool has_quotas() const;
+    /// Whether uploads of somebody keep to a rate, now or when a quota is used up.
+    bool has_upload_rates() const;
     /// Whether what this user moves is kept: those that the configuration names, where there is
     /// accounting.
     bool is_counted(std::string_view whose) const;

@@ -19,6 +19,10 @@ namespace {
 constexpr std::size_t session_bytes = 16 * 1024;
 constexpr std::size_t stream_bytes = 1024;
 
+/// Where users have rates, a stream gets no more on trust than a request and a head: HELLO tells it
+/// before anybody knows who comes. Others get the rest with the first CREDIT.
+constexpr std::uint32_t unasked_at_rates = 4096;
+
 } // namespace
 
 served_session::served_session(worker& at, admission::ticket ticket, boost::asio::ip::address peer,
@@ -118,6 +122,7 @@ session_settings served_session::make_settings(may_begin_as as) {
     made.pool = &worker_.thread().chunks();
     made.budget = &worker_.thread().budget();
     made.stream_window_max = settings.memory.stream_window;
+    if (worker_.now_serving().has_upload_rates()) made.unasked_window = unasked_at_rates;
     made.session_memory = settings.memory.session;
     made.max_streams = worker_.now_serving().most_streams();
     made.keepalive = {settings.keepalive.interval, settings.keepalive.timeout};

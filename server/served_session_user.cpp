@@ -54,6 +54,8 @@ void served_session::keep_to_rates() {
                       : std::make_unique<rate_share>(
                             clock, account_->rate_up(), credit_at_once,
                             [&core] { return core.rates().waiting_credits(); }, go_on);
+    for (const auto& each : {rate_down_.get(), rate_up_.get()})
+        if (each) each->resize();
     core.rates().set(rate_down_.get(), rate_up_.get());
 }
 

@@ -24,7 +24,7 @@ handshake::outcome handshake::begin(bytes_view exporter, instant now) {
 std::vector<std::uint8_t> handshake::make_hello(std::uint32_t features) const {
     hello_frame hello;
     hello.features = features;
-    hello.initial_window = settings_.initial_window;
+    hello.initial_window = settings_.unasked_window;
     hello.max_streams = client() ? 0 : settings_.max_streams;
     hello.max_links = settings_.max_links;
     if (!client()) hello.join_at = settings_.join_at;

@@ -8,6 +8,7 @@
 
 #include "protocol/flow_control.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -23,6 +24,10 @@ class pace {
     /// About how much one stream may move at a time.
     std::size_t at_once() const { return at_once_; }
     void spend(std::size_t bytes) { left_ -= static_cast<std::int64_t>(bytes); }
+    /// What was spent and is not used after all.
+    void give_back(std::size_t bytes) {
+        left_ = std::max(left_, std::min(left_ + static_cast<std::int64_t>(bytes), most_));
+    }
     /// Something waits for more: perhaps there is some at once, else pacing::on_pace() follows.
     virtual void want(instant now) = 0;
 
@@ -30,6 +35,7 @@ class pace {
     ~pace() = default;
 
     std::int64_t left_ = 0; ///< Below 0 after the last visit of a stream, which is never cut.
+    std::int64_t most_ = 0; ///< To be given back.
     std::int64_t reserve_ = 0;
     std::size_t at_once_ = SIZE_MAX;
 };

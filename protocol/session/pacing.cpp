@@ -9,11 +9,17 @@ namespace muxsocks {
 void pacing::set(pace* reads, pace* credits) {
     reads_ = reads;
     const bool was = std::exchange(credits_, credits) != nullptr;
+    session_.memory_.set_first_window(window());
     if (was != paces_credit()) {
         for (const auto s : std::exchange(waiting_, {}))
             s->credit_paced = false;
         session_.streams_.for_each([this](stream& s) {
             s.recv.set_paced(paces_credit());
+            const auto first = window();
+            s.recv.set_window(paces_credit() ? std::min(s.recv.window(), first)
+                                             : std::max(s.recv.window(), first),
+                              session_.now_);
+            session_.recharge(s);
             if (s.closed || s.ends_at_top || session_.version_ < 2) return;
             if (paces_credit())
                 (void)list(s);
@@ -44,12 +50,26 @@ void pacing::want_reads() { reads_->want(session_.now_); }
 
 // ---- Credit
 
+std::uint64_t pacing::window() const {
+    const std::uint64_t initial = session_.settings_.initial_window;
+    if (!credits_) return initial;
+    // Some milliseconds of a fast rate, some KiB of a slow one.
+    return std::clamp<std::uint64_t>(std::min<std::uint64_t>(credits_->at_once(), initial) * 4,
+                                     session_.settings_.unasked_window, initial);
+}
+
+receive_window pacing::first_window() const {
+    return {session_.memory_.first_window(), session_.settings_.unasked_window};
+}
+
+bool pacing::held_up(const stream& s) const { return credits_ && s.recv.used_up(); }
+
 void pacing::on_received(const stream& s, std::size_t bytes) {
     if (!credits_) return;
     // What needs no grant of ours counts as it comes, the rest was counted when it was granted.
-    const std::uint64_t initial = session_.settings_.initial_window;
-    const auto from = std::min(s.recv.received(), initial);
-    credits_->spend(static_cast<std::size_t>(std::min(s.recv.received() + bytes, initial) - from));
+    const std::uint64_t unasked = session_.settings_.unasked_window;
+    const auto from = std::min(s.recv.received(), unasked);
+    credits_->spend(static_cast<std::size_t>(std::min(s.recv.received() + bytes, unasked) - from));
 }
 
 bool pacing::take_datagram(std::size_t bytes) {
@@ -62,6 +82,13 @@ bool pacing::take_datagram(std::size_t bytes) {
 
 void pacing::on_consumed(stream& s) {
     if (list(s)) grant();
+}
+
+void pacing::on_end(stream& s) {
+    if (!credits_) return;
+    // What it might have sent unasked has cost nothing.
+    const auto used = std::max<std::uint64_t>(s.top, session_.settings_.unasked_window);
+    credits_->give_back(static_cast<std::size_t>(s.recv.take_unused(used)));
 }
 
 bool pacing::list(stream& s) {

@@ -45,19 +45,27 @@ class pacing {
     // ---- What comes.
 
     bool paces_credit() const { return credits_ != nullptr; }
+    /// What a stream begins with: at a rate a small window, since what one is granted and does not
+    /// use is lost for the others.
+    receive_window first_window() const;
     /// A larger window is of no use while the rate is what binds.
     bool may_grow() const { return !credits_ || credits_->open(); }
+    /// Whether it is the small window that holds the stream up.
+    bool held_up(const stream& s) const;
     void on_received(const stream& s, std::size_t bytes);
     /// Whether datagrams of so many bytes may come; they count.
     bool take_datagram(std::size_t bytes);
     /// Bytes were consumed: how much is worth a grant is a matter of the rate.
     void on_consumed(stream& s);
+    /// No byte of the stream comes beyond its top: what it was granted and has not used is others'.
+    void on_end(stream& s);
     template <typename Predicate>
     void forget(Predicate gone) {
         std::erase_if(waiting_, gone);
     }
 
   private:
+    std::uint64_t window() const;
     void want_reads();
     bool list(stream& s);
     void grant();

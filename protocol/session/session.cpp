@@ -22,6 +22,7 @@ session::session(session_settings settings, instant now)
       now_(now) {
     settings_.initial_window = static_cast<std::uint32_t>(
         std::min<std::uint64_t>(settings_.initial_window, settings_.stream_window_max));
+    settings_.unasked_window = std::min(settings_.unasked_window, settings_.initial_window);
 }
 
 session::~session() {

@@ -166,7 +166,7 @@ stream* session::admit(std::uint32_t id) {
     }
     // Version 1 knows no credit.
     auto& s = streams_.make(version_ >= 2 ? agreed().peer_window : credit_limit_max,
-                            settings_.initial_window, now_);
+                            pacing_.first_window(), now_);
     ++statistics_.streams_opened;
     s.recv.set_paced(pacing_.paces_credit());
     s.id = id;
@@ -219,6 +219,7 @@ void session::take_data(stream& s, std::uint64_t offset, bytes_view bytes, bool 
         return fault(s, reset_code::flow_control, errc::stream_flow_control);
     s.top = std::max(s.top, end);
     s.ends_at_top |= fin;
+    if (fin) pacing_.on_end(s);
     place(s, offset, bytes);
     if (s.closed || s.rst_wanted || s.fin_received || !s.ends_at_top) return;
     if (s.top == s.recv.received() || broken(broken_rule::fin_closes_early)) on_fin(s);

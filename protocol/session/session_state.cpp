@@ -91,7 +91,8 @@ stream_state state_of(const stream& s) {
 
 session_settings settings_for(session_settings now, const session_state& state) {
     now.side = state.side;
-    now.initial_window = state.own_window;
+    now.unasked_window = state.own_window;
+    now.initial_window = std::max(now.initial_window, state.own_window);
     now.stream_window_max = std::max<std::uint64_t>(now.stream_window_max, state.own_window);
     now.max_streams = state.own_max_streams;
     now.channel_binding = state.binds;
@@ -112,7 +113,7 @@ session_state session::save(instant now,
     to.id = id();
     to.secret = proofs_.secret();
     to.binds = settings_.channel_binding;
-    to.own_window = settings_.initial_window;
+    to.own_window = settings_.unasked_window;
     to.own_max_streams = settings_.max_streams;
     to.agreed = agreed();
     to.next_link = links_.next_number();
@@ -249,7 +250,7 @@ std::unordered_map<std::uint32_t, std::uint32_t> session::restore_kept(const ses
 }
 
 stream& session::restore(const stream_state& from) {
-    auto& s = streams_.make(from.limit, from.window, now_);
+    auto& s = streams_.make(from.limit, {from.window, from.announced}, now_);
     s.id = from.id;
     s.send.on_sent(from.sent);
     s.recv.restore(from.received, from.consumed, from.announced);

@@ -15,7 +15,7 @@ constexpr std::size_t notices_waiting_max = 16 * 1024;
 
 stream& session::open(bytes_view request, void* context) {
     // Version 1 knows no credit; in version 2 it is known when the stream's turn comes.
-    auto& s = streams_.make(0, settings_.initial_window, now_);
+    auto& s = streams_.make(0, pacing_.first_window(), now_);
     ++statistics_.streams_opened;
     s.context = context;
     s.request_done = true;
@@ -139,7 +139,8 @@ void session::consume(stream& s, std::size_t bytes, instant now) {
     s.recv.on_consumed(bytes);
     s.moved = std::max(now, now_);
     if (!s.closed && !s.ends_at_top && version_ >= 2) {
-        if (pacing_.may_grow() && memory_.grow(s, now_, links_.rtt())) ++statistics_.windows_grown;
+        if (pacing_.may_grow() && memory_.grow(s, now_, links_.rtt(), pacing_.held_up(s)))
+            ++statistics_.windows_grown;
         if (pacing_.paces_credit())
             pacing_.on_consumed(s);
         else if (s.recv.credit_due())
@@ -153,6 +154,7 @@ void session::consume(stream& s, std::size_t bytes, instant now) {
 void session::close_stream(stream& s) {
     if (s.closed) return;
     s.closed = true;
+    pacing_.on_end(s);
     unschedule(s);
     if (s.queued == stream::queue::opening) waiting_.take_out_opening(s);
     waiting_.take_out_reset(s);

@@ -8,6 +8,7 @@
 #include "protocol/session/kept_frames.hpp"
 
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 
@@ -55,6 +56,8 @@ struct session_settings {
     std::function<void()> wake;
 
     std::uint32_t initial_window = 256 * 1024; ///< No more than stream_window_max is used of it.
+    /// What a stream may carry before any CREDIT, as HELLO tells: no more than initial_window.
+    std::uint32_t unasked_window = std::numeric_limits<std::uint32_t>::max();
     std::uint64_t stream_window_max = 64 * 1024 * 1024;
     std::size_t session_memory = 256 * 1024 * 1024;
     std::uint32_t max_streams = 16'384; ///< Server: announced in HELLO.

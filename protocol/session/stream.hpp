@@ -18,7 +18,10 @@
 namespace muxsocks {
 
 struct stream {
-    stream(std::uint64_t send_limit, std::uint64_t window) : send(send_limit), recv(window) {}
+    stream(std::uint64_t send_limit, const receive_window& window)
+        : send(send_limit), recv(window) {}
+    stream(std::uint64_t send_limit, std::uint64_t window)
+        : stream(send_limit, receive_window(window)) {}
 
     static constexpr link_number no_link = 0xffff'ffff;
     enum class queue : std::uint8_t { none, fresh, bulk_round, opening, resets, paced_resets };

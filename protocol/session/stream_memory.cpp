@@ -30,8 +30,9 @@ void stream_memory::drop(stream& s) {
     s.charged = 0;
 }
 
-bool stream_memory::grow(stream& s, instant now, duration rtt) {
-    if (!s.recv.wants_growth(now, rtt) || s.recv.window() >= window_max_) return false;
+bool stream_memory::grow(stream& s, instant now, duration rtt, bool held_up) {
+    const bool wanted = s.recv.wants_growth(now, rtt) || held_up;
+    if (!wanted || s.recv.window() >= window_max_) return false;
     const auto grown = std::min(s.recv.window() * 2, window_max_);
     // The promise is charged before it is made.
     if (!account_.charge(grown - s.recv.window())) return false;
@@ -59,7 +60,7 @@ void stream_memory::on_deadline(instant now) {
     std::erase_if(grown_, [&](stream* s) {
         const bool over = s->closed || s->fin_received;
         if (!over && now - s->moved < stalled_after) return false;
-        s->recv.set_window(initial_window_, now);
+        s->recv.set_window(first_window_, now);
         s->grown = !over && s->recv.announced() > s->recv.consumed() + initial_window_;
         recharge(*s); // It only becomes less.
         return !s->grown;

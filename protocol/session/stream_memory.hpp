@@ -17,7 +17,14 @@ class stream_memory {
     static constexpr duration stalled_after = std::chrono::seconds(5);
 
     stream_memory(memory_account& account, std::uint64_t initial_window, std::uint64_t window_max)
-        : account_(account), initial_window_(initial_window), window_max_(window_max) {}
+        : account_(account),
+          initial_window_(initial_window),
+          window_max_(window_max),
+          first_window_(initial_window) {}
+
+    /// What windows begin with from here on, and shrink to: no more than the initial one.
+    void set_first_window(std::uint64_t window) { first_window_ = window; }
+    [[nodiscard]] std::uint64_t first_window() const { return first_window_; }
 
     /// Charges what the stream holds now. False if that does not fit: something must be shed.
     bool recharge(stream& s);
@@ -26,9 +33,9 @@ class stream_memory {
     /// What the stream holds.
     static std::size_t held(const stream& s) { return s.unread.size() + s.beyond.size(); }
 
-    /// Bytes were consumed: doubles the window if they were taken quickly and it can be charged.
-    /// Whether it grew.
-    bool grow(stream& s, instant now, duration rtt);
+    /// Bytes were consumed: doubles the window if they were taken quickly, or if `held_up` says
+    /// that it is too small, and it can be charged. Whether it grew.
+    bool grow(stream& s, instant now, duration rtt, bool held_up);
     std::optional<instant> deadline() const {
         return grown_.empty() ? std::nullopt : std::optional(sweep_at_);
     }
@@ -47,6 +54,7 @@ class stream_memory {
     memory_account& account_;
     std::uint64_t initial_window_;
     std::uint64_t window_max_;
+    std::uint64_t first_window_;
     std::vector<stream*> grown_; ///< Streams whose window is above the initial one.
     instant sweep_at_{};
 };

@@ -22,7 +22,7 @@ class stream_set {
         }
     }
 
-    stream& make(std::uint64_t send_limit, std::uint64_t window, instant now) {
+    stream& make(std::uint64_t send_limit, const receive_window& window, instant now) {
         auto made = std::make_unique<stream>(send_limit, window);
         made->moved = now;
         made->all_next = first_;

@@ -2,6 +2,8 @@
 nobody else."""
 
 import contextlib
+import socket
+import time
 
 import pytest
 from support import servers, socks
@@ -65,13 +67,35 @@ def test_downloads(toll_road, new_pair, target):
 
 
 def test_uploads(toll_road, target):
-    """Behind what each stream may send unasked, 256 KiB."""
     proxy = toll_road(up="8Mbit")
     with flows(proxy, target(servers.sink), 4, reads=False) as uploads:
         uploads.run(2)
         took, sizes = uploads.run(4)
         # What waits in sockets of this machine is no matter of the rate.
         assert RATE * took / 10 < bits(sizes) < RATE * (took + 2), (took, sizes)
+
+
+def test_many_small_uploads(toll_road, new_pair, target):
+    """Of each stream a head goes unasked, and no more; others' streams wait for nothing."""
+    proxy = toll_road(up="8Mbit")
+    sink = target(servers.sink)
+    size, begun = 200_000, time.monotonic()
+    uploads = [socks.connect(proxy.socks, "127.0.0.1", sink.port) for _ in range(20)]
+    for each in uploads:
+        each.sendall(bytes(size))
+        each.shutdown(socket.SHUT_WR)
+    honest = pair_of(new_pair, "honest")
+    honest.client_settings["server"] = proxy.server.address
+    honest.start_client()
+    with socks.connect(honest.socks, "127.0.0.1", sink.port) as quick:
+        quick.sendall(bytes(20 << 20))
+        quick.shutdown(socket.SHUT_WR)
+        assert servers.read_all(quick) == b"%d" % (20 << 20)
+    for each in uploads:
+        with each:
+            assert servers.read_all(each) == b"%d" % size
+    # All but what is kept of the rate for a moment, and 4 KiB of each.
+    assert time.monotonic() - begun > 8 * (len(uploads) * (size - 4096) - RATE / 8 / 5) / RATE * 0.95
 
 
 def test_a_keystroke_beside_downloads(toll_road, target):

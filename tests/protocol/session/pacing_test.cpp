@@ -20,21 +20,22 @@ struct allowance final : pace {
     void give(std::int64_t bytes) { left_ += bytes; }
     void move_at_once(std::size_t bytes) { at_once_ = bytes; }
     void keep_for_small(std::int64_t bytes) { reserve_ = bytes; }
+    void take_back_to(std::int64_t bytes) { most_ = bytes; }
     std::int64_t left() const { return left_; }
     int wanted = 0;
 };
 
 /// A server with three streams, whose windows have 1000 bytes.
 struct paced : lone {
-    paced() : lone(with()) {
+    explicit paced(session_settings settings = with()) : lone(std::move(settings)) {
         hello_frame theirs;
         theirs.initial_window = 1 << 20;
         theirs.features = feature::datagrams;
         establish(theirs);
+        core.rates().set(&reads, &credits);
         for (const auto id : {1U, 3U, 5U})
             feed(0, data(id, 0, "", syn_data));
         told();
-        core.rates().set(&reads, &credits);
     }
     ~paced() { core.rates().set(nullptr, nullptr); }
     static session_settings with() {
@@ -73,6 +74,15 @@ struct paced : lone {
 };
 
 const std::string much(1'000'000, 'x');
+
+/// Of a window of 10,000 bytes a stream may send 100 unasked.
+session_settings little_unasked() {
+    auto settings = paced::with();
+    settings.initial_window = 10'000;
+    settings.stream_window_max = 10'000;
+    settings.unasked_window = 100;
+    return settings;
+}
 
 } // namespace
 
@@ -199,6 +209,62 @@ TEST_CASE("grants that keep to a rate") {
         s.feed(0, datagram + datagram + datagram);
         CHECK(s.core.statistics().datagrams_received == 2);
         CHECK(s.core.statistics().datagrams_ignored == 1);
+    }
+}
+
+TEST_CASE("a session that lets streams send little unasked") {
+    SECTION("grants the rest of the window with the first bytes where there is no rate") {
+        paced s(little_unasked());
+        s.core.rates().set(nullptr, nullptr);
+        CHECK(s.granted() == lines{"CREDIT 1 10000", "CREDIT 3 10000", "CREDIT 5 10000"});
+        s.feed(0, data(7, 0, "request", syn_data));
+        CHECK(s.granted() == lines{"CREDIT 7 10007"});
+        s.feed(0, data(9, 0, std::string(101, 'x'), syn_data));
+        CHECK(s.told().back() ==
+              "reset 9: " + make_error_code(errc::stream_flow_control).message());
+    }
+    paced s(little_unasked());
+    SECTION("begins with small windows where there is one") {
+        s.credits.give(50'000);
+        s.put(1, 20);
+        CHECK(s.granted() == lines{"CREDIT 1 400"});
+        CHECK(s.credits.left() == 50'000 - 20 - 300);
+    }
+    SECTION("counts what was sent unasked") {
+        s.put(1, 100);
+        s.put(3, 100);
+        CHECK(s.granted().empty());
+        CHECK(s.credits.left() == -200);
+    }
+    SECTION("has windows grow while the rate allows more than they do") {
+        s.credits.give(50'000);
+        for (std::uint64_t window = 400; window < 10'000; window *= 2) {
+            s.put(1, 20);
+            s.put(1, s.opened(1).s->recv.announced() - s.offsets[1]);
+            (void)s.granted();
+            CHECK(s.opened(1).s->recv.window() == std::min<std::uint64_t>(2 * window, 10'000));
+        }
+        const auto left = s.credits.left();
+        s.credits.give(-left);
+        s.put(3, 100);
+        CHECK(s.opened(3).s->recv.window() == 400);
+    }
+    SECTION("takes back what a stream was granted and does not use") {
+        s.credits.take_back_to(1'000'000);
+        s.credits.give(50'000);
+        s.put(1, 20);
+        s.put(3, 30);
+        s.put(5, 40);
+        CHECK(s.granted().size() == 3);
+        CHECK(s.credits.left() == 50'000 - 90 - 3 * 300);
+        s.feed(0, rst(1));
+        CHECK(s.credits.left() == 50'000 - 90 - 2 * 300);
+        s.feed(0, data(3, 30, std::string(200, 'x'), flag::data | flag::fin));
+        CHECK(s.credits.left() == 50'000 - 20 - 230 - 340);
+        s.credits.take_back_to(0);
+        const auto left = s.credits.left();
+        s.feed(0, rst(5));
+        CHECK(s.credits.left() == left);
     }
 }
 
