@@ -244,9 +244,13 @@ class program final : public service::program {
         auto loaded = load_to_serve(line_);
         const auto& old = shared_.current->settings;
         keep_threads(program_role::server, old.threads, loaded.settings.threads);
-        if (loaded.settings.accounting != old.accounting)
-            log::warning("changes of \"accounting\" take effect when the server is started anew");
+        const bool counts_otherwise = loaded.settings.accounting != old.accounting;
         loaded.settings.accounting = old.accounting;
+        // A quota that nobody looks at would be taken for one that holds.
+        if (const auto fault = start_fault(loaded.settings))
+            throw config_error(*fault + ". Accounting begins when the server is started anew");
+        if (counts_otherwise)
+            log::warning("changes of \"accounting\" take effect when the server is started anew");
         if (loaded.settings.dns != old.dns || loaded.settings.limits.dials != old.limits.dials ||
             loaded.settings.limits.lookups != old.limits.lookups ||
             loaded.settings.timeouts.connect != old.timeouts.connect)
