@@ -180,6 +180,7 @@ class program final : public service::program {
             [this, request, then = std::move(then)](snapshot all) {
                 all.keep(request);
                 add_shared(all);
+                if (request.usage) add_usage(all, *shared_.current, shared_.usage);
                 then(std::move(all));
             });
     }
@@ -200,7 +201,7 @@ class program final : public service::program {
             user.streams_max = limits.streams;
             user.memory_max = limits.memory;
         }
-        add_terms(to, *shared_.current, shared_.usage.all());
+        add_terms(to, *shared_.current, shared_.usage);
     }
 
     /// One line of the process behind those of all sessions.

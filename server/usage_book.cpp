@@ -57,6 +57,12 @@ usage_book::users usage_book::all() const {
     return users_;
 }
 
+std::optional<user_usage> usage_book::find(const std::string& user) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = users_.find(user);
+    return found == users_.end() ? std::nullopt : std::optional(found->second);
+}
+
 std::optional<usage_book::users> usage_book::take_changed() {
     const std::lock_guard lock(mutex_);
     if (!std::exchange(changed_, false)) return {};

@@ -31,6 +31,7 @@ class usage_book {
     quota_standing add(const std::string& user, const traffic& moved, const quota_settings& quota,
                        wall_time now);
     [[nodiscard]] users all() const;
+    [[nodiscard]] std::optional<user_usage> find(const std::string& user) const;
     /// All, if anything has been added since the last time.
     [[nodiscard]] std::optional<users> take_changed();
     /// What was taken could not be kept.

@@ -3,6 +3,10 @@
 namespace muxsocks::server {
 namespace {
 
+wall_time wall_now() {
+    return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
+
 double seconds_since_1970(wall_time time) {
     return static_cast<double>(time.time_since_epoch().count());
 }
@@ -28,23 +32,28 @@ usage_snapshot shown(const user_usage& one, const quota_settings& quota, wall_ti
 
 } // namespace
 
-void add_terms(snapshot& to, const recipe& serving, const usage_book::users& usage) {
-    const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+void add_terms(snapshot& to, const recipe& serving, const usage_book& usage) {
+    to.accounting = !serving.settings.accounting.file.empty();
+    const auto now = wall_now();
     for (auto& [name, user] : to.users) {
         const auto& terms = serving.terms_of(name);
         user.rate_up = terms.rate.up;
         user.rate_down = terms.rate.down;
         user.expires = seconds_since_1970(terms.expires);
         user.quota_bytes = terms.quota.bytes;
+        if (!to.accounting || terms.quota.bytes == 0) continue;
+        if (auto one = usage.find(name)) {
+            one->move_on(terms.quota.per, now);
+            user.quota_used = terms.quota.used_of(one->period);
+        }
     }
-    to.accounting = !serving.settings.accounting.file.empty();
+}
+
+void add_usage(snapshot& to, const recipe& serving, const usage_book& usage) {
     if (!to.accounting) return;
-    for (const auto& [name, one] : usage) {
-        const auto made = shown(one, serving.terms_of(name).quota, now);
-        if (const auto user = to.users.find(name); user != to.users.end())
-            user->second.quota_used = made.quota_used;
-        to.usage.emplace(name, made);
-    }
+    const auto now = wall_now();
+    for (const auto& [name, one] : usage.all())
+        to.usage.emplace(name, shown(one, serving.terms_of(name).quota, now));
 }
 
 } // namespace muxsocks::server

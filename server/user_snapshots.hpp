@@ -9,7 +9,9 @@
 
 namespace muxsocks::server {
 
-/// Completes `to.users`; with accounting also `to.usage`, of users who are gone, too.
-void add_terms(snapshot& to, const recipe& serving, const usage_book::users& usage);
+/// Completes `to.users`.
+void add_terms(snapshot& to, const recipe& serving, const usage_book& usage);
+/// With accounting: `to.usage`, of users who are gone, too.
+void add_usage(snapshot& to, const recipe& serving, const usage_book& usage);
 
 } // namespace muxsocks::server

@@ -113,6 +113,8 @@ struct snapshot_request {
     std::size_t sessions = all;
     /// Of the streams with most bytes; 0: none.
     std::size_t streams = 0;
+    /// Whether what each user has moved is shown (`snapshot::usage`).
+    bool usage = false;
 };
 
 /// The heaviest `most` of any number of things, without a place for the others.

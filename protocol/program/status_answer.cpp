@@ -151,26 +151,29 @@ void answer(const status_question& asked, status_source& source,
         return then(text_answer(200, found->type, std::string(found->text)));
     if (path == "/v1/program")
         return then(text_answer(200, "application/json", status_json::program(source.facts())));
+    const auto writes = writer_of(path);
+    if (!writes && path != "/readyz")
+        return then(error_answer(404, "there is nothing by that name"));
     snapshot_request request;
+    request.usage = path == "/v1/usage";
     if (path == "/v1/streams") request.streams = limit_of(asked.target);
     // Metrics and readiness are asked for often, and need sums only.
     request.sessions = path.starts_with("/v1/") ? snapshot_request::all : 0;
-    source.show(request, [&source, path = std::string(path), then = std::move(then)](snapshot now) {
-        if (path == "/readyz")
-            return then(now.ready ? text_answer(200, "text/plain", "ready\n")
-                                  : text_answer(503, "text/plain", "not ready\n"));
-        if (path == "/v1/usage" && !now.accounting)
-            return then(error_answer(404, "there is no accounting here (accounting.file)"));
-        const auto writes = writer_of(path);
-        if (!writes) return then(error_answer(404, "there is nothing by that name"));
-        const std::string type =
-            path == "/metrics" ? "text/plain; version=0.0.4; charset=utf-8" : "application/json";
-        source.write(
-            [writes, facts = source.facts(), all = std::make_shared<snapshot>(std::move(now))] {
-                return writes(facts, *all);
-            },
-            [then, type](std::string text) { then(text_answer(200, type, std::move(text))); });
-    });
+    source.show(
+        request, [&source, path = std::string(path), writes, then = std::move(then)](snapshot now) {
+            if (path == "/readyz")
+                return then(now.ready ? text_answer(200, "text/plain", "ready\n")
+                                      : text_answer(503, "text/plain", "not ready\n"));
+            if (path == "/v1/usage" && !now.accounting)
+                return then(error_answer(404, "there is no accounting here (accounting.file)"));
+            const std::string type = path == "/metrics" ? "text/plain; version=0.0.4; charset=utf-8"
+                                                        : "application/json";
+            source.write(
+                [writes, facts = source.facts(), all = std::make_shared<snapshot>(std::move(now))] {
+                    return writes(facts, *all);
+                },
+                [then, type](std::string text) { then(text_answer(200, type, std::move(text))); });
+        });
 }
 
 void live_answer(status_source& source, std::function<void(const std::string&)> then) {

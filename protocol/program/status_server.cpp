@@ -128,6 +128,7 @@ class status_server::state::connection : public std::enable_shared_from_this<con
     void on_request(const request_type& request);
     void answer(const request_type& request);
     void send(status_answer answer);
+    void send_history();
     void begin_watch();
     void watch();
     void write_event(const std::string& text);
@@ -178,11 +179,19 @@ void status_server::state::connection::on_request(const request_type& request) {
     auto refused = refuse(asked, owner_.settings_);
     if (refused) return send(std::move(*refused));
     if (asked.target == status_live_target && !head_) return begin_watch();
-    if (asked.target == status_history_target)
-        return send({200, "application/json", status_json::history(owner_.history_), {}});
+    if (asked.target == status_history_target) return send_history();
     ::muxsocks::answer(asked, owner_.source_, [self = shared_from_this()](status_answer made) {
         if (!self->closed_) self->send(std::move(made));
     });
+}
+
+void status_server::state::connection::send_history() {
+    owner_.source_.write([past = std::make_shared<const status_history>(
+                              owner_.history_)] { return status_json::history(*past); },
+                         [self = shared_from_this()](std::string text) {
+                             if (!self->closed_)
+                                 self->send({200, "application/json", std::move(text), {}});
+                         });
 }
 
 void status_server::state::connection::send(status_answer answer) {

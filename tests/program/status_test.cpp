@@ -55,6 +55,7 @@ process_facts server_facts() {
 struct fixed_source final : status_source {
     void show(const snapshot_request& request, std::function<void(snapshot)> then) override {
         asked = request;
+        ++shown;
         then(now);
     }
     process_facts facts() const override { return server_facts(); }
@@ -65,6 +66,7 @@ struct fixed_source final : status_source {
 
     snapshot now = with_one_session();
     snapshot_request asked;
+    int shown = 0;
     std::string kicked;
 };
 
@@ -235,7 +237,19 @@ TEST_CASE("documents") {
     CHECK(document("/v1/status").at("sessions").at(0).at("user") == "anna");
     CHECK(document("/v1/links").at("links").at(0).at("session") == "anna@192.0.2.7");
     CHECK(document("/v1/users").at("users").at(0).at("bytes_up") == 1500);
-    CHECK(document("/v1/nothing").contains("error"));
+    SECTION("that there are not are looked for nowhere") {
+        const auto before = source.shown;
+        CHECK(document("/v1/nothing").contains("error"));
+        CHECK(source.shown == before);
+    }
+    SECTION("of what users have moved are made for who asks for them") {
+        CHECK_FALSE(source.asked.usage);
+        CHECK(document("/v1/usage").contains("error"));
+        CHECK(source.asked.usage);
+        source.now.accounting = true;
+        source.now.usage["anna"].total_up = 5;
+        CHECK(document("/v1/usage").at("users").at(0).at("total_up") == 5);
+    }
     SECTION("of streams are as long as was asked for") {
         (void)document("/v1/streams");
         CHECK(source.asked.streams == 20);
