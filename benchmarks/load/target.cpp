@@ -163,7 +163,7 @@ class target_connection final : public event_handler {
         const ssize_t sent = send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
         if (sent < 0 && errno != EAGAIN) return false;
         bytes = bytes.subspan(sent > 0 ? static_cast<std::size_t>(sent) : 0);
-        if (bytes.empty()) return true;
+        if (bytes.empty()) return !by_http_; // There the end of the connection is the answer's.
         pending_.assign(bytes.begin(), bytes.end());
         state_.quick.change(socket_.get(), EPOLLOUT, *this);
         return true;
