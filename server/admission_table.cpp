@@ -13,6 +13,8 @@ constexpr auto known_for = 24h;
 constexpr auto failures_forgotten_after = 5min;
 constexpr unsigned failures_free = 3;
 constexpr auto handshake_time = 2s;
+/// From a link's arrival until its first bytes have been read, on a busy server.
+constexpr auto hearing_time = 250ms;
 constexpr auto handshake_pace = 31'250us; ///< Of one block.
 constexpr auto handshake_burst = 128;
 constexpr auto pause_max = 4s; ///< A client waits 5.
@@ -120,11 +122,14 @@ admission_table::entry admission_table::make_room(link_id for_whom, time_point n
         return id != for_whom && each.known == newcomer.known;
     };
     if (!newcomer.exempt)
-        while (of_host_[host] > limits_.links_per_host)
-            if (!let_go(choose_to_go(of_host, now, 1))) return made;
+        while (of_host_[host] > limits_.links_per_host) {
+            auto those = choose_to_go(of_host, now, 1);
+            if (those.empty()) those = choose_unheard(of_host);
+            if (!let_go(those)) return made;
+        }
     while (of_pool_[newcomer.known ? 1 : 0] > limits_.links) {
         auto those = choose_to_go(of_pool, now, std::max<std::size_t>(limits_.links / 64, 1));
-        if (those.empty()) those = choose_of_crowd(newcomer);
+        if (those.empty()) those = choose_of_crowd(for_whom, newcomer);
         if (!let_go(those)) return made;
     }
     return made;
@@ -135,7 +140,9 @@ std::vector<admission_table::link_id> admission_table::choose_to_go(Among among,
                                                                     std::size_t silent_ones) const {
     const auto silent = choose(
         [&](link_id id, const place& each) {
-            return each.progress <= link_progress::connected && among(id, each);
+            const bool unheard =
+                each.progress == link_progress::connected && now - each.since >= hearing_time;
+            return (unheard || each.progress == link_progress::failed) && among(id, each);
         },
         silent_ones);
     if (!silent.empty()) return silent;
@@ -145,16 +152,28 @@ std::vector<admission_table::link_id> admission_table::choose_to_go(Among among,
 }
 
 std::vector<admission_table::link_id>
-admission_table::choose_of_crowd(const place& newcomer) const {
-    const auto of_pool = [&](link_id, const place& each) { return each.known == newcomer.known; };
+admission_table::choose_of_crowd(link_id for_whom, const place& newcomer) const {
+    const auto of_pool = [&](link_id id, const place& each) {
+        return id != for_whom && each.known == newcomer.known;
+    };
     const auto one = choose(of_pool);
     if (one.empty()) return {};
     const auto& crowd = links_.at(one.front()).blocks[0];
     const auto size = std::count_if(links_.begin(), links_.end(), [&](const auto& each) {
         return of_pool(each.first, each.second) && each.second.blocks[0] == crowd;
     });
-    const bool large = static_cast<std::size_t>(size) * 4 > limits_.links;
-    return large && crowd != newcomer.blocks[0] ? one : std::vector<link_id>();
+    if (static_cast<std::size_t>(size) * 4 <= limits_.links) return choose_unheard(of_pool);
+    if (crowd != newcomer.blocks[0]) return one;
+    return choose_unheard([&](link_id id, const place& each) {
+        return of_pool(id, each) && each.blocks[0] == crowd;
+    });
+}
+
+template <typename Among>
+std::vector<admission_table::link_id> admission_table::choose_unheard(Among among) const {
+    return choose([&](link_id id, const place& each) {
+        return each.progress == link_progress::connected && among(id, each);
+    });
 }
 
 /// In the fullest block of those that are `among`, of equally full ones in all; in the order in

@@ -5,10 +5,12 @@
 /// somebody who says nothing: when all places are taken, or all of its host, the first of these
 /// goes that there is:
 ///
-///     1. a link that has failed to authenticate, or has not said a word;
+///     1. a link that has failed to authenticate, or has not said a word for a quarter of a second;
 ///     2. one that has been shaking hands for 2 s;
 ///     3. one of a block that holds more than a quarter of all places, if the newcomer is of
 ///     another;
+///     4. one that has come just now and may be heard in a moment: of such a block, if the newcomer
+///     is of that.
 ///
 /// and of several the one in the fullest block of addresses, looked for from wide to narrow (IPv4
 /// /24, /32; IPv6 /48, /56, /64), there the one furthest from having authenticated, and of these
@@ -108,7 +110,11 @@ class admission_table {
     template <typename Among>
     [[nodiscard]] std::vector<link_id> choose_to_go(Among among, time_point now,
                                                     std::size_t silent_ones) const;
-    [[nodiscard]] std::vector<link_id> choose_of_crowd(const place& newcomer) const;
+    /// Where nobody has been silent or busy for long.
+    [[nodiscard]] std::vector<link_id> choose_of_crowd(link_id for_whom,
+                                                       const place& newcomer) const;
+    template <typename Among>
+    [[nodiscard]] std::vector<link_id> choose_unheard(Among among) const;
 
     limits limits_;
     links links_;                            ///< In the order in which they came.

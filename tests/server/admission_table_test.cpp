@@ -91,15 +91,50 @@ TEST_CASE("a newcomer gets the place of somebody who says nothing") {
     }
 }
 
+TEST_CASE("who has come just now may be heard in a moment") {
+    table all({8, 8});
+    const auto now = start + 1s;
+    SECTION("and goes behind who has been silent for longer") {
+        fill(all, "10.0.0.", 4, now);
+        all.enter(ip("20.0.0.1"), false, now - 250ms);
+        fill(all, "10.0.1.", 3, now);
+        CHECK(all.enter(ip("1.2.3.4"), false, now).must_go == std::vector<table::link_id>{5});
+    }
+    SECTION("or belongs to a crowd that is shaking hands") {
+        fill(all, "10.0.0.", 7, now);
+        for (table::link_id id = 1; id <= 7; ++id)
+            all.on_progress(id, link_progress::encrypted);
+        all.enter(ip("20.0.0.1"), false, now);
+        // One more of the crowd has no place, and another newcomer has one of the crowd's.
+        CHECK(all.enter(ip("10.0.0.99"), false, now).id == 0);
+        CHECK(all.enter(ip("1.2.3.4"), false, now).must_go == std::vector<table::link_id>{1});
+        CHECK(all.enter(ip("10.0.0.98"), false, now).id == 0);
+    }
+    SECTION("and goes for one more of the same crowd") {
+        fill(all, "10.0.0.", 8, now);
+        for (table::link_id id = 1; id <= 6; ++id)
+            all.on_progress(id, link_progress::encrypted);
+        CHECK(all.enter(ip("10.0.0.99"), false, now).must_go == std::vector<table::link_id>{7});
+    }
+    SECTION("and goes where all are busy, and from many places") {
+        for (int i = 0; i < 8; ++i)
+            all.enter(ip("20.0." + std::to_string(i) + ".1"), false, now);
+        for (table::link_id id = 1; id <= 7; ++id)
+            all.on_progress(id, link_progress::encrypted);
+        CHECK(all.enter(ip("1.2.3.4"), false, now).must_go == std::vector<table::link_id>{8});
+    }
+}
+
 TEST_CASE("of many silent links a 64th of the places goes at once") {
     table all({256, 8});
     for (unsigned i = 0; i < 256; ++i)
         all.enter(boost::asio::ip::address_v4(i << 8U), false, start);
-    CHECK(all.enter(ip("200.1.1.1"), false, start).must_go ==
+    const auto later = start + 250ms;
+    CHECK(all.enter(ip("200.1.1.1"), false, later).must_go ==
           std::vector<table::link_id>{1, 2, 3, 4});
     for (int i = 0; i < 3; ++i)
-        CHECK(all.enter(ip("200.2." + std::to_string(i) + ".1"), false, start).must_go.empty());
-    CHECK(all.enter(ip("200.3.1.1"), false, start).must_go.size() == 4);
+        CHECK(all.enter(ip("200.2." + std::to_string(i) + ".1"), false, later).must_go.empty());
+    CHECK(all.enter(ip("200.3.1.1"), false, later).must_go.size() == 4);
 }
 
 TEST_CASE("blocks of IPv6 are looked for from wide to narrow") {
