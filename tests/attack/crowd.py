@@ -61,9 +61,10 @@ def hostile_in_turn(folder, keyring, seconds, threads, users=USERS, short=False,
     return faults, figures
 
 
-def outage(folder, keyring, sessions, plain, threads, tell=None):
+def outage(folder, keyring, sessions, plain, threads, group=None, tell=None):
     """So many sessions, eight a user, lost in one moment, and all back as soon as it goes; beside them the
-    honest user's connection says how long the server was away."""
+    honest user's connection says how long the server was away. With a `group` only so many have links at a
+    time: the others are lost before."""
     names = [f"user{number}" for number in range(-(-sessions // SESSIONS_OF_A_USER))]
     server = {"resume": {"timeout": "10m"}}
     field = arena.Arena(folder / "outage", keyring, 600, server, users=("honest", "mallory", *names),
@@ -71,19 +72,23 @@ def outage(folder, keyring, sessions, plain, threads, tell=None):
     try:
         with field.watched():
             rest = field.honest(3).result(30)
+            at_first = field.server.resident_bytes()
             tool = field.tool("outage", "--server", field.server.address, "--user", "user", "--users",
                               len(names), "--sessions", sessions, "--seconds", 900,
-                              *(["--plain"] if plain else []), niceness=arena.ATTACKERS_NICE)
+                              *(["--plain"] if plain else []), *(["--count", group] if group else []),
+                              niceness=arena.ATTACKERS_NICE)
             assert tool.line() == "up"
+            resident = field.server.resident_bytes()
             honest = field.honest(900, rate=20)
             assert tool.line() == "lost"
             assert tool.line() == "back"
             found = honest.finish()
             returned = tool.result(60)
-            peak = field.peak_bytes()
+            peak, after = field.peak_bytes(), field.server.resident_bytes()
     finally:
         field.stop()
-    figures = {"rest": rest, "honest": found, "sessions": returned, "peak_bytes": peak,
+    figures = {"rest": rest, "honest": found, "sessions": returned, "resident_at_first": at_first,
+               "resident_up": resident, "resident_back": after, "peak_bytes": peak,
                "peak_sockets": field.peak_sockets}
     if tell:
         tell(json.dumps(figures, indent=2))

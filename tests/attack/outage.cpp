@@ -1,53 +1,78 @@
-// Very many sessions: all lost in one moment and all back as soon as it goes; or lost for good, in
-// groups, so that there may be more of them than files.
+// Very many sessions: all lost in one moment and all back as soon as it goes, or lost for good. In
+// groups there may be more of them than files: what is not the last group is lost beforehand, and
+// again when it has come back.
 
 #include "tests/attack/attack.hpp"
+
+#include <algorithm>
 
 namespace muxsocks::attack {
 namespace {
 
 constexpr std::size_t at_once = 128;
+/// For the server to notice that a group is lost, so that it has files for the next one.
+constexpr std::chrono::seconds until_closed{2};
 
 class outage {
   public:
     explicit outage(run& in) : in_(in) {}
 
     awaitable<void> happen() {
-        for (std::size_t n = 0; n < in_.args.sessions && !in_.over(); ++n)
+        std::size_t lost = 0; // Of all_, from its front.
+        for (std::size_t n = 0; n < in_.args.sessions && !in_.over(); ++n) {
             co_await begin(log_in(n));
+            if ((n + 1) % group() != 0 || n + 1 == in_.args.sessions) continue;
+            co_await wait_for_all();
+            cut(lost, all_.size());
+            lost = all_.size();
+            co_await pause(in_.io, until_closed);
+        }
         co_await wait_for_all();
         in_.counts["sessions"] = static_cast<double>(all_.size());
+        in_.counts["sessions lost at once"] = static_cast<double>(all_.size() - lost);
         in_.tell("up");
         co_await pause(in_.io, std::chrono::seconds(1));
         in_.tell("lost");
-        for (const auto& each : all_)
-            each->cut();
-        const auto lost = clock::now();
-        for (std::size_t n = 0; n < all_.size() && !in_.over(); ++n)
-            co_await begin(come_back(all_[n]));
-        co_await wait_for_all();
-        in_.counts["all back after, s"] =
-            std::chrono::duration<double>(clock::now() - lost).count();
+        cut(lost, all_.size());
+        auto began = clock::now();
+        std::chrono::duration<double> took{};
+        for (std::size_t n = 0; n < all_.size() && !in_.over(); n += group()) {
+            const auto end = std::min(n + group(), all_.size());
+            for (auto each = n; each < end; ++each)
+                co_await begin(come_back(all_[each]));
+            co_await wait_for_all();
+            took += clock::now() - began;
+            if (end == all_.size()) break;
+            cut(n, end);
+            co_await pause(in_.io, until_closed);
+            began = clock::now();
+        }
+        in_.counts["all back after, s"] = took.count();
         in_.tell("back");
         co_await pause(in_.io, std::chrono::seconds(1));
     }
 
     awaitable<void> abandon() {
-        const auto group = in_.args.count == 0 ? in_.args.sessions : in_.args.count;
         for (std::size_t n = 0; n < in_.args.sessions && !in_.over(); ++n) {
             co_await begin(log_in(n));
-            if ((n + 1) % group == 0) co_await cut_all();
+            if ((n + 1) % group() == 0) co_await cut_all();
         }
         co_await cut_all();
         in_.tell("abandoned");
     }
 
   private:
+    std::size_t group() const {
+        return in_.args.count == 0 ? std::max<std::size_t>(in_.args.sessions, 1) : in_.args.count;
+    }
+    void cut(std::size_t from, std::size_t to) {
+        for (auto each = from; each < to; ++each)
+            all_[each]->cut();
+    }
     awaitable<void> cut_all() {
         co_await wait_for_all();
         in_.counts["sessions"] += static_cast<double>(all_.size());
-        for (const auto& each : all_)
-            each->cut();
+        cut(0, all_.size());
         all_.clear();
     }
     awaitable<void> begin(awaitable<void> what) {
