@@ -10,6 +10,7 @@ import pytest
 from support import http, muxsocks, programs, servers, socks
 from support.deadline import wait_until
 from support.link_peer import LinkPeer
+from support.status import document
 
 TOKENS = {name: f"{name}-has-a-token-of-thirty-two-characters" for name in ("guest", "honest")}
 KILLS = 1000 if os.environ.get("MUXSOCKS_LONG") else 8
@@ -197,6 +198,49 @@ def test_a_full_disk_costs_no_traffic(new_pair, folder, target):
     for _ in range(3):
         download(proxy, target(servers.source), 1_000_000)
     assert proxy.server.running()
+
+
+@pytest.fixture
+def small_disk(folder):
+    """A folder on a disk of 64 KiB."""
+    disk = folder / "disk"
+    disk.mkdir()
+    mounted = programs.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk])
+    if mounted.returncode != 0:
+        pytest.skip(f"nothing can be mounted here: {mounted.stderr}")
+    yield disk
+    programs.run(["umount", "--lazy", disk])
+
+
+def test_what_a_full_disk_does_not_take_is_written_later(new_pair, small_disk, folder, target):
+    filler = small_disk / "filler"
+    with pytest.raises(OSError, match="No space left"):
+        filler.write_bytes(bytes(128 << 10))
+    where = folder / "status.sock"
+    proxy = new_pair(server={"users": users(), "tls": {"enabled": False},
+                             "status": {"listen": f"unix:{where}"},
+                             "accounting": {"file": f"{small_disk}/usage.json", "every": "100ms"}},
+                     client={"tls": {"enabled": False},
+                             "auth": {"user": "guest", "token": TOKENS["guest"]}})
+    proxy.start_server()
+    proxy.start_client()
+    source = target(servers.source)
+    download(proxy, source, 1_000_000)
+    assert proxy.server.says("accounting.file: cannot write .*: No space left on device")
+    download(proxy, source, 1_000_000)
+    wait_until(lambda: any(each["total_down"] >= 2_000_000
+                           for each in document(where, "/v1/usage")["users"]), 20, "it to be counted")
+    # Nothing more comes, and twice a new text is tried beside the filler.
+    for _ in range(2):
+        before = small_disk.stat().st_mtime_ns
+        wait_until(lambda before=before: small_disk.stat().st_mtime_ns > before, 20, "another try")
+    filler.unlink()
+
+    def kept():
+        path = small_disk / "usage.json"
+        return path.exists() and json.loads(path.read_text())["users"]["guest"]["total"]["down"]
+    wait_until(lambda: kept() >= 2_000_000, 20, proxy.server.last_words)
+    assert [each.name for each in small_disk.iterdir()] == ["usage.json"]
 
 
 @pytest.mark.parametrize("arguments", [["-t"], ["--log-level", "info"]])
