@@ -14,7 +14,7 @@ namespace muxsocks::server {
 namespace {
 
 /// For so long sessions are looked at, and then others have their turn.
-constexpr std::chrono::microseconds longest_look{500};
+constexpr std::chrono::microseconds longest_look{250};
 constexpr std::size_t sessions_between_looks_at_the_clock = 16;
 
 } // namespace
