@@ -65,15 +65,16 @@ class program final : public service::program {
         succession_ = std::make_unique<succession>(
             program_role::server, *service_, contexts_of(workers_.threads()),
             [this] { return std::make_unique<given_sessions>(workers_, shared_, usage_.get()); });
+        std::optional<usage_book::users> usage;
         if (before) {
             // Whoever has given its sessions away cannot have them back.
             check_usage(serving.accounting);
             taken_sessions all(workers_);
             before->take(all);
             service_->forget_stored();
+            usage = all.take_usage();
         }
-        // What its sessions have moved is in the file by now.
-        keep_usage(serving.accounting);
+        keep_usage(serving.accounting, std::move(usage));
     }
 
     void run() {
@@ -96,11 +97,11 @@ class program final : public service::program {
         }
     }
 
-    /// What all users have moved, from the file and into it.
-    void keep_usage(const accounting_settings& settings) {
+    /// What all users have moved, from the file and into it; `known` is newer than the file.
+    void keep_usage(const accounting_settings& settings, std::optional<usage_book::users> known) {
         if (settings.file.empty()) return;
         try {
-            shared_.usage.restore(read_usage(settings.file));
+            shared_.usage.restore(known ? std::move(*known) : read_usage(settings.file));
             usage_ = std::make_unique<usage_file>(settings.file, settings.every, shared_.usage);
             usage_->start();
         } catch (const std::exception& error) {

@@ -100,8 +100,14 @@ usage_file::~usage_file() {
 }
 
 void usage_file::start() {
-    if (const int error = replace_file(path_, encode(book_.all())); never_passes(error))
-        fail_to_write(path_, error);
+    replacement tried(path_);
+    int error = tried.write({});
+    std::error_code ignored;
+    if (error == 0 && fs::is_directory(path_, ignored)) error = EISDIR;
+    tried.remove();
+    if (never_passes(error)) fail_to_write(path_, error);
+    book_.set_changed();
+    soon_ = true;
     thread_ = std::thread([this] { run(); });
 }
 
@@ -115,9 +121,15 @@ void usage_file::write_soon() {
 
 void usage_file::write_now() { (void)write(); }
 
-void usage_file::let_go() {
-    const std::lock_guard lock(writing_);
-    gone_ = true;
+std::string usage_file::hand_on() {
+    const std::lock_guard lock(mutex_);
+    handed_on_ = true;
+    return encode(book_.all());
+}
+
+void usage_file::go_on() {
+    const std::lock_guard lock(mutex_);
+    handed_on_ = false;
 }
 
 void usage_file::run() {
@@ -134,12 +146,29 @@ void usage_file::run() {
 }
 
 bool usage_file::write() {
-    const std::lock_guard lock(writing_);
-    if (gone_) return true;
-    const auto all = book_.take_changed();
-    if (!all) return true;
-    const int error = replace_file(path_, encode(*all));
-    if (error == 0) return true;
+    const std::lock_guard one(writing_);
+    replacement next(path_);
+    int error = 0;
+    {
+        const std::lock_guard lock(mutex_);
+        const auto all = handed_on_ ? std::nullopt : book_.take_changed();
+        if (!all) return true;
+        error = next.write(encode(*all));
+    }
+    if (error == 0) error = next.sync();
+    {
+        const std::lock_guard lock(mutex_);
+        if (handed_on_) {
+            book_.set_changed(); // This process may go on after all.
+            return true;
+        }
+        if (error == 0) error = next.move();
+        if (error != 0) next.remove();
+    }
+    if (error == 0) {
+        next.sync_folder();
+        return true;
+    }
     book_.set_changed();
     log::warning(
         log::kind{"accounting.file could not be written"},

@@ -31,14 +31,17 @@ class usage_file {
     usage_file(const usage_file&) = delete;
     usage_file& operator=(const usage_file&) = delete;
 
-    /// Throws std::runtime_error with a sentence if the file can never be written.
+    /// Its thread writes all at once. Throws std::runtime_error with a sentence if the file can
+    /// never be written.
     void start();
     /// Soon, and not only when it is due: something must not be lost.
     void write_soon();
     /// At once, in this thread.
     void write_now();
-    /// Nothing more is written: the file is another process's.
-    void let_go();
+    /// For a process that is to take the place of this one, as encode() has it. The file is that
+    /// one's from here on, unless go_on() follows. Waits for no disk.
+    [[nodiscard]] std::string hand_on();
+    void go_on();
 
   private:
     void run();
@@ -48,9 +51,9 @@ class usage_file {
     std::filesystem::path path_;
     std::chrono::milliseconds every_;
     usage_book& book_;
-    std::mutex writing_; ///< One at a time.
-    bool gone_ = false;  ///< Under `writing_`.
+    std::mutex writing_; ///< One at a time, the disk included.
     std::mutex mutex_;
+    bool handed_on_ = false;
     std::condition_variable changed_;
     bool soon_ = false;
     bool stopping_ = false;

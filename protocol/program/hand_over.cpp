@@ -192,7 +192,6 @@ std::optional<hand_over_channel::message> hand_over_channel::receive() {
         do {
             size = ::recvmsg(descriptor_, &packet, MSG_CMSG_CLOEXEC);
         } while (size < 0 && errno == EINTR);
-        gone_ = size == 0 || (size < 0 && errno != EAGAIN);
         for (auto* each = size < 0 ? nullptr : CMSG_FIRSTHDR(&packet); each;
              each = CMSG_NXTHDR(&packet, each)) {
             if (each->cmsg_level != SOL_SOCKET || each->cmsg_type != SCM_RIGHTS) continue;
@@ -203,7 +202,7 @@ std::optional<hand_over_channel::message> hand_over_channel::receive() {
         }
         if (size < static_cast<::ssize_t>(head.size()) ||
             (packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ||
-            head[0] > static_cast<std::uint8_t>(kind::serving) ||
+            head[0] > static_cast<std::uint8_t>(kind::program) ||
             (!first && head[0] != static_cast<std::uint8_t>(whole.what)))
             return {};
         whole.what = static_cast<kind>(head[0]);
@@ -211,6 +210,12 @@ std::optional<hand_over_channel::message> hand_over_channel::receive() {
         if (head[1] != 0) return whole;
         if (whole.bytes.size() > message_bytes_max) return {};
     }
+}
+
+std::optional<hand_over_channel::message> hand_over_channel::stop_receiving() {
+    // What is queued can be read still, and behind that it is as if the other side were gone.
+    (void)::shutdown(descriptor_, SHUT_RD);
+    return receive();
 }
 
 // ---- Where, and the offer

@@ -12,14 +12,15 @@
 ///      |<-------- session: state, sockets |  which are still its own
 ///      |<-- connection: state, its socket |  one that has no stream yet
 ///      |              ...                 |
+///      |<------- program: its own state   |  if it has any
 ///      |<---------------------------- all |
 ///      | taken: which it cannot have ---->|  all is made of them, and no socket was touched yet
 ///      |<-------------------------- yours |  from here on they are the new one's
 ///      | serving ------------------------>|  only now the old one lets go of them
 ///
 /// Until "yours" all of it is the old one's, which goes on as if nothing had been if the new one
-/// fails; so it does if the new one dies before "serving". If the old one dies, without "refused",
-/// the new one has what has come. All calls wait, for five seconds at most: they are for threads,
+/// fails; so it does if the new one dies, or says nothing, before "serving", which cannot be sent
+/// any more then. If the old one dies, without "refused", the new one has what has come. All calls wait, for five seconds at most: they are for threads,
 /// or moments, that may. Nothing goes through a file.
 
 #include "protocol/byte_order.hpp"
@@ -54,6 +55,7 @@ class hand_over_channel {
         refused,
         connection,
         serving,
+        program,
     };
     struct message {
         kind what = kind::refused;
@@ -65,8 +67,7 @@ class hand_over_channel {
     hand_over_channel(hand_over_channel&& other) noexcept
         : descriptor_(std::exchange(other.descriptor_, -1)),
           peer_(other.peer_),
-          peer_process_(std::exchange(other.peer_process_, -1)),
-          gone_(other.gone_) {}
+          peer_process_(std::exchange(other.peer_process_, -1)) {}
     hand_over_channel& operator=(hand_over_channel&&) = delete;
     ~hand_over_channel();
     /// To who listens there; nothing if nobody of the same user does.
@@ -77,8 +78,9 @@ class hand_over_channel {
     bool send(kind what, std::string_view text);
     /// Nothing if the other side is gone, says nothing, or sends what is no message.
     std::optional<message> receive();
-    /// Whether receive() has found that the other side is gone.
-    bool gone() const { return gone_; }
+    /// Nothing can be sent to this side any more; nothing is waited for. What had come before, if
+    /// anything.
+    std::optional<message> stop_receiving();
     /// Its id; 0 if it is in a namespace that cannot be seen from here.
     int peer_process() const { return peer_.pid; }
     /// Whether the same user runs it.
@@ -90,7 +92,6 @@ class hand_over_channel {
     int descriptor_;
     ::ucred peer_{};
     int peer_process_ = -1; ///< A descriptor of the process (pidfd_open(2)), or -1.
-    bool gone_ = false;
 };
 
 /// Where whoever listens on the addresses offers its hand-over: in $RUNTIME_DIRECTORY, else in

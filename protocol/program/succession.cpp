@@ -16,9 +16,6 @@ using namespace std::chrono_literals;
 
 /// A thread that does not come to it in this time is stopping.
 constexpr auto thread_patience = 2s;
-/// How often a new process that says nothing is waited for. One that has been given the place and
-/// lives has it.
-constexpr int looks_at_the_silent = 12;
 
 std::vector<std::uint8_t> formats() {
     std::vector<std::uint8_t> bytes(4);
@@ -67,14 +64,12 @@ read_refused(const std::optional<hand_over_channel::message>& said) {
     return refused;
 }
 
-/// Whether the new process, which was given the place, has begun to serve: it says so, or its end
-/// says that it never did.
+/// Whether the new process, which was given the place, has begun to serve. One that has not said so
+/// in time cannot say it any more, and gives the place back when it finds that.
 bool serves(hand_over_channel& to) {
-    for (int looks = 0; looks < looks_at_the_silent; ++looks) {
-        if (const auto said = to.receive()) return said->what == step::serving;
-        if (to.gone()) return false;
-    }
-    return true;
+    auto said = to.receive();
+    if (!said) said = to.stop_receiving();
+    return said && said->what == step::serving;
 }
 
 /// What the new process gets while all threads stand still; empty if it has them all.
@@ -90,11 +85,13 @@ std::string give_sessions(hand_over_channel& to, stopped_threads& threads,
     };
     for (std::size_t i = 0; i < threads.size(); ++i)
         threads.run(i, [&] { sessions.save(i, send); });
+    if (const auto rest = sessions.save_program(); heard && !rest.empty())
+        heard = to.send(step::program, rest);
     if (!heard || !to.send(step::all)) return is_gone;
     const auto refused = read_refused(to.receive());
     if (!refused) return is_gone;
     if (!to.send(step::yours)) return is_gone;
-    if (!serves(to)) return "it has ended before it served";
+    if (!serves(to)) return "it has ended before it served, or says nothing";
     given -= std::min(given, refused->size());
     for (std::size_t i = 0; i < threads.size(); ++i)
         threads.run(i, [&] { sessions.let_go(i, *refused); });
@@ -266,6 +263,8 @@ void predecessor::take(taking_sessions& to) {
          said = from_->receive()) {
         if (said->what == step::all) {
             from_->send(step::taken, refused);
+        } else if (said->what == step::program) {
+            to.take_program(said->bytes);
         } else if (said->what == step::connection) {
             to.take_connection(said->bytes, std::move(said->descriptors));
         } else if (said->what == step::session) {
@@ -277,12 +276,11 @@ void predecessor::take(taking_sessions& to) {
         }
     }
     const auto taken = number - refused.size() / 4;
-    if (said && said->what == step::yours) {
-        from_->send(step::serving);
+    const bool given = said && said->what == step::yours;
+    if (given && from_->send(step::serving))
         return log::info("this process has the place of process {}, {} sessions with it", process(),
                          taken);
-    }
-    if (!said && from_->peer_has_ended())
+    if ((!said || given) && from_->peer_has_ended())
         return log::warning("process {}, whose place is taken, has died before it was done; {} of "
                             "its sessions are here",
                             process(), taken);

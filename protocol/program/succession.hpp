@@ -26,6 +26,8 @@ class giving_sessions {
     virtual ~giving_sessions() = default;
     /// Nothing changes here.
     virtual void save(std::size_t thread, const send& one) = 0;
+    /// Behind all save(), for a process that runs: what is the whole program's, if anything.
+    virtual std::vector<std::uint8_t> save_program() { return {}; }
     /// All that was saved is the new process's, but for `refused`: numbers of sessions, from 0, in
     /// the order in which all threads have saved them.
     virtual void let_go(std::size_t thread, const std::set<std::uint32_t>& refused) = 0;
@@ -76,6 +78,8 @@ class taking_sessions {
     /// touched: it may still be another process's.
     virtual bool take(const session_state& state, descriptor_list sockets) = 0;
     virtual void take_connection(bytes_view, descriptor_list) {}
+    /// As giving_sessions::save_program() has it; from a process that runs.
+    virtual void take_program(bytes_view) {}
     /// The other process goes on: all of it is let go of, without a word to anyone.
     virtual void give_back() = 0;
 

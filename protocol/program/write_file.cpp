@@ -33,18 +33,22 @@ struct access {
     bool as_far_as_possible = false;
 };
 
-/// Writes and closes; returns errno, or 0. `durable`: it is a failure, too, if the text cannot be
-/// brought to the disk.
-int write_all(int descriptor, const std::string& text, bool durable = false) {
-    int error = 0;
-    for (std::size_t at = 0; at < text.size() && error == 0;) {
+/// Returns errno, or 0.
+int write_text(int descriptor, const std::string& text) {
+    for (std::size_t at = 0; at < text.size();) {
         const auto size = ::write(descriptor, text.data() + at, text.size() - at);
         if (size >= 0)
             at += static_cast<std::size_t>(size);
         else if (errno != EINTR)
-            error = errno;
+            return errno;
     }
-    if (::fsync(descriptor) != 0 && durable && error == 0) error = errno;
+    return 0;
+}
+
+/// Writes and closes; returns errno, or 0. Where the disk cannot be waited for, it is not.
+int write_all(int descriptor, const std::string& text) {
+    int error = write_text(descriptor, text);
+    (void)::fsync(descriptor);
     if (::close(descriptor) != 0 && error == 0) error = errno;
     return error;
 }
@@ -152,27 +156,49 @@ void rewrite_file(const fs::path& path, const std::string& text) {
     move_to_place(place);
 }
 
-int replace_file(const fs::path& path, const std::string& text) {
-    const auto place = waiting_place(path);
+replacement::~replacement() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+int replacement::write(const std::string& text) {
+    const auto place = waiting_place(path_);
     // What a crash has left there may be somebody's to read, or another file's second name.
     ::unlink(place.c_str());
-    const int descriptor =
-        ::open(place.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (descriptor < 0) return errno;
-    int error = write_all(descriptor, text, true);
-    if (error == 0 && ::rename(place.c_str(), path.c_str()) != 0) error = errno;
-    if (error != 0) {
-        ::unlink(place.c_str());
-        return error;
-    }
-    // So that the name is on the disk, too. Where a folder cannot be brought there, it is as well
-    // as it can be.
-    const auto folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+    descriptor_ = ::open(place.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return descriptor_ < 0 ? errno : write_text(descriptor_, text);
+}
+
+int replacement::sync() {
+    const int error = ::fsync(descriptor_) == 0 ? 0 : errno;
+    if (::close(std::exchange(descriptor_, -1)) != 0 && error == 0) return errno;
+    return error;
+}
+
+int replacement::move() {
+    return ::rename(waiting_place(path_).c_str(), path_.c_str()) == 0 ? 0 : errno;
+}
+
+void replacement::remove() { ::unlink(waiting_place(path_).c_str()); }
+
+void replacement::sync_folder() {
+    // Where a folder cannot be brought there, it is as well as it can be.
+    const auto folder = path_.has_parent_path() ? path_.parent_path() : fs::path(".");
     const int opened = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (opened < 0) return 0;
+    if (opened < 0) return;
     (void)::fsync(opened);
     ::close(opened);
-    return 0;
+}
+
+int replace_file(const fs::path& path, const std::string& text) {
+    replacement one(path);
+    int error = one.write(text);
+    if (error == 0) error = one.sync();
+    if (error == 0) error = one.move();
+    if (error == 0)
+        one.sync_folder();
+    else
+        one.remove();
+    return error;
 }
 
 ::gid_t group_id(const std::string& name) {

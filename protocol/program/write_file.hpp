@@ -52,6 +52,27 @@ void rewrite_file(const std::filesystem::path& path, const std::string& text);
 /// the one or the other is there, whole: 0600, and brought to the disk before it is moved. Returns
 /// errno, or 0; what is there stays if it fails. The folder must be there.
 [[nodiscard]] int replace_file(const std::filesystem::path& path, const std::string& text);
+/// The same in steps, of which only sync() waits for the disk. Each returns errno, or 0; behind a
+/// failure comes remove().
+class replacement {
+  public:
+    explicit replacement(const std::filesystem::path& path) : path_(path) {}
+    ~replacement();
+    replacement(const replacement&) = delete;
+    replacement& operator=(const replacement&) = delete;
+
+    /// Beside the place; another process's text there is not touched, but has no name any more.
+    [[nodiscard]] int write(const std::string& text);
+    [[nodiscard]] int sync();
+    [[nodiscard]] int move();
+    void remove();
+    /// Behind move(), so that the name is on the disk, too; it waits.
+    void sync_folder();
+
+  private:
+    std::filesystem::path path_;
+    int descriptor_ = -1;
+};
 
 /// The group's number; throws std::runtime_error if this machine has no such group.
 [[nodiscard]] ::gid_t group_id(const std::string& name);

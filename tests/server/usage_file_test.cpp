@@ -49,6 +49,8 @@ TEST_CASE("the file of users' traffic") {
     SECTION("is written when it is due, or soon where that is asked for") {
         usage_file file(path, 1h, book);
         file.start();
+        while (!std::filesystem::exists(path))
+            std::this_thread::sleep_for(1ms);
         book.add("a", {5, 7}, {}, now);
         CHECK(total_in(path) == 0);
         file.write_soon();
@@ -57,14 +59,19 @@ TEST_CASE("the file of users' traffic") {
             std::this_thread::sleep_for(1ms);
         CHECK(total_in(path) == 5);
     }
-    SECTION("is another process's once it was let go") {
+    SECTION("is another process's once all was handed on, unless this one goes on") {
         usage_file file(path, 1h, book);
         book.add("a", {5, 7}, {}, now);
         file.write_now();
-        file.let_go();
         book.add("a", {5, 7}, {}, now);
+        const auto handed = decode_usage(file.hand_on());
+        REQUIRE(handed);
+        CHECK(handed->at("a").total.up == 10);
         file.write_now();
         CHECK(total_in(path) == 5);
+        file.go_on();
+        file.write_now();
+        CHECK(total_in(path) == 10);
     }
     SECTION("is moved aside where it is broken") {
         for (const char* name : {"usage.json.broken-1", "usage.json.broken-2"}) {

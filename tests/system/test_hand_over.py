@@ -180,7 +180,25 @@ def test_whoever_asks_in_another_way_gets_nothing(serving, target, what):
 HELLO = b"\x00\x01\x00\x01\x00\x01"
 READY = b"\x02\x01"
 TAKEN = b"\x05\x01"
+SERVING = b"\x09\x01"
 SESSION, ALL, YOURS, REFUSED = 3, 4, 6, 7
+
+
+def ask_for_place(asking, offer, last="yours"):
+    """As a new process does, up to the message of that name."""
+    asking.connect(str(offer))
+    asking.settimeout(seconds(10))
+    asking.send(HELLO)
+    if last != "hello":
+        assert asking.recv(65536)[0] == 1  # The listeners.
+    if last in ("session", "all", "yours"):
+        asking.send(READY)
+        assert asking.recv(65536)[0] == SESSION
+        while last != "session" and asking.recv(65536)[0] != ALL:
+            pass
+    if last == "yours":
+        asking.send(TAKEN)
+        assert asking.recv(65536)[0] == YOURS
 
 
 @pytest.mark.parametrize("last", ["hello", "listeners", "session", "all", "yours"])
@@ -190,19 +208,7 @@ def test_a_new_process_that_dies_leaves_the_old_one_serving(serving, target, las
     (offer,) = place.offers()
     with socks.connect(pair.socks, "127.0.0.1", target(servers.echo).port) as connection:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
-            asking.connect(str(offer))
-            asking.settimeout(seconds(5))
-            asking.send(HELLO)
-            if last != "hello":
-                assert asking.recv(65536)[0] == 1  # The listeners.
-            if last in ("session", "all", "yours"):
-                asking.send(READY)
-                assert asking.recv(65536)[0] == SESSION
-                while last != "session" and asking.recv(65536)[0] != ALL:
-                    pass
-            if last == "yours":
-                asking.send(TAKEN)
-                assert asking.recv(65536)[0] == YOURS
+            ask_for_place(asking, offer, last)
         place.process.says("the hand-over has failed")
         connection.sendall(b"still here")
         assert servers.read_exactly(connection, 10) == b"still here"
@@ -212,6 +218,68 @@ def test_a_new_process_that_dies_leaves_the_old_one_serving(serving, target, las
         place.take_over()
         connection.sendall(b"and there")
         assert servers.read_exactly(connection, 9) == b"and there"
+
+
+def test_a_new_process_that_says_nothing_any_more_has_no_place(serving, target):
+    place = serving()
+    (offer,) = place.offers()
+    with socks.connect(place.pair.socks, "127.0.0.1", target(servers.echo).port) as connection:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
+            ask_for_place(asking, offer)
+            # Within the 5 seconds of each message, and what the service manager waits for (30 s).
+            place.process.says("the hand-over has failed", 8)
+            with pytest.raises(BrokenPipeError):
+                asking.send(SERVING)
+        connection.sendall(b"still here")
+        assert servers.read_exactly(connection, 10) == b"still here"
+
+
+def test_an_old_process_that_goes_on_is_not_served_beside(serving, target):
+    """It hears no "serving": the new one gives all back, and ends."""
+    place = serving()
+    pair, old = place.pair, place.process
+    (offer,) = place.offers()
+    with socket.create_server((old.host, 0)) as listener, \
+            socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as offering:
+        offer.unlink()
+        offering.bind(str(offer))
+        offering.listen()
+        offering.settimeout(seconds(20))
+        new = place.start_heir()
+        pair._started.remove(new)
+        setattr(pair, place.role, old)
+        asked, _ = offering.accept()
+        with asked:
+            asked.settimeout(seconds(20))
+            assert asked.recv(65536) == HELLO
+            socket.send_fds(asked, [b"\x01\x01" + new.address.encode() + b"\n"], [listener.fileno()])
+            assert asked.recv(65536) == READY
+            asked.send(b"\x04\x01")
+            assert asked.recv(65536) == TAKEN
+            asked.shutdown(socket.SHUT_RD)
+            asked.send(b"\x06\x01")
+            assert new.wait(10) != 0
+        assert not new.lines("has the place")
+        new.says("has kept its place")
+    with socks.connect(pair.socks, "127.0.0.1", target(servers.echo).port) as connection:
+        connection.sendall(b"x")
+        assert servers.read_exactly(connection, 1) == b"x"
+
+
+def test_what_users_have_moved_goes_along(serving_server, target, folder):
+    """At once, and not when the file is due."""
+    place = serving_server(server={"accounting": {"file": f"{folder}/usage.json", "every": "1m"}})
+    with socks.connect(place.pair.socks, "127.0.0.1", target(servers.echo).port) as connection:
+        connection.sendall(bytes(100_000))
+        servers.read_exactly(connection, 100_000)
+        place.take_over()
+        kept = wait_until(lambda: usage_in(folder / "usage.json"), 10, "the file")
+        assert kept["total"]["down"] >= 100_000
+
+
+def usage_in(path):
+    users = json.loads(path.read_text())["users"] if path.exists() else {}
+    return next(iter(users.values()), None)
 
 
 def test_a_process_of_another_format_is_told_so(serving):
