@@ -117,7 +117,7 @@ class program final : public service::program, public trouble_watch::watcher {
     }
 
     /// New requests are served to the last moment.
-    void drain() override {}
+    void drain() override { succession_->on_stopping(recipe_->settings.listen); }
 
     void if_idle(std::function<void()> then) override { workers_.if_all_idle(std::move(then)); }
 

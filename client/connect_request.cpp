@@ -279,19 +279,15 @@ void client_relay::on_wait_over() {
 
 // ---- A hand-over of its session
 
-int client_relay::save(std::vector<std::uint8_t>& state) {
+void client_relay::save(std::vector<std::uint8_t>& state, std::vector<int>& sockets) {
+    if (!socket_.is_open()) return;
     // kind u8 | the relay's own | REP u8 | destination, or the request that waits for its reply
     state.push_back(static_cast<std::uint8_t>(opening_ ? stream_kind::opening : stream_kind::open));
-    const int socket = relay::save(state);
-    if (socket < 0) {
-        state.clear();
-        return socket;
-    }
+    relay::save(state, sockets);
     state.push_back(rep_);
     const auto rest = opening_ ? opening_->request->save() : std::vector<std::uint8_t>();
     state.insert(state.end(), rest.begin(), rest.end());
     if (!opening_) state.insert(state.end(), destination_.begin(), destination_.end());
-    return socket;
 }
 
 bool client_relay::resume(const driver_ptr& driver, stream& s, bytes_view state, int socket,
@@ -309,9 +305,11 @@ bool client_relay::resume(const driver_ptr& driver, stream& s, bytes_view state,
         if (!request) return false;
         made = new client_relay(driver, std::move(request), own(), sink);
         made->opening_->wait.expires_at(made->opening_->request->give_up);
-    } else {
+    } else if (state[0] == static_cast<std::uint8_t>(stream_kind::open)) {
         made = new client_relay(driver, own(), sink, rep, std::string(rest.begin(), rest.end()));
         made->id_ = s.id;
+    } else {
+        return false;
     }
     made->relay::resume(s, state.subspan(1, state_size));
     return true;

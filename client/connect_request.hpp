@@ -72,7 +72,7 @@ class client_relay final : public relay {
         id_ = s.id;
         start(s);
     }
-    int save(std::vector<std::uint8_t>& state) override;
+    void save(std::vector<std::uint8_t>& state, std::vector<int>& sockets) override;
     /// A stream of a session that another process has handed over. False for a state that is none;
     /// the socket stays the caller's then.
     static bool resume(const driver_ptr& driver, stream& s, bytes_view state, int socket,

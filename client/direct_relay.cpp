@@ -90,7 +90,9 @@ void direct_relay::resume(direct_dialer& by, tcp_socket application, tcp_socket 
     const self_ptr made(new direct_relay(by, std::move(application), std::move(target), {}));
     field_loader fields(state);
     made->each_field(fields);
-    if (fields.done()) made->go_on();
+    if (fields.done()) return made->go_on();
+    for (auto* each : {&made->application_, &made->target_})
+        close_with_reset(each->socket);
 }
 
 void direct_relay::go_on() {

@@ -44,7 +44,7 @@ class forward_connection final : public ref_counted<forward_connection>,
 
     // ---- A hand-over, with its stream or without one.
 
-    int save(std::vector<std::uint8_t>& state) override;
+    void save(std::vector<std::uint8_t>& state, std::vector<int>& sockets) override;
     void on_handed_over() override;
     bool save_connection(std::vector<std::uint8_t>& state, std::vector<int>& sockets) override;
     void on_connection_gone() override;

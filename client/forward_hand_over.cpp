@@ -69,7 +69,8 @@ void forward_connection::resume(bytes_view state, tcp_socket socket,
                                 const front_services& services) {
     const self_ptr made(new forward_connection(std::move(socket), services, {}));
     std::vector<std::uint8_t> of_way;
-    if (made->load_fields(state, of_way)) made->go_on();
+    if (!made->load_fields(state, of_way)) return close_with_reset(made->socket_);
+    made->go_on();
 }
 
 void forward_connection::resume_direct(bytes_view state, tcp_socket socket, tcp_socket target,
@@ -77,7 +78,10 @@ void forward_connection::resume_direct(bytes_view state, tcp_socket socket, tcp_
     const self_ptr made(new forward_connection(std::move(socket), services, {}));
     std::vector<std::uint8_t> of_way;
     auto& me = *made;
-    if (!me.load_fields(state, of_way)) return;
+    if (!me.load_fields(state, of_way)) {
+        close_with_reset(target);
+        return close_with_reset(me.socket_);
+    }
     auto way = resume_direct_way(by, std::move(target), of_way, me);
     if (!way) return close_with_reset(me.socket_);
     me.sink_ = &by;
@@ -89,12 +93,12 @@ void forward_connection::resume_direct(bytes_view state, tcp_socket socket, tcp_
 
 // ---- With one
 
-int forward_connection::save(std::vector<std::uint8_t>& state) {
+void forward_connection::save(std::vector<std::uint8_t>& state, std::vector<int>& sockets) {
     state.push_back(static_cast<std::uint8_t>(stream_kind::forward));
     std::vector<std::uint8_t> of_way;
     const int socket = save_fields(state, of_way);
-    if (socket < 0) state.clear();
-    return socket;
+    if (socket < 0) return state.clear();
+    sockets.push_back(socket);
 }
 
 void forward_connection::on_handed_over() { on_connection_gone(); }

@@ -31,7 +31,7 @@ class taken_sessions final : public taking_sessions {
     taken_sessions(worker_set<worker>& workers, const client_tls_settings& tls)
         : workers_(workers), binds_(tls.enabled && tls.channel_binding) {}
 
-    bool take(const session_state& state, descriptor_list sockets) override {
+    bool take(const session_state& state, descriptor_list& sockets) override {
         const auto one = decode_handed_session(state.owner);
         // What proves whose links are cannot change.
         if (!one || state.side != role::client || state.binds != binds_) return false;

@@ -27,9 +27,9 @@ std::vector<std::uint8_t> encode(handed_session owner);
 std::optional<handed_session> decode_handed_session(bytes_view bytes);
 
 /// Makes the owner of a stream of a session that another process has handed over. False if its
-/// state is none; the socket stays the caller's then.
-using resume_owner =
-    std::function<bool(const driver_ptr& driver, stream& s, bytes_view state, int socket)>;
+/// state is none; the sockets stay in the list then.
+using resume_owner = std::function<bool(const driver_ptr& driver, stream& s, bytes_view state,
+                                        descriptor_list& sockets)>;
 
 class link_supervisor final : private session_driver::delegate,
                               private link::owner,

@@ -1,10 +1,10 @@
 // How a supervisor's session goes to another process, and comes from one.
 
 #include "client/link_supervisor.hpp"
+#include "client/movable.hpp"
+#include "protocol/link/loop/let_go.hpp"
 #include "protocol/program/log.hpp"
 #include "protocol/saved_fields.hpp"
-
-#include <unistd.h>
 
 #include <algorithm>
 
@@ -51,15 +51,21 @@ void link_supervisor::take_over(const session_state& from, const handed_session&
     driver_ = new session_driver(thread_, settings_for(settings, from), *this);
     const driver_ptr keep = driver_;
     const auto streams = keep->restore(from);
+    const auto reset_rest = [this](descriptor_list& all) {
+        while (all.size() > 0)
+            reset_when_running(thread_.context(), all.take());
+    };
     for (std::size_t i = 0; i < streams.size(); ++i) {
         if (!from.streams[i].owned) continue;
         const auto& state = from.streams[i].owner;
-        // Every owner that goes along brings its application's socket.
-        const int socket = state.empty() ? -1 : sockets.take();
-        if (socket >= 0 && resume(keep, *streams[i], state, socket)) continue;
-        if (socket >= 0) ::close(socket);
+        descriptor_list own;
+        for (std::size_t left = sockets_of(state); left > 0; --left)
+            own.add(sockets.take());
+        if (own.size() > 0 && resume(keep, *streams[i], state, own)) continue;
+        reset_rest(own);
         keep->core().release(*streams[i]);
     }
+    reset_rest(sockets);
     keep->resume();
     policy_.set_resumable(true);
     policy_.set_session_limit(session_limit());

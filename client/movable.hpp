@@ -5,6 +5,8 @@
 /// request is still to come, or waits, or that goes direct. Those with a stream go with their
 /// session.
 
+#include "protocol/byte_order.hpp"
+
 #include <boost/intrusive/list.hpp>
 
 #include <cstdint>
@@ -27,7 +29,13 @@ enum class stream_kind : std::uint8_t {
     opening = 1, ///< It waits for the server's reply.
     open = 2,
     forward = 3,
+    associate = 4, ///< With its connection and a UDP socket.
 };
+/// How many sockets go with a stream whose owner has saved this.
+inline std::size_t sockets_of(bytes_view state) {
+    if (state.empty()) return 0;
+    return state[0] == static_cast<std::uint8_t>(stream_kind::associate) ? 2 : 1;
+}
 
 class movable {
   public:

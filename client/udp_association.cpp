@@ -128,7 +128,7 @@ void associate_request::on_connection_gone() {
     let_go(control_);
 }
 
-request_ptr associate_request::load(link_thread& thread, tcp_socket control, bytes_view state,
+request_ptr associate_request::load(link_thread& thread, tcp_socket& control, bytes_view state,
                                     std::shared_ptr<const udp_settings> settings) {
     std::uint32_t left = 0;
     std::vector<std::uint8_t> bytes;
@@ -142,10 +142,76 @@ request_ptr associate_request::load(link_thread& thread, tcp_socket control, byt
     return made;
 }
 
+template <class Fields>
+void udp_association::each_field(Fields& fields) {
+    const auto now = std::chrono::steady_clock::now();
+    auto idle_ms = static_cast<std::uint32_t>((now - moved_) / std::chrono::milliseconds(1));
+    fields(idle_ms, replied_, reply_, up_, down_, refused_, too_old_);
+    gate_.each_field(fields, now);
+    moved_ = now - std::chrono::milliseconds(idle_ms);
+}
+
+void udp_association::save(std::vector<std::uint8_t>& state, std::vector<int>& sockets) {
+    if (!socket_.is_open()) return;
+    field_saver fields;
+    auto kind = stream_kind::associate;
+    fields(kind);
+    each_field(fields);
+    state = std::move(fields.bytes());
+    sockets.push_back(control_.native_handle());
+    sockets.push_back(socket_.descriptor());
+}
+
 void udp_association::on_handed_over() {
     const auto self = std::move(kept_);
     stream_ = nullptr;
-    end("another process has the client's place");
+    idle_.cancel();
+    socket_.let_go();
+    muxsocks::let_go(control_);
+}
+
+bool udp_association::resume(const driver_ptr& driver, stream& s, bytes_view state,
+                             descriptor_list& sockets, std::shared_ptr<const udp_settings> settings,
+                             const tcp_keepalive& keepalive) {
+    const int control = sockets.take();
+    const int datagrams = sockets.take();
+    const auto give_back = [&] {
+        sockets.add(control);
+        sockets.add(datagrams);
+        return false;
+    };
+    if (control < 0 || datagrams < 0) return give_back();
+    tcp_socket own(driver->thread().context().get_executor(), asio::ip::tcp::v4(), control);
+    const auto ends = ends_of(own);
+    const association_ptr made(new udp_association(driver, std::move(own), std::move(settings),
+                                                   {ends ? ends->remote : ip::address(), {}}));
+    auto& me = *made;
+    field_loader fields(state);
+    me.each_field(fields);
+    if (!ends || !fields.done() || !me.socket_.adopt(datagrams)) {
+        boost::system::error_code ignored;
+        (void)me.control_.release(ignored);
+        return give_back();
+    }
+    me.stream_ = &s;
+    s.context = static_cast<stream_owner*>(&me);
+    me.kept_ = made;
+    // Not before the thread runs: until then the sockets are another process's.
+    asio::post(driver->thread().context(), [made, keepalive] {
+        set_tcp_keepalive(made->control_.native_handle(), keepalive);
+        made->go_on();
+    });
+    return true;
+}
+
+void udp_association::go_on() {
+    if (!stream_) return;
+    const association_ptr self(this);
+    if (stream_->end) return on_stream_reset(stream_->end);
+    idle_.expires_at(moved_ + settings_->idle);
+    wait_control();
+    wait_readable();
+    on_stream_readable();
 }
 
 // ---- Its beginning

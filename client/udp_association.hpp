@@ -11,6 +11,7 @@
 #include "client/pending_request.hpp"
 #include "client/udp_gate.hpp"
 #include "protocol/link/loop/datagram_socket.hpp"
+#include "protocol/program/descriptor_list.hpp"
 #include "socks5/message.hpp"
 
 namespace muxsocks::client {
@@ -27,7 +28,8 @@ class associate_request final : public pending_request {
     bool save_connection(std::vector<std::uint8_t>& state, std::vector<int>& sockets) override;
     void on_connection_gone() override;
     /// What save_connection() has written, behind its kind; null if it is none.
-    static request_ptr load(link_thread& thread, tcp_socket control, bytes_view state,
+    /// The socket stays the caller's then.
+    static request_ptr load(link_thread& thread, tcp_socket& control, bytes_view state,
                             std::shared_ptr<const udp_settings> settings);
 
   private:
@@ -58,12 +60,20 @@ class udp_association final : public ref_counted<udp_association>, public stream
     datagram_result read_datagram(bytes_span place) override;
     bool on_datagram(bytes_view bytes) override;
     void on_datagrams_over() override;
-    /// It does not go along: the application's connection for it is closed.
+    void save(std::vector<std::uint8_t>& state, std::vector<int>& sockets) override;
     void on_handed_over() override;
+    /// For a stream whose owner was saved elsewhere; `state` is what is behind the kind. The
+    /// sockets are touched only when the thread runs. False leaves them where they are.
+    static bool resume(const driver_ptr& driver, stream& s, bytes_view state,
+                       descriptor_list& sockets, std::shared_ptr<const udp_settings> settings,
+                       const tcp_keepalive& keepalive);
 
   private:
     using time_point = std::chrono::steady_clock::time_point;
 
+    template <class Fields>
+    void each_field(Fields& fields);
+    void go_on();
     /// BND: where the application is to send to.
     socks5::address bound() const;
     void wait_readable();

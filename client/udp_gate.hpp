@@ -8,7 +8,9 @@
 #include <boost/asio/ip/udp.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
+#include <string>
 
 namespace muxsocks::client {
 
@@ -35,6 +37,20 @@ class udp_gate {
         peer_ = from;
         heard_ = now;
         return true;
+    }
+    /// For another process, by protocol/saved_fields.hpp.
+    template <class Fields>
+    void each_field(Fields& fields, time_point now) {
+        std::string host = peer_ ? peer_->address().to_string() : std::string();
+        std::uint16_t port = peer_ ? peer_->port() : 0;
+        auto silent_ms = static_cast<std::uint32_t>((now - heard_) / std::chrono::milliseconds(1));
+        fields(host, port, locked_, silent_ms);
+        boost::system::error_code error;
+        const auto address = boost::asio::ip::make_address(host, error);
+        peer_.reset();
+        if (!error) peer_ = endpoint(address, port);
+        locked_ = locked_ && peer_;
+        heard_ = now - std::chrono::milliseconds(silent_ms);
     }
     /// Where replies go; nobody before the first datagram, or a hint.
     const std::optional<endpoint>& peer() const { return peer_; }

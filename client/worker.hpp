@@ -64,7 +64,9 @@ class worker {
     void take_redirected(int descriptor, const listen_address& from);
     front_services services_for(std::uint8_t accept, int descriptor);
     void begin_moved(bytes_view state, descriptor_list sockets);
-    bool resume_stream(const driver_ptr& driver, stream& s, bytes_view state, int socket);
+    /// Takes the sockets if it goes on.
+    bool resume_stream(const driver_ptr& driver, stream& s, bytes_view state,
+                       descriptor_list& sockets);
     /// The configuration in force has changed.
     void use_recipe();
 

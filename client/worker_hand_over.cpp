@@ -5,6 +5,7 @@
 #include "client/forward_connection.hpp"
 #include "client/udp_association.hpp"
 #include "client/worker.hpp"
+#include "protocol/link/loop/socket_ends.hpp"
 #include "protocol/saved_fields.hpp"
 
 #include <boost/asio/post.hpp>
@@ -45,16 +46,24 @@ void worker::let_go(std::uint32_t& number, const std::set<std::uint32_t>& refuse
 void worker::take_over(const session_state& from, const handed_session& one,
                        descriptor_list sockets) {
     pool_.take_over(from, one, std::move(sockets),
-                    [this](const driver_ptr& driver, stream& s, bytes_view state, int socket) {
-                        return resume_stream(driver, s, state, socket);
-                    });
+                    [this](const driver_ptr& driver, stream& s, bytes_view state,
+                           descriptor_list& own) { return resume_stream(driver, s, state, own); });
 }
 
-bool worker::resume_stream(const driver_ptr& driver, stream& s, bytes_view state, int socket) {
-    if (state[0] == static_cast<std::uint8_t>(stream_kind::forward))
-        return forward_connection::resume(driver, s, state.subspan(1), socket,
-                                          services_for(accepted_protocols::all, socket));
-    return client_relay::resume(driver, s, state, socket, pool_);
+bool worker::resume_stream(const driver_ptr& driver, stream& s, bytes_view state,
+                           descriptor_list& sockets) {
+    if (state[0] == static_cast<std::uint8_t>(stream_kind::associate))
+        return udp_ && udp_association::resume(driver, s, state.subspan(1), sockets, udp_,
+                                               pool_.stream_timeouts().keepalive);
+    const int socket = sockets.take();
+    const bool goes_on =
+        socket >= 0 &&
+        (state[0] == static_cast<std::uint8_t>(stream_kind::forward)
+             ? forward_connection::resume(driver, s, state.subspan(1), socket,
+                                          services_for(accepted_protocols::all, socket))
+             : client_relay::resume(driver, s, state, socket, pool_));
+    if (!goes_on) sockets.add(socket);
+    return goes_on;
 }
 
 void worker::take_moved(std::vector<std::uint8_t> state, descriptor_list sockets) {
@@ -72,7 +81,12 @@ void worker::begin_moved(bytes_view state, descriptor_list sockets) {
     tcp_socket socket(context().get_executor(), asio::ip::tcp::v4(), descriptor);
     tcp_socket target(context().get_executor());
     if (const int second = sockets.take(); second >= 0) target.assign(asio::ip::tcp::v4(), second);
-    if (state.empty()) return;
+    // What nothing comes of ends with RST.
+    const auto give_up = [&] {
+        for (auto* each : {&socket, &target})
+            if (each->is_open()) close_with_reset(*each);
+    };
+    if (state.empty()) return give_up();
     const auto rest = state.subspan(1);
     switch (static_cast<movable_kind>(state[0])) {
     case movable_kind::accepted: {
@@ -81,33 +95,34 @@ void worker::begin_moved(bytes_view state, descriptor_list sockets) {
         std::string said;
         field_loader fields(rest);
         fields(accept, heard, said);
+        if (!fields.done()) return give_up();
         const boost::intrusive_ptr<accepted_connection> connection(
             new accepted_connection(std::move(socket), services_for(accept, descriptor)));
         return connection->begin(std::move(heard), std::move(said));
     }
     case movable_kind::connect: {
         const auto request = connect_request::load(thread_, rest);
-        if (!request) return;
+        if (!request) return give_up();
         request->take_back(std::move(socket));
         return direct_.submit(request);
     }
     case movable_kind::associate: {
-        const auto request = associate_request::load(thread_, std::move(socket), rest, udp_);
-        if (request && udp_) direct_.submit(request);
-        return;
+        const auto request = udp_ ? associate_request::load(thread_, socket, rest, udp_) : nullptr;
+        return request ? direct_.submit(request) : give_up();
     }
     case movable_kind::forward:
         return forward_connection::resume(rest, std::move(socket),
                                           services_for(accepted_protocols::all, descriptor));
     case movable_kind::forward_direct:
-        if (!target.is_open()) return;
+        if (!target.is_open()) return give_up();
         return forward_connection::resume_direct(rest, std::move(socket), std::move(target),
                                                  direct_,
                                                  services_for(accepted_protocols::all, descriptor));
     case movable_kind::direct:
-        if (!target.is_open()) return;
+        if (!target.is_open()) return give_up();
         return direct_relay::resume(direct_, std::move(socket), std::move(target), rest);
     }
+    give_up();
 }
 
 } // namespace muxsocks::client

@@ -47,7 +47,7 @@ class taken_sessions final : public taking_sessions {
   public:
     explicit taken_sessions(worker_set<worker>& workers) : workers_(workers) {}
 
-    bool take(const session_state& state, descriptor_list sockets) override {
+    bool take(const session_state& state, descriptor_list& sockets) override {
         if (!workers_.first().may_take_over(state)) return false;
         workers_[next_++ % workers_.size()].take_over(state, std::move(sockets));
         return true;

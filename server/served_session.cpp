@@ -1,6 +1,7 @@
 #include "server/served_session.hpp"
 
 #include "protocol/fields.hpp"
+#include "protocol/link/loop/let_go.hpp"
 #include "protocol/link/tls/session_crypto.hpp"
 #include "protocol/program/log.hpp"
 
@@ -106,9 +107,11 @@ void served_session::resume(const session_state& from, descriptor_list sockets) 
         const int socket = target_has_socket(owner) ? sockets.take() : -1;
         if (resume_target(keep, *streams[i], owner, socket, worker_.services(), policy_, account_))
             continue;
-        if (socket >= 0) ::close(socket);
+        reset_when_running(worker_.context(), socket);
         keep->core().release(*streams[i]);
     }
+    while (sockets.size() > 0)
+        reset_when_running(worker_.context(), sockets.take());
     keep->resume();
     log::info("session of {} goes on here, {} streams with it", name(), streams.size());
     wait_for_client();

@@ -75,6 +75,8 @@ class program final : public service::program {
             usage = all.take_usage();
         }
         keep_usage(serving.accounting, std::move(usage));
+        // A new process's users wait for no disk.
+        if (usage_ && !before) usage_->write_now();
     }
 
     void run() {
@@ -228,6 +230,7 @@ class program final : public service::program {
     /// The listener stays: detached sessions are resumed, new ones get GOAWAY.
     void drain() override {
         shared_.draining = true;
+        succession_->on_stopping(shared_.current->settings.listen);
         workers_.on_all([](worker& each) { each.drain(); });
     }
 

@@ -29,6 +29,7 @@ asio::ip::address literal_of(const socks5::address& one) {
 // What the state of a stream's owner begins with.
 constexpr std::uint8_t relay_mark = 1;
 constexpr std::uint8_t request_mark = 2;
+constexpr std::uint8_t association_mark = udp_association::mark;
 
 /// The relay of a connected target, with a line for the log at its end.
 class target_relay final : public relay {
@@ -40,11 +41,10 @@ class target_relay final : public relay {
           file_(std::move(file)),
           destination_(std::move(destination)) {}
 
-    int save(std::vector<std::uint8_t>& state) override {
+    void save(std::vector<std::uint8_t>& state, std::vector<int>& sockets) override {
         state.push_back(relay_mark);
-        const int socket = relay::save(state);
+        relay::save(state, sockets);
         state.insert(state.end(), destination_.begin(), destination_.end());
-        return socket;
     }
 
   private:
@@ -355,10 +355,9 @@ void target_connection::refuse(socks5::reply_code rep, const std::string& why) {
 
 // ---- A hand-over
 
-int target_connection::save(std::vector<std::uint8_t>& state) {
+void target_connection::save(std::vector<std::uint8_t>& state, std::vector<int>&) {
     state.push_back(request_mark);
     state.insert(state.end(), partial_.begin(), partial_.end());
-    return -1;
 }
 
 void target_connection::on_handed_over() {
@@ -383,7 +382,30 @@ void target_connection::resume(bytes_view state) {
     });
 }
 
-bool target_has_socket(bytes_view state) { return !state.empty() && state[0] == relay_mark; }
+bool target_has_socket(bytes_view state) {
+    return !state.empty() && (state[0] == relay_mark || state[0] == association_mark);
+}
+
+namespace {
+
+bool resume_association(driver_ptr driver, stream& s, bytes_view state, int socket,
+                        const target_services& services,
+                        std::shared_ptr<const target_policy> policy, user_account_ptr user,
+                        held_place place) {
+    // After a change of the configuration, as for a new one.
+    if (!services.udp.enabled || !user->may_use_udp()) return false;
+    user->take_anyway(user_place::association);
+    held_place association(user, user_place::association);
+    services.files.take_anyway(*user);
+    held_file file(services.files, user);
+    const boost::intrusive_ptr<udp_association> made(new udp_association(
+        std::move(driver), services.lookups, services.udp,
+        udp_rules(std::move(policy), services.udp, services.own), std::move(user),
+        {std::move(place), std::move(association), std::move(file)}));
+    return made->resume(s, state, socket);
+}
+
+} // namespace
 
 bool resume_target(driver_ptr driver, stream& s, bytes_view state, int socket,
                    const target_services& services, std::shared_ptr<const target_policy> policy,
@@ -397,8 +419,10 @@ bool resume_target(driver_ptr driver, stream& s, bytes_view state, int socket,
         target->resume(state);
         return true;
     }
-    if (!target_has_socket(state) || state.size() < 1 + relay::state_size || socket < 0)
-        return false;
+    if (socket >= 0 && state[0] == association_mark)
+        return resume_association(std::move(driver), s, state.subspan(1), socket, services,
+                                  std::move(policy), std::move(user), std::move(place));
+    if (state[0] != relay_mark || state.size() < 1 + relay::state_size || socket < 0) return false;
     ::sockaddr_storage at{};
     ::socklen_t size = sizeof at;
     if (::getsockname(socket, reinterpret_cast<::sockaddr*>(&at), &size) != 0) return false;

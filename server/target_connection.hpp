@@ -39,7 +39,7 @@ class target_connection final : public ref_counted<target_connection>, public st
     read_result read_for_turn(const read_slot&) override { return {}; }
     void on_read_failed() override {}
     void on_parked() override {}
-    int save(std::vector<std::uint8_t>& state) override;
+    void save(std::vector<std::uint8_t>& state, std::vector<int>& sockets) override;
     void on_handed_over() override;
     /// As begin(), with what save() has added elsewhere.
     void resume(bytes_view state);

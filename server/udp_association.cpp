@@ -1,6 +1,7 @@
 #include "server/udp_association.hpp"
 
 #include "protocol/program/log.hpp"
+#include "protocol/saved_fields.hpp"
 #include "socks5/message.hpp"
 
 #include <boost/asio/post.hpp>
@@ -289,10 +290,53 @@ void udp_association::close() {
     places_.file = {};
 }
 
+// ---- A hand-over
+
+/// Names are looked up again there, and the few datagrams that wait for one are lost.
+template <class Fields>
+void udp_association::each_field(Fields& fields) {
+    const auto now = std::chrono::steady_clock::now();
+    auto idle_ms = static_cast<std::uint32_t>((now - moved_) / std::chrono::milliseconds(1));
+    auto contacted = rules_.contacted();
+    fields(idle_ms, contacted, up_, down_, denied_, too_old_, lost_);
+    moved_ = now - std::chrono::milliseconds(idle_ms);
+    rules_.set_contacted(contacted);
+}
+
+void udp_association::save(std::vector<std::uint8_t>& state, std::vector<int>& sockets) {
+    if (!socket_.is_open()) return;
+    field_saver fields;
+    auto kind = mark;
+    fields(kind);
+    each_field(fields);
+    state = std::move(fields.bytes());
+    sockets.push_back(socket_.descriptor());
+}
+
 void udp_association::on_handed_over() {
     const auto self = std::move(kept_);
+    socket_.let_go();
     close();
     stream_ = nullptr;
+}
+
+bool udp_association::resume(stream& s, bytes_view state, int socket) {
+    field_loader fields(state);
+    each_field(fields);
+    if (!fields.done() || !socket_.adopt(socket)) return false;
+    stream_ = &s;
+    s.context = static_cast<stream_owner*>(this);
+    kept_ = this;
+    asio::post(driver_->thread().context(), [self = udp_self(this)] { self->go_on(); });
+    return true;
+}
+
+void udp_association::go_on() {
+    if (!stream_) return;
+    if (stream_->end) return on_stream_reset(stream_->end);
+    idle_.expires_at(moved_ + settings_.idle);
+    wait_readable();
+    on_stream_readable();
 }
 
 void udp_association::let_go() {

@@ -51,8 +51,13 @@ class udp_association final : public ref_counted<udp_association>, public stream
     bool on_datagram(bytes_view bytes) override;
     void on_datagrams_over() override;
     void on_timeouts_changed() override;
-    /// It does not go along: there its stream is reset, and the application may have another one.
+    void save(std::vector<std::uint8_t>& state, std::vector<int>& sockets) override;
     void on_handed_over() override;
+    /// As begin(), with what save() has added elsewhere behind its mark; the socket is touched only
+    /// when the thread runs. False if the state is none: the socket is the caller's then.
+    bool resume(stream& s, bytes_view state, int socket);
+    /// What the state begins with.
+    static constexpr std::uint8_t mark = 3;
 
   private:
     using endpoint = asio::ip::udp::endpoint;
@@ -69,6 +74,9 @@ class udp_association final : public ref_counted<udp_association>, public stream
         std::vector<std::uint8_t> bytes;
     };
 
+    template <class Fields>
+    void each_field(Fields& fields);
+    void go_on();
     void wait_readable();
     /// Writes ATYP, ADDR and PORT in front of a datagram that begins `room` bytes behind `place`;
     /// returns the size of both. What does not begin where they end is moved.

@@ -5,6 +5,11 @@
 namespace muxsocks::server {
 namespace {
 
+using boost::asio::ip::address_v6;
+using boost::asio::ip::make_address_v4;
+using boost::asio::ip::make_address_v6;
+using boost::asio::ip::v4_mapped;
+
 std::size_t slot_of(const udp_rules::endpoint& one, std::size_t slots) {
     std::size_t hash = one.port();
     const auto add = [&hash](const auto& bytes) {
@@ -56,6 +61,29 @@ bool udp_rules::may_send(const endpoint& to, time_point now) { return allowed(to
 void udp_rules::on_sent(const endpoint& to) {
     if (filter_ == udp_filter::any || !contacted_.insert(to.address()).second) return;
     if (contacted_.size() > contacted_max) contacted_.erase(contacted_.begin());
+}
+
+std::vector<std::uint8_t> udp_rules::contacted() const {
+    std::vector<std::uint8_t> all;
+    for (const auto& each : contacted_) {
+        const auto bytes =
+            (each.is_v4() ? make_address_v6(v4_mapped, each.to_v4()) : each.to_v6()).to_bytes();
+        all.insert(all.end(), bytes.begin(), bytes.end());
+    }
+    return all;
+}
+
+void udp_rules::set_contacted(bytes_view all) {
+    address_v6::bytes_type bytes;
+    contacted_.clear();
+    for (; all.size() >= bytes.size() && contacted_.size() < contacted_max;
+         all = all.subspan(bytes.size())) {
+        std::copy_n(all.begin(), bytes.size(), bytes.begin());
+        const address_v6 one(bytes);
+        contacted_.insert(one.is_v4_mapped()
+                              ? boost::asio::ip::address(make_address_v4(v4_mapped, one))
+                              : boost::asio::ip::address(one));
+    }
 }
 
 bool udp_rules::may_receive(const endpoint& from, time_point now) {

@@ -5,6 +5,7 @@
 /// has none of, and with `udp.filter` "contacted" whom it has sent to. It remembers verdicts, since
 /// datagrams come by the thousand and the rules are many.
 
+#include "protocol/byte_order.hpp"
 #include "server/config.hpp"
 #include "server/own_addresses.hpp"
 #include "server/target_policy.hpp"
@@ -36,6 +37,9 @@ class udp_rules {
     bool may_send(const endpoint& to, time_point now);
     /// One went out.
     void on_sent(const endpoint& to);
+    /// To whom they went, for another process: addresses of 16 bytes, IPv4 mapped.
+    [[nodiscard]] std::vector<std::uint8_t> contacted() const;
+    void set_contacted(bytes_view all);
     /// Whether one that came from `from` may be passed on.
     bool may_receive(const endpoint& from, time_point now);
 

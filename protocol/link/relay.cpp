@@ -49,7 +49,7 @@ void relay::start(stream& s) {
 
 // ---- A hand-over
 
-int relay::save(std::vector<std::uint8_t>& state) {
+void relay::save(std::vector<std::uint8_t>& state, std::vector<int>& sockets) {
     // local end u8 | stream end u8 | bytes up u64 | bytes down u64 | idle ms u32 | output errno u32
     const auto idle = std::chrono::steady_clock::now() - moved_;
     const auto at = state.size();
@@ -61,7 +61,7 @@ int relay::save(std::vector<std::uint8_t>& state) {
     store_u64(to + 10, bytes_down_);
     store_u32(to + 18, static_cast<std::uint32_t>(idle / std::chrono::milliseconds(1)));
     store_u32(to + 22, output_failed() ? static_cast<std::uint32_t>(last_words_->error) : 0);
-    return socket_.native_handle();
+    sockets.push_back(socket_.native_handle());
 }
 
 void relay::on_handed_over() {

@@ -39,7 +39,7 @@ class relay : public ref_counted<relay>, public stream_owner {
     void on_read_failed() override;
     void on_parked() override;
     void on_timeouts_changed() override;
-    int save(std::vector<std::uint8_t>& state) override;
+    void save(std::vector<std::uint8_t>& state, std::vector<int>& sockets) override;
     void on_handed_over() override;
 
     /// What save() adds.

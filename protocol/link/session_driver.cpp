@@ -71,9 +71,7 @@ bool session_driver::all_delivered() const {
 
 session_state session_driver::save(std::vector<int>& sockets) {
     return session_.save(now(), [&sockets](stream& s, stream_state& to) {
-        const auto served_by = owner_of(s);
-        const int socket = served_by ? served_by->save(to.owner) : -1;
-        if (socket >= 0) sockets.push_back(socket);
+        if (const auto served_by = owner_of(s)) served_by->save(to.owner, sockets);
     });
 }
 

@@ -50,9 +50,9 @@ class stream_owner {
     virtual void on_datagrams_over() {}
     /// The stream is not read for a while (no credit, no link): watch the socket for errors.
     virtual void on_parked() = 0;
-    /// The session is about to go on in another process: adds what this owner needs there. Returns
-    /// the socket that goes along, or -1. Nothing changes yet.
-    virtual int save(std::vector<std::uint8_t>&) { return -1; }
+    /// The session is about to go on in another process: adds what this owner needs there, and the
+    /// sockets that go along; nothing of either if it stays here. Nothing changes yet.
+    virtual void save(std::vector<std::uint8_t>&, std::vector<int>&) {}
     /// It has gone there: all that is left here is let go of, without a word to anyone.
     virtual void on_handed_over() {}
     /// A client's: the server tells why it is about to refuse the stream. As it came.

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 namespace muxsocks {
@@ -21,9 +22,14 @@ class descriptor_list {
         std::swap(taken_, other.taken_);
         return *this;
     }
-    ~descriptor_list() {
-        for (; taken_ < all_.size(); ++taken_)
-            if (all_[taken_] >= 0) ::close(all_[taken_]);
+    ~descriptor_list() { close(); }
+
+    /// Closes what is left, so that peers see RST; no other process may have it.
+    void reset() {
+        const ::linger option{.l_onoff = 1, .l_linger = 0};
+        for (auto i = taken_; i < all_.size(); ++i)
+            (void)::setsockopt(all_[i], SOL_SOCKET, SO_LINGER, &option, sizeof option);
+        close();
     }
 
     /// -1 keeps the place of one that is lost.
@@ -33,6 +39,11 @@ class descriptor_list {
     int take() { return taken_ < all_.size() ? all_[taken_++] : -1; }
 
   private:
+    void close() {
+        for (; taken_ < all_.size(); ++taken_)
+            if (all_[taken_] >= 0) ::close(all_[taken_]);
+    }
+
     std::vector<int> all_;
     std::size_t taken_ = 0;
 };

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -36,22 +37,26 @@ void set_patience(int descriptor) {
                        sizeof hand_over_patience);
 }
 
-/// False for a name that is too long for a socket.
-bool unix_name_of(const std::string& path, ::sockaddr_un& address) {
+bool is_abstract(const std::string& path) { return path.starts_with('@'); }
+
+/// Returns the size of the address; 0 for a name that is too long for a socket.
+::socklen_t unix_name_of(const std::string& path, ::sockaddr_un& address) {
     address = {};
     address.sun_family = AF_UNIX;
-    if (path.size() >= sizeof address.sun_path) return false;
+    if (path.size() >= sizeof address.sun_path) return 0;
     path.copy(address.sun_path, path.size());
-    return true;
+    if (!is_abstract(path)) return sizeof address;
+    address.sun_path[0] = '\0';
+    return static_cast<::socklen_t>(offsetof(::sockaddr_un, sun_path) + path.size());
 }
 
 int connect_to(const std::string& path) {
     ::sockaddr_un address{};
-    if (!unix_name_of(path, address)) return -1;
-    const int descriptor = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    const auto size = unix_name_of(path, address);
+    const int descriptor = size > 0 ? ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0) : -1;
     if (descriptor < 0) return -1;
     set_patience(descriptor);
-    if (::connect(descriptor, reinterpret_cast<const ::sockaddr*>(&address), sizeof address) == 0)
+    if (::connect(descriptor, reinterpret_cast<const ::sockaddr*>(&address), size) == 0)
         return descriptor;
     ::close(descriptor);
     return -1;
@@ -60,21 +65,25 @@ int connect_to(const std::string& path) {
 /// A listening socket that only its owner may use; -1 with errno.
 int offer_at(const std::string& path) {
     // Under another name first: where somebody has the right one, it becomes this one's at once.
-    const auto own = path + "." + std::to_string(::getpid());
+    const auto own = is_abstract(path) ? path : path + "." + std::to_string(::getpid());
     ::sockaddr_un address{};
-    if (!unix_name_of(own, address)) {
+    const auto size = unix_name_of(own, address);
+    if (size == 0) {
         errno = ENAMETOOLONG;
         return -1;
     }
     const int descriptor = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (descriptor < 0) return -1;
-    (void)::fchmod(descriptor, S_IRUSR | S_IWUSR);
-    (void)::unlink(own.c_str());
-    if (::bind(descriptor, reinterpret_cast<const ::sockaddr*>(&address), sizeof address) == 0 &&
-        ::listen(descriptor, 1) == 0 && ::rename(own.c_str(), path.c_str()) == 0)
+    const bool file = !is_abstract(path);
+    if (file) {
+        (void)::fchmod(descriptor, S_IRUSR | S_IWUSR);
+        (void)::unlink(own.c_str());
+    }
+    if (::bind(descriptor, reinterpret_cast<const ::sockaddr*>(&address), size) == 0 &&
+        ::listen(descriptor, 1) == 0 && (!file || ::rename(own.c_str(), path.c_str()) == 0))
         return descriptor;
     const int error = errno;
-    (void)::unlink(own.c_str());
+    if (file) (void)::unlink(own.c_str());
     ::close(descriptor);
     errno = error;
     return -1;
@@ -220,18 +229,30 @@ std::optional<hand_over_channel::message> hand_over_channel::stop_receiving() {
 
 // ---- Where, and the offer
 
+namespace {
+
+std::string name_for(program_role role, std::span<const listen_address> listening) {
+    std::string all;
+    for (const auto& each : listening)
+        all += to_string(each) + "\n";
+    char hash[17];
+    std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(hash_of(all)));
+    return std::string(program_name(role)) + "-" + hash;
+}
+
+} // namespace
+
+std::string stopping_name(program_role role, std::span<const listen_address> listening) {
+    return "@" + name_for(role, listening) + "-" + std::to_string(::geteuid());
+}
+
 std::string hand_over_path(program_role role, std::span<const listen_address> listening) {
     auto folder = folder_variable("RUNTIME_DIRECTORY");
     // systemd separates several by a colon.
     folder = folder.substr(0, folder.find(':'));
     if (folder.empty()) folder = folder_variable("XDG_RUNTIME_DIR");
     if (folder.empty()) return {};
-    std::string all;
-    for (const auto& each : listening)
-        all += to_string(each) + "\n";
-    char hash[17];
-    std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(hash_of(all)));
-    return folder + "/" + std::string(program_name(role)) + "-" + hash + ".sock";
+    return folder + "/" + name_for(role, listening) + ".sock";
 }
 
 hand_over_offer::hand_over_offer(std::string path, give function)
@@ -256,14 +277,17 @@ hand_over_offer::~hand_over_offer() {
 
 void hand_over_offer::move_to(const std::string& path) {
     const std::lock_guard lock(mutex_);
-    if (listening_ < 0 || path.empty() || path == path_ || inode_of(path_) != inode_) return;
+    if (listening_ < 0 || path.empty() || path == path_ || is_abstract(path_) ||
+        inode_of(path_) != inode_)
+        return;
     if (::rename(path_.c_str(), path.c_str()) == 0) path_ = path;
 }
 
 /// The name may be another process's by now.
 void hand_over_offer::withdraw() {
     const std::lock_guard lock(mutex_);
-    if (listening_ >= 0 && inode_of(path_) == inode_) ::unlink(path_.c_str());
+    if (listening_ >= 0 && !is_abstract(path_) && inode_of(path_) == inode_)
+        ::unlink(path_.c_str());
 }
 
 void hand_over_offer::wait(const give& function) {

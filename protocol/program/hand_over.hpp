@@ -6,7 +6,7 @@
 /// programs.
 ///
 ///     new                                old
-///      | hello: formats ----------------->|  refused, if it has none of them
+///      | hello: formats, whose place ---->|  refused, if it has none of them, or does not stop
 ///      |<-------- listeners: descriptors  |  it accepts on
 ///      | ready -------------------------->|  its threads stand still
 ///      |<-------- session: state, sockets |  which are still its own
@@ -20,8 +20,9 @@
 ///
 /// Until "yours" all of it is the old one's, which goes on as if nothing had been if the new one
 /// fails; so it does if the new one dies, or says nothing, before "serving", which cannot be sent
-/// any more then. If the old one dies, without "refused", the new one has what has come. All calls wait, for five seconds at most: they are for threads,
-/// or moments, that may. Nothing goes through a file.
+/// any more then. If the old one dies, without "refused", the new one has what has come. All calls
+/// wait, for five seconds at most: they are for threads, or moments, that may. Nothing goes through
+/// a file.
 
 #include "protocol/byte_order.hpp"
 #include "protocol/program/command_line.hpp"
@@ -98,6 +99,10 @@ class hand_over_channel {
 /// $XDG_RUNTIME_DIR. Empty where there is neither.
 std::string hand_over_path(program_role role, std::span<const listen_address> listening);
 
+/// A name in the abstract namespace, where there is no folder: who stops gives its listening
+/// sockets there, and nothing that is secret.
+std::string stopping_name(program_role role, std::span<const listen_address> listening);
+
 /// Waits in a thread of its own for a new process of the same user.
 class hand_over_offer {
   public:
@@ -105,9 +110,12 @@ class hand_over_offer {
     /// for, and the name is the new process's.
     using give = std::function<bool(hand_over_channel& to)>;
 
-    /// Whoever had the name before has it no more. A folder that cannot be used is said in the log.
+    /// Whoever had the name before has it no more, but for one in the abstract namespace. A folder
+    /// that cannot be used is said in the log.
     hand_over_offer(std::string path, give function);
     ~hand_over_offer();
+    /// Whether it can be found.
+    [[nodiscard]] bool offered() const { return listening_ >= 0; }
     /// Another name, in the same folder, after a reload. Any thread.
     void move_to(const std::string& path);
 

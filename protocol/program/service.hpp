@@ -118,6 +118,8 @@ class service final : private status_source {
     void run(const std::function<void(std::size_t)>& start);
 
     [[nodiscard]] bool draining() const { return draining_; }
+    /// Whether it is over: only last words are said yet.
+    [[nodiscard]] bool stopped() const { return stopped_; }
     void close_listeners() { listeners_.close(); }
 
     // ---- Another process takes the place of this one. In the first thread.

@@ -17,11 +17,21 @@ using namespace std::chrono_literals;
 /// A thread that does not come to it in this time is stopping.
 constexpr auto thread_patience = 2s;
 
-std::vector<std::uint8_t> formats() {
-    std::vector<std::uint8_t> bytes(4);
+enum class wish : std::uint8_t {
+    any_place = 0,
+    of_who_stops = 1,
+};
+
+std::vector<std::uint8_t> hello(wish whose) {
+    std::vector<std::uint8_t> bytes(5);
     store_u16(bytes.data(), session_state::format);     // The oldest that is read,
     store_u16(bytes.data() + 2, session_state::format); // and the newest.
+    bytes[4] = static_cast<std::uint8_t>(whose);
     return bytes;
+}
+
+bool asks_who_stops(bytes_view said) {
+    return said.size() > 4 && said[4] == static_cast<std::uint8_t>(wish::of_who_stops);
 }
 
 bool reads_our_format(bytes_view said) {
@@ -74,7 +84,7 @@ bool serves(hand_over_channel& to) {
 
 /// What the new process gets while all threads stand still; empty if it has them all.
 std::string give_sessions(hand_over_channel& to, stopped_threads& threads,
-                          giving_sessions& sessions, std::size_t& given) {
+                          giving_sessions* sessions, std::size_t& given) {
     constexpr auto is_gone = "it is gone, or does not answer";
     bool heard = true;
     const auto send = [&](handed_piece what, bytes_view state, std::span<const int> sockets) {
@@ -83,27 +93,42 @@ std::string give_sessions(hand_over_channel& to, stopped_threads& threads,
         if (heard && session) ++given;
         return heard;
     };
-    for (std::size_t i = 0; i < threads.size(); ++i)
-        threads.run(i, [&] { sessions.save(i, send); });
-    if (const auto rest = sessions.save_program(); heard && !rest.empty())
-        heard = to.send(step::program, rest);
+    for (std::size_t i = 0; i < threads.size() && sessions; ++i)
+        threads.run(i, [&] { sessions->save(i, send); });
+    const auto rest = sessions ? sessions->save_program() : std::vector<std::uint8_t>();
+    if (heard && !rest.empty()) heard = to.send(step::program, rest);
     if (!heard || !to.send(step::all)) return is_gone;
     const auto refused = read_refused(to.receive());
     if (!refused) return is_gone;
     if (!to.send(step::yours)) return is_gone;
     if (!serves(to)) return "it has ended before it served, or says nothing";
     given -= std::min(given, refused->size());
-    for (std::size_t i = 0; i < threads.size(); ++i)
-        threads.run(i, [&] { sessions.let_go(i, *refused); });
+    for (std::size_t i = 0; i < threads.size() && sessions; ++i)
+        threads.run(i, [&] { sessions->let_go(i, *refused); });
     return {};
 }
 
 } // namespace
 
 bool give_place(hand_over_channel& to, service& frame, std::span<asio::io_context* const> threads,
-                giving_sessions& sessions) {
+                giving_sessions* sessions) {
     const auto asked = to.receive();
     if (!asked || asked->what != step::hello) return false;
+    const int heir = to.peer_process();
+    std::vector<inherited_listener> listening;
+    bool stops = false;
+    {
+        stopped_threads main(threads.first(1), thread_patience);
+        if (!main.all_here()) return false;
+        main.run(0, [&] {
+            stops = frame.draining() && !frame.stopped();
+            listening = frame.listening().to_inherit();
+        });
+    }
+    if (!stops && asks_who_stops(asked->bytes)) {
+        to.send(step::refused, std::string_view("it serves"));
+        return false;
+    }
     if (!reads_our_format(asked->bytes)) {
         log::warning("a new process asks for the place of this one, and does not know the format "
                      "of its sessions: this one goes on");
@@ -111,14 +136,7 @@ bool give_place(hand_over_channel& to, service& frame, std::span<asio::io_contex
                                                 "version does not know"));
         return false;
     }
-    const int heir = to.peer_process();
     log::info("process {} takes the place of this one", heir);
-    std::vector<inherited_listener> listening;
-    {
-        stopped_threads main(threads.first(1), thread_patience);
-        if (!main.all_here()) return false;
-        main.run(0, [&] { listening = frame.listening().to_inherit(); });
-    }
     std::string failure = "it does not serve";
     std::size_t given = 0;
     std::chrono::steady_clock::time_point begun;
@@ -143,8 +161,11 @@ bool give_place(hand_over_channel& to, service& frame, std::span<asio::io_contex
         return false;
     }
     const auto took = std::chrono::steady_clock::now() - begun;
-    log::info("{} sessions have gone to process {} in {:.1f} ms; this one ends", given, heir,
-              std::chrono::duration<double, std::milli>(took).count());
+    if (sessions)
+        log::info("{} sessions have gone to process {} in {:.1f} ms; this one ends", given, heir,
+                  std::chrono::duration<double, std::milli>(took).count());
+    else
+        log::info("process {} has the listening sockets; this one ends with its last stream", heir);
     return true;
 }
 
@@ -194,8 +215,16 @@ succession::~succession() {
 void succession::offer(std::span<const listen_address> listening) {
     offer_ = std::make_unique<hand_over_offer>(
         hand_over_path(role_, listening), [this](hand_over_channel& to) {
-            return muxsocks::give_place(to, frame_, threads_, *sessions_());
+            const auto all = sessions_();
+            return give_place(to, frame_, threads_, all.get());
         });
+}
+
+void succession::on_stopping(std::span<const listen_address> listening) {
+    if (offer_ && offer_->offered()) return;
+    offer_ = std::make_unique<hand_over_offer>(
+        stopping_name(role_, listening),
+        [this](hand_over_channel& to) { return give_place(to, frame_, threads_, nullptr); });
 }
 
 void succession::move_to(std::span<const listen_address> listening) {
@@ -218,7 +247,20 @@ std::optional<predecessor> predecessor::find(program_role role, const command_li
         log::info("there is no {} whose place could be taken",
                   role == program_role::client ? "client" : "server");
     }
+    if (auto stopping = find_stopping(role, listening)) return stopping;
     return find_stored();
+}
+
+std::optional<predecessor> predecessor::find_stopping(program_role role,
+                                                      std::span<const listen_address> listening) {
+    for (const auto& name : {hand_over_path(role, listening), stopping_name(role, listening)}) {
+        auto from = hand_over_channel::connect(name);
+        if (!from || !from->send(step::hello, hello(wish::of_who_stops))) continue;
+        auto answer = from->receive();
+        if (answer && answer->what == step::listeners)
+            return predecessor(std::move(*from), read_listeners(std::move(*answer)));
+    }
+    return {};
 }
 
 std::optional<predecessor> predecessor::find_stored() {
@@ -231,7 +273,7 @@ std::optional<predecessor> predecessor::find_running(program_role role,
                                                      std::span<const listen_address> listening) {
     auto from = hand_over_channel::connect(hand_over_path(role, listening));
     if (!from) return {};
-    auto answer = from->send(step::hello, formats()) ? from->receive() : std::nullopt;
+    auto answer = from->send(step::hello, hello(wish::any_place)) ? from->receive() : std::nullopt;
     if (answer && answer->what == step::listeners)
         return predecessor(std::move(*from), read_listeners(std::move(*answer)));
     if (!answer && from->peer_has_ended()) return {};
@@ -244,11 +286,11 @@ std::optional<predecessor> predecessor::find_running(program_role role,
 namespace {
 
 /// Whether it is one, and is taken.
-bool take_session(taking_sessions& to, bytes_view bytes, descriptor_list sockets) {
+bool take_session(taking_sessions& to, bytes_view bytes, descriptor_list& sockets) {
     std::error_code why;
     const auto state = decode_state(bytes, session_crypto(), why);
     if (!state) log::warning("a session is not taken over: {}", why.message());
-    return state && to.take(*state, std::move(sockets));
+    return state && to.take(*state, sockets);
 }
 
 } // namespace
@@ -257,10 +299,12 @@ void predecessor::take(taking_sessions& to) {
     if (!from_) return take_stored(to);
     std::vector<std::uint8_t> refused;
     std::uint32_t number = 0;
+    bool anything = false;
     from_->send(step::ready);
     auto said = from_->receive();
     for (; said && said->what != step::yours && said->what != step::refused;
          said = from_->receive()) {
+        anything |= said->what != step::all;
         if (said->what == step::all) {
             from_->send(step::taken, refused);
         } else if (said->what == step::program) {
@@ -268,7 +312,7 @@ void predecessor::take(taking_sessions& to) {
         } else if (said->what == step::connection) {
             to.take_connection(said->bytes, std::move(said->descriptors));
         } else if (said->what == step::session) {
-            if (!take_session(to, said->bytes, std::move(said->descriptors))) {
+            if (!take_session(to, said->bytes, said->descriptors)) {
                 refused.resize(refused.size() + 4);
                 store_u32(refused.data() + refused.size() - 4, number);
             }
@@ -285,6 +329,8 @@ void predecessor::take(taking_sessions& to) {
                             "its sessions are here",
                             process(), taken);
     to.give_back();
+    // One that stopped may have come to its end meanwhile.
+    if (said && !anything && from_->peer_has_ended()) return;
     throw std::runtime_error("the process that serves here has kept its place");
 }
 
@@ -293,8 +339,10 @@ void predecessor::take_stored(taking_sessions& to) {
     for (auto& each : std::exchange(stored_, {})) {
         if (each.what == handed_piece::connection)
             to.take_connection(each.state, std::move(each.sockets));
-        else if (take_session(to, each.state, std::move(each.sockets)))
+        else if (take_session(to, each.state, each.sockets))
             ++taken;
+        else
+            each.sockets.reset();
     }
     log::info("this process has the place of the one before, {} sessions with it", taken);
 }

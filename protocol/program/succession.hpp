@@ -34,9 +34,9 @@ class giving_sessions {
 };
 
 /// In a thread that may wait. Whether the place was given; if not, this process goes on as if
-/// nothing had been.
+/// nothing had been. Without `sessions` the listening sockets go, of a process that stops.
 bool give_place(hand_over_channel& to, service& frame, std::span<asio::io_context* const> threads,
-                giving_sessions& sessions);
+                giving_sessions* sessions);
 
 /// The same with the service manager for the new process (protocol/program/descriptor_store.hpp),
 /// which comes later. Otherwise this process drains.
@@ -57,6 +57,9 @@ class succession {
 
     /// To a new process that takes the place of this one, from the moment on when this one serves.
     void offer(std::span<const listen_address> listening);
+    /// Once this process stops: where nobody can find the offer, at least the port is to be free
+    /// for a new one.
+    void on_stopping(std::span<const listen_address> listening);
     /// After a reload; nothing before offer().
     void move_to(std::span<const listen_address> listening);
     /// As service::program::store().
@@ -74,9 +77,9 @@ class succession {
 /// What a new process makes of what it gets.
 class taking_sessions {
   public:
-    /// Whether the session goes on here. Until take() of the predecessor has returned no socket is
-    /// touched: it may still be another process's.
-    virtual bool take(const session_state& state, descriptor_list sockets) = 0;
+    /// Whether the session goes on here; if not, the sockets stay the caller's. Until take() of the
+    /// predecessor has returned no socket is touched: it may still be another process's.
+    virtual bool take(const session_state& state, descriptor_list& sockets) = 0;
     virtual void take_connection(bytes_view, descriptor_list) {}
     /// As giving_sessions::save_program() has it; from a process that runs.
     virtual void take_program(bytes_view) {}
@@ -95,11 +98,14 @@ class predecessor {
     /// refuses.
     static std::optional<predecessor> find_running(program_role role,
                                                    std::span<const listen_address> listening);
-    /// One that runs, if the command line asks for that, or one that the service manager has kept
-    /// something of.
+    /// One that runs, if the command line asks for that, one that stops, or one that the service
+    /// manager has kept something of.
     static std::optional<predecessor> find(program_role role, const command_line& line,
                                            std::span<const listen_address> listening);
 
+    /// One that only ends what it has. Nothing if there is none; never throws.
+    static std::optional<predecessor> find_stopping(program_role role,
+                                                    std::span<const listen_address> listening);
     /// Nothing where the service manager has kept nothing.
     static std::optional<predecessor> find_stored();
 

@@ -79,6 +79,16 @@ TEST_CASE("a message between two processes") {
         CHECK_FALSE(channels.far->receive());
         CHECK_FALSE(channels.far->send(kind::ready));
     }
+    SECTION("cannot be sent to who receives no more, who still gets what had come") {
+        REQUIRE(channels.near->send(kind::serving));
+        const auto came = channels.far->stop_receiving();
+        REQUIRE(came);
+        CHECK(came->what == kind::serving);
+        CHECK_FALSE(channels.near->send(kind::serving));
+        CHECK_FALSE(channels.far->stop_receiving());
+        CHECK(channels.far->send(kind::refused));
+        CHECK(channels.near->receive());
+    }
     SECTION("is for the same user, whose process is known to run") {
         CHECK(channels.near->peer_is_ours());
         CHECK(channels.near->peer_process() == ::getpid());
@@ -126,6 +136,17 @@ TEST_CASE("an offer") {
         first.reset();
         CHECK(::stat(path.c_str(), &found) != 0);
     }
+    SECTION("may be in the abstract namespace") {
+        const auto name = "@muxsocks-test-" + std::to_string(::getpid());
+        auto other = std::make_unique<hand_over_offer>(name, refuse);
+        CHECK(other->offered());
+        CHECK_FALSE(hand_over_offer(name, refuse).offered());
+        auto channel = hand_over_channel::connect(name);
+        REQUIRE(channel);
+        CHECK(channel->receive());
+        other.reset();
+        CHECK_FALSE(hand_over_channel::connect(name));
+    }
     SECTION("is found under a new name after a reload") {
         const auto other = (folder.path() / "other.sock").string();
         first->move_to(other);
@@ -161,6 +182,9 @@ TEST_CASE("where a process offers its place is found by what it listens on") {
     const environment_variable none("RUNTIME_DIRECTORY", "");
     const environment_variable neither("XDG_RUNTIME_DIR", "");
     CHECK(of({tcp}).empty());
+    const auto name = stopping_name(program_role::server, {{tcp}});
+    CHECK(name.starts_with("@muxsocks-server-"));
+    CHECK(name != stopping_name(program_role::server, {{local}}));
 }
 
 TEST_CASE("threads that stand still") {

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from support import http, servers, socks, udp
+from support import http, servers, socks
 from support.deadline import seconds, wait_until
 from support.dns_server import Answer
 from support.status import document
@@ -272,18 +272,6 @@ def test_a_wrong_login_of_http_may_be_mended_afterwards(serving, target):
         connection.sendall(connect_with("secret"))
         assert http.read_answer(connection, 40).status == 200
         assert_echo(connection)
-
-
-def test_a_udp_association_ends_clearly(serving):
-    place = serving()
-    answering = udp.Target()
-    with udp.Association(place.pair.socks) as association:
-        assert association.ask(b"hello", answering.host, answering.port)[1] == b"hello"
-        place.take_over()
-        assert association.ended()
-    with udp.Association(place.pair.socks) as association:
-        assert association.ask(b"again", answering.host, answering.port)[1] == b"again"
-    answering.stop()
 
 
 def udp_tunnel_to(host):

@@ -3,6 +3,7 @@ manager is a socket of the tests' own, which keeps what it is sent."""
 
 import array
 import os
+import queue
 import random
 import socket
 import threading
@@ -170,6 +171,34 @@ def test_without_a_next_process_connections_are_reset(stored, manager, target):
         manager.close()
         wait_until(lambda: ends, 10, "the target to notice")
         assert isinstance(ends[0], ConnectionResetError), ends
+
+
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_a_session_that_is_not_taken_is_reset(start_stored, role, manager, target):
+    """Its user is gone, or its links would be proved in another way."""
+    pair, ends = start_stored(role), queue.Queue()
+
+    def note_end(connection):
+        try:
+            ends.put(connection.recv(100))
+        except OSError as error:
+            ends.put(error)
+
+    with socks.connect(pair.socks, "127.0.0.1", target(note_end).port) as connection:
+        end_process(pair, role)
+        if role == "server":
+            pair.server_settings["users"] = [{"name": "another", "token": "x" * 40}]
+        else:
+            pair.client_settings["tls"]["channel_binding"] = False
+        manager.start(pair, role)
+        if role == "server":
+            assert isinstance(ends.get(timeout=seconds(20)), ConnectionResetError)
+        else:
+            connection.settimeout(seconds(20))
+            with pytest.raises(ConnectionResetError):
+                connection.recv(10)
+            # At the server it waits for its client still.
+            pair.server.kill()
 
 
 def test_a_store_that_cannot_be_read_is_said_and_the_server_serves(stored, manager, target):

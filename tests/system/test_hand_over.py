@@ -4,11 +4,14 @@ MUXSOCKS_LONG=1 restarts a hundred times.
 """
 
 import contextlib
+import hashlib
 import json
 import os
+import queue
 import random
 import resource
 import select
+import signal
 import socket
 import stat
 import threading
@@ -17,9 +20,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from support import servers, socks
+from support import servers, socks, udp
 from support.deadline import seconds, wait_until
-from support.hand_over import Load
+from support.hand_over import HAS_PLACE, Load
 from support.muxsocks import listening
 from support.programs import binary, free_port, run
 
@@ -120,6 +123,35 @@ def test_a_dial_that_is_under_way_goes_on(serving, target):
         connection.close()
 
 
+@pytest.mark.parametrize("filtered", ["any", "contacted"])
+def test_udp_associations_go_along(serving, filtered):
+    """Both sockets, so that addresses and ports stay; and what waited in the kernel."""
+    place = serving(server={"udp": {"filter": filtered}})
+    seen = []
+    answering = udp.Target(lambda payload, sender: seen.append(sender) or payload)
+    strange = udp.Target(host="127.0.0.2")
+    with udp.Association(place.pair.socks) as association, udp.Association(place.pair.socks) as silent:
+        for number in range(3):
+            text = b"before %d" % number
+            assert association.ask(text, answering.host, answering.port)[1] == text
+            place.take_over()
+            # From the outside first: to the port that is known there.
+            answering.socket.sendto(b"by itself", seen[0])
+            assert association.receive()[1] == b"by itself"
+        assert len(set(seen)) == 1
+        strange.socket.sendto(b"nobody asked", seen[0])
+        if filtered == "contacted":
+            assert association.quiet()
+        else:
+            assert association.receive()[1] == b"nobody asked"
+        assert silent.ask(b"late", answering.host, answering.port)[1] == b"late"
+        association.control.close()
+        wait_until(lambda: place.process.statistics()["streams"] == 1, 20, "its end")
+    wait_until(lambda: place.process.statistics()["streams"] == 0, 20, "the other's end")
+    answering.stop()
+    strange.stop()
+
+
 def test_the_status_listener_goes_to_the_next_process(serving, runtime):
     listen = {"status": {"listen": f"unix:{runtime / 'status.sock'}"}}
     place = serving(server=listen, client={"status": {"listen": f"unix:{runtime / 'other.sock'}"}})
@@ -142,6 +174,46 @@ def test_where_nobody_serves_the_new_process_just_starts(new_pair, runtime):
     pair.server.says("no server whose place could be taken")
     pair.start_client(env=environment, arguments=["--take-over"])
     pair.client.says("no client whose place could be taken")
+
+
+@pytest.mark.parametrize("found", ["in a folder", "by name"])
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_a_process_that_stops_leaves_its_port_to_the_next_one(new_pair, runtime, target, role, found):
+    """At once, and the streams with it where there is a runtime folder; without --take-over."""
+    environment = {"XDG_RUNTIME_DIR": str(runtime) if found == "in a folder" else "",
+                   "RUNTIME_DIRECTORY": ""}
+    pair = new_pair(server={"timeouts": {"drain": "60s"}}, client={"timeouts": {"drain": "60s"}})
+    pair.start_server(env=environment)
+    pair.start_client(env=environment)
+    old, echo = getattr(pair, role), target(servers.echo)
+
+    def start(**options):
+        if role == "server":
+            return pair.start_server(env=environment, **options)
+        return pair.start_client(env=environment, wait_for_link=False, **options)
+
+    # While it serves the port is its own.
+    assert start(wait=False).wait(10) != 0
+    pair._started.pop()
+    setattr(pair, role, old)
+    with socks.connect(pair.socks, "127.0.0.1", echo.port) as connection:
+        old.send(signal.SIGTERM)
+        old.says("stopping: ")
+        with socks.connect(pair.socks, "127.0.0.1", echo.port) as other:
+            other.sendall(b"meanwhile")
+            assert servers.read_exactly(other, 9, seconds(20)) == b"meanwhile"
+        new = start()
+        new.says(r"has the place of process \d+, %d sessions" % (found == "in a folder"))
+        if found == "in a folder":
+            assert old.wait(5) == 0
+        connection.sendall(b"still here")
+        assert servers.read_exactly(connection, 10, seconds(20)) == b"still here"
+        with socks.connect(pair.socks, "127.0.0.1", echo.port) as other:
+            other.sendall(b"new")
+            assert servers.read_exactly(other, 3, seconds(20)) == b"new"
+        assert (found == "by name") == old.running()
+    assert old.wait(10) == 0
+    assert len(old.lines("stopping")) == 1
 
 
 def test_the_offer_is_its_users_alone(serving):
@@ -177,7 +249,7 @@ def test_whoever_asks_in_another_way_gets_nothing(serving, target, what):
         assert servers.read_exactly(connection, 1) == b"x"
 
 
-HELLO = b"\x00\x01\x00\x01\x00\x01"
+HELLO = b"\x00\x01\x00\x01\x00\x01\x00"
 READY = b"\x02\x01"
 TAKEN = b"\x05\x01"
 SERVING = b"\x09\x01"
@@ -266,20 +338,82 @@ def test_an_old_process_that_goes_on_is_not_served_beside(serving, target):
         assert servers.read_exactly(connection, 1) == b"x"
 
 
-def test_what_users_have_moved_goes_along(serving_server, target, folder):
-    """At once, and not when the file is due."""
-    place = serving_server(server={"accounting": {"file": f"{folder}/usage.json", "every": "1m"}})
-    with socks.connect(place.pair.socks, "127.0.0.1", target(servers.echo).port) as connection:
-        connection.sendall(bytes(100_000))
-        servers.read_exactly(connection, 100_000)
-        place.take_over()
-        kept = wait_until(lambda: usage_in(folder / "usage.json"), 10, "the file")
-        assert kept["total"]["down"] >= 100_000
+def receive(asked):
+    """A message of one packet: its kind, its bytes, and its descriptors."""
+    data, descriptors, _, _ = socket.recv_fds(asked, 65536, 253)
+    return data[0], data[2:], list(descriptors)
 
 
-def usage_in(path):
-    users = json.loads(path.read_text())["users"] if path.exists() else {}
-    return next(iter(users.values()), None)
+def with_strange_owners(state):
+    """The state of a session (protocol/session/state.hpp) whose streams' owners nobody knows."""
+    made, at = state[:19], 19
+    while True:
+        size = int.from_bytes(state[at:at + 4], "big")
+        kind, rest = state[at + 4], state[at + 5:at + 4 + size]
+        at += 4 + size
+        if kind == 255:
+            return made + (33).to_bytes(4, "big") + b"\xff" + hashlib.sha256(made).digest()
+        if kind == 20:
+            rest = b"\x63" + rest[1:]
+        made += size.to_bytes(4, "big") + bytes([kind]) + rest
+
+
+def test_what_cannot_go_on_is_reset(serving, target):
+    """Streams whose state the new process cannot use, once they are its own."""
+    place = serving()
+    pair, old = place.pair, place.process
+    (offer,) = place.offers()
+    ends = queue.Queue()
+
+    def note_end(connection):
+        connection.sendall(b"here")
+        try:
+            ends.put(connection.recv(100))
+        except OSError as error:
+            ends.put(error)
+
+    with socks.connect(pair.socks, "127.0.0.1", target(note_end).port) as connection:
+        assert servers.read_exactly(connection, 4, seconds(20)) == b"here"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
+            asking.connect(str(offer))
+            asking.settimeout(seconds(10))
+            asking.send(HELLO)
+            listening_on = receive(asking)
+            asking.send(READY)
+            pieces = []
+            while not pieces or pieces[-1][0] != ALL:
+                pieces.append(receive(asking))
+            # Whoever gives them is gone; its sockets are here.
+            old.process.kill()
+            old.process.wait()
+            pair._started.remove(old)
+        offer.unlink()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as offering:
+            offering.bind(str(offer))
+            offering.listen()
+            offering.settimeout(seconds(20))
+            new = place.start_heir()
+            asked, _ = offering.accept()
+            with asked:
+                asked.settimeout(seconds(20))
+                assert asked.recv(65536) == HELLO
+                socket.send_fds(asked, [b"\x01\x01" + listening_on[1]], listening_on[2])
+                assert asked.recv(65536) == READY
+                for kind, data, descriptors in pieces:
+                    if kind == SESSION:
+                        data = with_strange_owners(data)
+                    socket.send_fds(asked, [bytes([kind, 1]) + data], descriptors)
+                assert asked.recv(65536) == TAKEN
+                assert ends.empty()
+                asked.send(bytes([YOURS, 1]))
+                assert asked.recv(65536) == SERVING
+        for descriptor in sum((each[2] for each in pieces), listening_on[2]):
+            os.close(descriptor)
+        new.says(HAS_PLACE)
+        assert isinstance(ends.get(timeout=seconds(20)), ConnectionResetError)
+        connection.settimeout(seconds(20))
+        with pytest.raises(ConnectionResetError):
+            connection.recv(10)
 
 
 def test_a_process_of_another_format_is_told_so(serving):

@@ -1,5 +1,7 @@
 #include "protocol/link/loop/datagram_socket.hpp"
 
+#include "protocol/link/loop/let_go.hpp"
+
 #include <boost/asio/ip/v6_only.hpp>
 
 #include <netinet/udp.h>
@@ -95,6 +97,28 @@ std::error_code datagram_socket::bind(const ip::udp::endpoint& local) {
     if (error) close();
     return error;
 }
+
+bool datagram_socket::adopt(int descriptor) {
+    ::sockaddr_storage at{};
+    ::socklen_t size = sizeof at;
+    int type = 0;
+    ::socklen_t type_size = sizeof type;
+    int v6_only = 1;
+    ::socklen_t v6_only_size = sizeof v6_only;
+    if (::getsockname(descriptor, reinterpret_cast<::sockaddr*>(&at), &size) != 0 ||
+        ::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &type_size) != 0 || type != SOCK_DGRAM)
+        return false;
+    const bool v6 = at.ss_family == AF_INET6;
+    if (v6) (void)::getsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, &v6_only_size);
+    boost::system::error_code error;
+    socket_.assign(v6 ? ip::udp::v6() : ip::udp::v4(), descriptor, error);
+    if (error) return false;
+    socket_.non_blocking(true, error);
+    both_ = v6 && v6_only == 0;
+    return true;
+}
+
+void datagram_socket::let_go() { muxsocks::let_go(socket_); }
 
 std::error_code datagram_socket::bind_any() {
     boost::system::error_code error;

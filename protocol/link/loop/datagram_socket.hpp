@@ -33,6 +33,12 @@ class datagram_socket {
 
     /// Bound to any port of `local`'s address, or to its port if that is not 0.
     std::error_code bind(const asio::ip::udp::endpoint& local);
+    /// One of another process's, from bind() or bind_any(). False leaves it the caller's.
+    bool adopt(int descriptor);
+    /// It goes on in another process as it is.
+    void let_go();
+    /// Of the open socket: for who hands it over.
+    int descriptor() { return socket_.native_handle(); }
     /// A socket for both families, or for IPv4 where the system has no IPv6; any address and port.
     std::error_code bind_any();
 
@@ -77,7 +83,6 @@ class datagram_socket {
 
   private:
     std::error_code open(const asio::ip::udp& family);
-    int descriptor() { return socket_.native_handle(); }
     /// The address as the socket's family has it.
     asio::ip::udp::endpoint mapped(const asio::ip::udp::endpoint& to) const;
     /// How many from the first one on may leave as one: 1, or those of its size and destination.
