@@ -10,6 +10,7 @@ import pytest
 sys.path[:0] = [os.path.dirname(__file__), os.path.join(os.path.dirname(__file__), "../system")]
 
 import engine  # noqa: E402
+import packaged  # noqa: E402
 from support import programs, web  # noqa: E402
 
 
@@ -23,6 +24,12 @@ def docker_engine():
 def images(docker_engine):
     """The images on Debian 13, as {role: name}."""
     return engine.build_programs("trixie")
+
+
+@pytest.fixture(scope="session")
+def packages(docker_engine, tmp_path_factory):
+    """The folder with both .deb packages."""
+    return packaged.build(tmp_path_factory.mktemp("packages"))
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,12 @@ services, purged.
 import re
 import textwrap
 import time
-import uuid
 
 import pytest
 
-from engine import ROOT, docker, make_base, run
+import packaged
+from engine import ROOT, docker, make_base
+from packaged import Container
 from support import hardening
 
 UNITS = ["muxsocks-server.service", "muxsocks-client.service", "muxsocks-client@.service"]
@@ -18,61 +19,12 @@ UNITS = ["muxsocks-server.service", "muxsocks-client.service", "muxsocks-client@
 EXPOSURE_MAX = 2.0
 
 
-class Container:
-    """A container of an image that waits for commands, or runs `command` beside them."""
-
-    def __init__(self, image, options=("--init",), command=("sleep", "infinity")):
-        self.name = f"muxsocks-packages-{uuid.uuid4().hex[:12]}"
-        docker("run", "--detach", "--name", self.name, *options, image, *command, timeout=600)
-
-    def __call__(self, command, timeout=300):
-        return docker("exec", "--env", "DEBIAN_FRONTEND=noninteractive", self.name, "sh", "-ec",
-                      command, timeout=timeout)
-
-    def copy_in(self, source, to):
-        docker("cp", source, f"{self.name}:{to}")
-
-    def remove(self):
-        docker("rm", "--force", self.name)
-
-
-@pytest.fixture(scope="module")
-def source_archive(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("source")
-    run(["cmake", "--preset", "package", "-B", folder / "build"], cwd=ROOT, timeout=120)
-    run(["cpack", "--config", folder / "build/CPackSourceConfig.cmake", "-B", folder], timeout=120)
-    return next(folder.glob("muxsocks-*.tar.xz"))
-
-
-@pytest.fixture(scope="module")
-def packages(source_archive, tmp_path_factory):
-    """The folder with both packages."""
-    folder = tmp_path_factory.mktemp("packages")
-    builder = Container(make_base("bookworm"))
-    try:
-        builder.copy_in(source_archive, "/tmp/source.tar.xz")
-        builder("apt-get update && apt-get install -y --no-install-recommends xz-utils")
-        builder("mkdir /source && tar -C /source --strip-components=1 -xf /tmp/source.tar.xz")
-        builder("cd /source && scripts/package", timeout=900)
-        builder("apt-get install -y --no-install-recommends lintian", timeout=300)
-        builder("lintian --fail-on error,warning /source/build/package/*.deb")
-        for name in builder("cd /source/build/package; ls *.deb").split():
-            docker("cp", f"{builder.name}:/source/build/package/{name}", folder)
-    finally:
-        builder.remove()
-    return folder
-
-
 @pytest.fixture(scope="module", params=["bookworm", "trixie"])
 def debian(request, packages):
     """A container with both packages installed."""
     container = Container(make_base(request.param))
     try:
-        container("mkdir /packages")
-        for package in packages.glob("*.deb"):
-            container.copy_in(package, "/packages/")
-        container("apt-get update")
-        container("apt-get install -y --no-install-recommends /packages/*.deb")
+        packaged.install(container, packages)
         yield container
     finally:
         container.remove()
@@ -144,36 +96,12 @@ def test_manual_pages_and_completions_are_there(debian):
             assert f"/usr/share/{file}" in listed
 
 
-# What systemd needs to be the first process of a container; the rights that it has on a machine.
-AS_INIT = ["--cap-add=SYS_ADMIN", "--security-opt=seccomp=unconfined",
-           "--security-opt=apparmor=unconfined", "--volume=/run", "--tmpfs=/tmp",
-           "--cgroupns=host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw"]
-
-
 @pytest.fixture(scope="module")
 def machine(debian):
     """A container of the same with systemd as its first process. The tests use it one after the
     other, and the last one takes the packages off it."""
-    image = f"{debian.name}:systemd"
-    docker("commit", debian.name, image)
-    container = None
-    try:
-        container = Container(image, AS_INIT, ["/lib/systemd/systemd"])
-        for _ in range(100):
-            state = container("systemctl is-system-running || true")
-            if state in ("running", "degraded"):
-                break
-            time.sleep(0.2)
-        else:
-            pytest.skip(f"systemd does not start in a container here: {state}")
-        # As on a machine: without the one no service gets its credentials, with the other packages
-        # neither start nor stop any.
-        container("mount --make-rshared /; rm -f /usr/sbin/policy-rc.d")
-        yield container
-    finally:
-        if container:
-            container.remove()
-        docker("rmi", "--force", image)
+    with packaged.machine_of(debian) as made:
+        yield made
 
 
 def test_the_services_work_in_their_sandbox(machine):
