@@ -5,6 +5,7 @@ import array
 import os
 import queue
 import random
+import secrets
 import socket
 import threading
 
@@ -187,7 +188,7 @@ def test_a_session_that_is_not_taken_is_reset(start_stored, role, manager, targe
     with socks.connect(pair.socks, "127.0.0.1", target(note_end).port) as connection:
         end_process(pair, role)
         if role == "server":
-            pair.server_settings["users"] = [{"name": "another", "token": "x" * 40}]
+            pair.server_settings["users"] = [{"name": "another", "token": secrets.token_hex(32)}]
         else:
             pair.client_settings["tls"]["channel_binding"] = False
         manager.start(pair, role)
