@@ -3,6 +3,7 @@
 import base64
 import os
 import socket
+import threading
 
 import pytest
 
@@ -125,6 +126,25 @@ def test_only_the_target_is_heard(pair, udp_target):
         assert ask(connection, b"y") == b"y"
 
 
+def test_an_application_that_does_not_read_gets_whole_capsules(pair, udp_target):
+    """What its connection does not take is lost, but never a part of a datagram."""
+    echo = udp_target()
+    payload = os.urandom(60_000)
+    pause = threading.Event()
+    with open_tunnel(pair(), "127.0.0.1", echo.port) as connection:
+        assert ask(connection, b"x") == b"x"
+        for _ in range(250):  # 15 MB, more than the two sockets hold
+            echo.socket.sendto(payload, echo.senders[-1])
+            pause.wait(0.002)
+        got = 0
+        while (datagram := read_datagram(connection)) == payload:
+            got += 1
+            # Behind all that waits there is room again, at the latest.
+            echo.socket.sendto(b"last", echo.senders[-1])
+        assert datagram == b"last"
+        assert 0 < got < 250
+
+
 def test_failures_are_told_before_the_tunnel(pair, dns, udp_target):
     settings = {"dns": {"servers": [dns.address]}, "destinations": {"allow_private": False}}
     proxy = pair(server=settings)
@@ -188,7 +208,8 @@ def test_ends(pair, udp_target):
             connection.sendall(wrong)
             connection.settimeout(deadline.seconds(20))
             assert connection.recv(1) == b"", "a capsule without a context, or longer than a datagram"
-    assert len(proxy.client.says("UDP tunnel ended, what its application sends are no capsules")) == 2
+    wait_until(lambda: len(proxy.client.lines("UDP tunnel ended, what its application sends are no capsules")) == 2, 10,
+               "both to be told")
     open_tunnel(proxy, "127.0.0.1", echo.port).close()
     wait_until(lambda: [each.sockets() for each in proxy.programs] == before, 20, "the sockets to be closed")
 
@@ -203,3 +224,19 @@ def test_it_outlives_the_link(pair, udp_target):
         proxy.client.says("is back")
         assert ask(connection, b"after") == b"after"
     assert echo.senders[-1] == port
+
+
+def test_nothing_old_comes_after_a_lost_link(pair, udp_target):
+    echo = udp_target()
+    proxy = pair(relay=[], client={"udp": {"max_delay": "10ms"}})
+    with open_tunnel(proxy, "127.0.0.1", echo.port) as connection:
+        assert ask(connection, b"before") == b"before"
+        proxy.relay.do("refuse on")
+        proxy.relay.do("cut rst")
+        proxy.client.wait_for_log("link to .* lost")
+        for _ in range(100):
+            connection.sendall(capsule(b"meanwhile"))
+        proxy.client.wait_for_log("link to .* failed")
+        proxy.relay.do("refuse off")
+        assert ask(connection, b"after", tries=60) == b"after"
+        assert b"meanwhile" not in echo.seen
