@@ -53,6 +53,8 @@ void plan::draw_settings(random_source& random) {
         settings->user = "alice";
         settings->key = muxsocks::tests::token_key(settings->crypto, "a token");
         settings->initial_window = random.one_of<std::uint32_t>({64, 500, 2'000, 2'000, 65'536});
+        settings->unasked_window =
+            settings->initial_window / random.one_of<std::uint32_t>({1, 1, 1, 8});
         settings->stream_window_max =
             settings->initial_window * random.one_of<std::uint64_t>({1, 4, 64});
         settings->frame_payload = random.one_of<std::size_t>({40, 300, 300, 1'000, 16'377});
