@@ -189,18 +189,6 @@ void replacement::sync_folder() {
     ::close(opened);
 }
 
-int replace_file(const fs::path& path, const std::string& text) {
-    replacement one(path);
-    int error = one.write(text);
-    if (error == 0) error = one.sync();
-    if (error == 0) error = one.move();
-    if (error == 0)
-        one.sync_folder();
-    else
-        one.remove();
-    return error;
-}
-
 ::gid_t group_id(const std::string& name) {
 #ifdef MUXSOCKS_STATIC
     // What else knows groups is libraries that a static program cannot load.

@@ -49,11 +49,9 @@ void write_secret_file(const std::filesystem::path& path, const std::string& tex
 void rewrite_file(const std::filesystem::path& path, const std::string& text);
 
 /// Puts the text in the place of what is there, if anything, so that after a crash of whatever kind
-/// the one or the other is there, whole: 0600, and brought to the disk before it is moved. Returns
-/// errno, or 0; what is there stays if it fails. The folder must be there.
-[[nodiscard]] int replace_file(const std::filesystem::path& path, const std::string& text);
-/// The same in steps, of which only sync() waits for the disk. Each returns errno, or 0; behind a
-/// failure comes remove().
+/// the one or the other is there, whole: 0600, and brought to the disk before it is moved. In
+/// steps, of which only sync() waits for the disk. Each returns errno, or 0; behind a failure comes
+/// remove(), and what was there stays. The folder must be there.
 class replacement {
   public:
     explicit replacement(const std::filesystem::path& path) : path_(path) {}
