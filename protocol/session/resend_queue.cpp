@@ -22,13 +22,10 @@ void resend_queue::add(const stretch& frame, origin from) {
         !bulk_.empty() && bulk_.back().first.link == from.link && follows(frame, bulk_.back().what);
     const bool small = frame.end - frame.begin <= small_max && !behind_bulk;
     auto& to = small ? small_ : bulk_;
-    if (!small && !to.empty() && to.back().first.link == from.link) {
-        auto& before = to.back().what;
-        if (before.chunk == frame.chunk && before.end == frame.begin) {
-            before.end = frame.end;
-            ++before.frames;
-            return;
-        }
+    if (!small && !to.empty() && to.back().precedes(frame, from)) {
+        to.back().what.end = frame.end;
+        ++to.back().what.frames;
+        return;
     }
     memory_.keep(frame.chunk);
     to.push_back({frame, from});

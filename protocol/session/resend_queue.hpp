@@ -56,6 +56,13 @@ class resend_queue {
     struct entry {
         stretch what; ///< Only kept frames, one behind the other.
         origin first; ///< Of its first frame.
+        /// Whether the frame continues it, in its chunk and by its number: those of a link may lie
+        /// one behind the other without having been so on the link (session::restore_kept()).
+        bool precedes(const stretch& frame, const origin& from) const {
+            if (first.link != from.link || what.chunk != frame.chunk || what.end != frame.begin)
+                return false;
+            return from.link == link_roles::none || first.frame + what.frames == from.frame;
+        }
         void skip_first() {
             what.begin += frame_at(what.chunk.data() + what.begin).size();
             --what.frames;

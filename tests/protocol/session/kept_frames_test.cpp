@@ -4,6 +4,8 @@
 #include "tests/catch.hpp"
 #include "tests/protocol/session/lone.hpp"
 
+#include <array>
+
 namespace muxsocks::tests {
 
 namespace {
@@ -90,6 +92,23 @@ TEST_CASE_METHOD(kept_room, "small frames of a lost link are apart from bulk") {
     again.pop_small();
     CHECK_FALSE(again.has_small());
     again.clear();
+    CHECK(account.charged() == 0);
+}
+
+TEST_CASE_METHOD(kept_room, "frames of a lost link keep their numbers, whatever they lie behind") {
+    const std::string much(1300, 'x');
+    lay(kept, data(1, 0, much) + data(1, 1300, much) + data(1, 2600, much), 3);
+    resend_queue again(memory);
+    // The third of the link was the fifth there, as when small ones between are in their own list.
+    constexpr std::array<std::uint64_t, 3> numbers{2, 3, 5};
+    std::size_t next = 0;
+    kept.give_up([&](const stretch& frame) { again.add(frame, {7, numbers[next++]}); }, note());
+    again.on_processed(7, 4, note());
+    CHECK(acked.size() == 2);
+    CHECK(again.frames() == 1);
+    const auto left = again.take_bulk(4096);
+    CHECK(text_of(left.bytes()).starts_with("DATA 1 @2600 "));
+    again.forget(left);
     CHECK(account.charged() == 0);
 }
 
