@@ -13,6 +13,8 @@ namespace {
 constexpr std::uint64_t bytes_max = std::uint64_t{1} << 62;
 /// A server lets no more ids be open or missing than it has streams, whatever that is.
 constexpr std::uint32_t id_max = 0xffff'fffe;
+/// No session lives to use so many: there are numbers left for those that it will have.
+constexpr link_number next_link_max = 0xffff'0000;
 
 bool odd(std::uint32_t id) { return id % 2 == 1; }
 
@@ -41,7 +43,7 @@ bool session_fits(const session_state& s) {
     const auto& a = s.agreed;
     if (s.own_window == 0 || a.max_links == 0 || a.resume_timeout_ms == 0) return false;
     if (a.user.size() > 255 || a.join_at.size() > hello_frame::join_at_max) return false;
-    if (s.next_link == 0 || s.drops.size() > 0xffff) return false;
+    if (s.next_link == 0 || s.next_link > next_link_max || s.drops.size() > 0xffff) return false;
     if (s.goaway_due && !s.goaway) return false;
     if (s.side == role::client) {
         if (!odd(s.next_id) || s.highest_id != 0 || !s.missing.empty() || !s.refusals.empty())

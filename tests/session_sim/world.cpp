@@ -14,7 +14,7 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::minutes;
 
-constexpr std::uint64_t steps_max = 2'000'000;
+constexpr std::uint64_t steps_max = 10'000'000; ///< Small windows and turns need three.
 constexpr unsigned retries_max = 30;
 
 } // namespace

@@ -148,6 +148,7 @@ TEST_CASE("a state that no session can be in is refused") {
     auto s = a_state();
     auto& first = s.streams[0];
     REQUIRE(is_possible(s));
+    SECTION("no numbers left for links") { s.next_link = 0xffff'0001; }
     SECTION("more sent than there was credit for") { first.sent = first.limit + 1; }
     SECTION("bytes unread that never came") { first.unread.resize(7); }
     SECTION("bytes beyond a gap that is none") { first.beyond[0].offset = 20; }
