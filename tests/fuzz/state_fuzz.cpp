@@ -81,7 +81,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         if (core.on_join(asked, {}, now)) return 0;
     }
     lay_all(core, link, now);
-    if (core.has_link(link) && core.may_be_saved() && !is_possible(core.save(now, {})))
+    // One with the last number that a state may have next has none now.
+    const bool numbers_left = state->next_link < 0xffff'0000;
+    if (core.has_link(link) && core.may_be_saved() && numbers_left &&
+        !is_possible(core.save(now, {})))
         std::abort();
     now += std::chrono::seconds(20);
     core.on_deadline(now);
