@@ -126,6 +126,20 @@ dns_records records_of(const unsigned char* message, int size, dns_type type) {
 /// Queries from one port: whoever has found it out must not have it for long.
 constexpr int queries_per_port = 32;
 
+/// With so many answers of a server c-ares 1.32 and later knows how fast it is, and waits for five
+/// times as long, or 250 ms: a name that the server has to ask others for would never be found.
+constexpr int answers_before_haste = 3;
+
+/// The library's, which may be later than its headers.
+bool is_hasty() {
+    static const bool hasty = [] {
+        int version = 0;
+        ares_version(&version);
+        return version >= 0x012000;
+    }();
+    return hasty;
+}
+
 /// As ares_set_servers_ports_csv wants it: "192.0.2.1:53", "[2001:db8::1]:53", "[fe80::1]:53%eth0".
 /// (c-ares 1.18 knows no zones, and then asks in vain.)
 std::string text_of(const asio::ip::udp::endpoint& server) {
@@ -180,6 +194,10 @@ ares_channel::ares_channel(asio::io_context& context, deadlines& clock, const op
     setup.sock_state_cb_data = this;
     int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
                ARES_OPT_SOCK_STATE_CB;
+#ifdef ARES_OPT_MAXTIMEOUTMS
+    setup.maxtimeout = setup.timeout; // 5 s without it.
+    mask |= ARES_OPT_MAXTIMEOUTMS;
+#endif
 #ifdef ARES_OPT_UDP_MAX_QUERIES
     setup.udp_max_queries = queries_per_port;
     mask |= ARES_OPT_UDP_MAX_QUERIES;
@@ -203,11 +221,10 @@ ares_channel::~ares_channel() {
 }
 
 bool ares_channel::is_worn() const noexcept {
-#ifdef ARES_OPT_UDP_MAX_QUERIES
-    return false;
-#else
-    return queries_ >= queries_per_port;
+#ifndef ARES_OPT_UDP_MAX_QUERIES
+    if (queries_ >= queries_per_port) return true;
 #endif
+    return is_hasty() && answered_ >= answers_before_haste;
 }
 
 void ares_channel::query(const std::string& name, dns_type type, handler done) {
@@ -249,6 +266,7 @@ void ares_channel::end(void* asked, int status, dns_records found) {
     ares_channel& channel = ended->asked;
     --channel.pending_;
     if (*channel.alive_ == nullptr) return;
+    if (status != ARES_ETIMEOUT) ++channel.answered_;
     if (status == ARES_SUCCESS && found.empty()) status = ARES_ENODATA;
     channel.answers_.push_back({std::move(ended->done), error_of(status), std::move(found)});
 }

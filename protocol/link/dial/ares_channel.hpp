@@ -47,8 +47,7 @@ class ares_channel {
 
     struct options {
         asio::ip::udp::endpoint server;
-        /// For the answer to a query, which is sent once. (c-ares may wait for less, from 1.32 on,
-        /// where the server has answered fast so far.)
+        /// For the answer to a query, which is sent once.
         std::chrono::milliseconds timeout{5000};
     };
 
@@ -66,8 +65,9 @@ class ares_channel {
 
     /// Whether no query is under way, and no handler is left to be called.
     [[nodiscard]] bool is_idle() const noexcept { return pending_ == 0 && answers_.empty(); }
-    /// Whether so many queries have left from one port that a new channel, with another one, should
-    /// take this one's place. Never where c-ares changes the port by itself (1.20 and later).
+    /// Whether a new channel should take this one's place: so many queries have left from one port
+    /// (where c-ares does not change it by itself, before 1.20), or so many have been answered that
+    /// c-ares would wait for less than the time-out (from 1.32 on).
     [[nodiscard]] bool is_worn() const noexcept;
 
   private:
@@ -99,6 +99,7 @@ class ares_channel {
     std::vector<answer> answers_;
     std::size_t pending_ = 0;
     int queries_ = 0;
+    int answered_ = 0; ///< Of those that have ended: by the server, not by the time-out.
     /// Null once this object is gone: handlers of Asio may be queued then.
     std::shared_ptr<ares_channel*> alive_;
 };

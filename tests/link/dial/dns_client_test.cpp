@@ -115,6 +115,16 @@ TEST_CASE_METHOD(fixture, "a question that nobody answers") {
     }
 }
 
+TEST_CASE_METHOD(fixture, "a name may take long though others were there at once") {
+    second.on("slow.example", {.addresses = {"192.0.2.3"}, .delay = 800ms});
+    client.emplace(context, clock, std::vector{second.endpoint()}, 3s);
+    for (int i = 0; i < 10; ++i)
+        ask("host" + std::to_string(i) + ".example");
+    ask("slow.example");
+    CHECK_FALSE(error);
+    CHECK(found.size() == 1);
+}
+
 TEST_CASE_METHOD(fixture, "queries leave from changing ports") {
     client.emplace(context, clock, std::vector{second.endpoint()}, 5s);
     for (int i = 0; i < 200; ++i)
