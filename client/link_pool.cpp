@@ -1,6 +1,7 @@
 #include "client/link_pool.hpp"
 
 #include "protocol/program/log.hpp"
+#include "protocol/program/values.hpp"
 #include "protocol/program/path_text.hpp"
 #include "protocol/program/relay_settings.hpp"
 #include "protocol/program/session_snapshot.hpp"
@@ -139,8 +140,8 @@ void link_pool::expire_waiting() {
     const auto why = why_no_link();
     waiting_.expire(steady_now(), no_link(why), [this] {
         log::info(log::kind{"requests given up for want of a link"},
-                  "a request was given up: no link for {} ms",
-                  recipe_->settings.timeouts.wait.count());
+                  "a request was given up: no link for {} (timeouts.wait)",
+                  format_duration(recipe_->settings.timeouts.wait));
     });
 }
 
