@@ -116,8 +116,8 @@ TEST_CASE_METHOD(fixture, "a question that nobody answers") {
 }
 
 TEST_CASE_METHOD(fixture, "a name may take long though others were there at once") {
-    second.on("slow.example", {.addresses = {"192.0.2.3"}, .delay = 800ms});
-    client.emplace(context, clock, std::vector{second.endpoint()}, 3s);
+    second.on("slow.example", {.addresses = {"192.0.2.3"}, .delay = 400ms});
+    client.emplace(context, clock, std::vector{second.endpoint()}, 1s);
     for (int i = 0; i < 10; ++i)
         ask("host" + std::to_string(i) + ".example");
     ask("slow.example");
