@@ -1,10 +1,10 @@
 #include "client/link_pool.hpp"
 
 #include "protocol/program/log.hpp"
-#include "protocol/program/values.hpp"
 #include "protocol/program/path_text.hpp"
 #include "protocol/program/relay_settings.hpp"
 #include "protocol/program/session_snapshot.hpp"
+#include "protocol/program/values.hpp"
 
 #include <boost/asio/post.hpp>
 

@@ -19,7 +19,7 @@ bool round_share::may_begin() {
 
 round_share::clock::duration round_share::left() {
     come_to_round();
-    return of_.share() - used_ - (in_use_ ? clock::now() - since_ : clock::duration());
+    return of_.share() - used_ - (in_use_ ? of_.now_() - since_ : clock::duration());
 }
 
 void round_share::later(unique_function<void()> work) {
@@ -32,25 +32,26 @@ void round_share::do_what_waits() {
     come_to_round();
     doing_ = true;
     // What is put off meanwhile is for another round, though there be time left.
-    for (auto due = waiting_.size(); due > 0 && used_ < of_.share(); --due) {
+    auto due = waiting_.size();
+    do {
         auto work = std::move(waiting_.front());
         waiting_.pop_front();
         const use now(*this);
         work();
-    }
+    } while (--due > 0 && used_ < of_.share());
     doing_ = false;
 }
 
 round_share::use::use(round_share& of) {
     if (std::exchange(of.in_use_, true)) return;
     of_ = &of;
-    of.since_ = clock::now();
+    of.since_ = of.of_.now_();
 }
 
 round_share::use::~use() {
     if (!of_) return;
     of_->come_to_round();
-    of_->used_ += clock::now() - of_->since_;
+    of_->used_ += of_->of_.now_() - of_->since_;
     of_->in_use_ = false;
     if (of_->used_ >= of_->of_.share()) of_->of_.go_on();
 }

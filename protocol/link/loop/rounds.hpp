@@ -4,9 +4,10 @@
 /// Who may be busy for how long before others have their turn. In each *round* those who share (a
 /// user's sessions in this thread with the sockets of their streams, or all links of which it is
 /// not known whose they are) may be busy for a quarter of a millisecond, or for less where several
-/// have more to do than that. What is due beyond it is done in the next round, in its order. That
-/// one is asked for when somebody has used up a share, and begins when the event loop has done all
-/// that was due by then: while nobody is so busy, the loop has nothing to do for it.
+/// have more to do than that, but for one piece of work in any case. What is due beyond it is done
+/// in the next round, in its order. That one is asked for when somebody has used up a share, and
+/// begins when the event loop has done all that was due by then: while nobody is so busy, the loop
+/// has nothing to do for it.
 ///
 /// A share is looked at before a piece of work, and a piece that has begun is not interrupted: so
 /// pieces are to be small.
@@ -15,6 +16,7 @@
 #include "protocol/link/loop/ref_counted.hpp"
 #include "protocol/link/loop/unique_function.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -78,25 +80,31 @@ using share_ptr = boost::intrusive_ptr<round_share>;
 /// The rounds of one thread's event loop.
 class rounds {
   public:
-    explicit rounds(asio::io_context& context) : context_(context) {}
+    using time_source = round_share::clock::time_point (*)();
+    explicit rounds(asio::io_context& context, time_source now = &round_share::clock::now)
+        : context_(context), now_(now) {}
     rounds(const rounds&) = delete;
     rounds& operator=(const rounds&) = delete;
     /// What waits is given up.
     ~rounds();
 
     static constexpr std::chrono::microseconds length{250};
+    /// However many have more to do.
+    static constexpr std::chrono::microseconds share_min{4};
 
   private:
     friend class round_share;
 
     [[nodiscard]] round_share::clock::duration share() const {
-        return length / static_cast<int>(sharing_);
+        using duration = round_share::clock::duration;
+        return std::max<duration>(duration(length) / sharing_, share_min);
     }
     /// There is to be another round.
     void go_on();
     void on_round();
 
     asio::io_context& context_;
+    time_source now_;
     std::uint64_t round_ = 1;
     std::vector<share_ptr> waiting_; ///< Shares with something that waits.
     std::size_t sharing_ = 1;        ///< How many had something left when this round began.

@@ -6,16 +6,21 @@
 #include <boost/asio/post.hpp>
 
 #include <string>
-#include <thread>
+#include <vector>
 
 using namespace muxsocks;
 using muxsocks::test::run_ready;
 
 namespace {
 
+using duration = round_share::clock::duration;
+
+/// Goes on as the work of a test says.
+round_share::clock::time_point test_time;
+
 struct fixture {
     asio::io_context context;
-    rounds all{context};
+    rounds all{context, [] { return test_time; }};
     std::string done;
 
     share_ptr make() { return new round_share(all); }
@@ -23,7 +28,7 @@ struct fixture {
     auto long_work(char name) {
         return [this, name] {
             done += name;
-            std::this_thread::sleep_for(2 * rounds::length);
+            test_time += 2 * rounds::length;
         };
     }
     auto short_work(char name) {
@@ -39,7 +44,7 @@ TEST_CASE_METHOD(fixture, "a share of a round") {
         one->run(short_work('a'));
         one->run(long_work('b'));
         CHECK(done == "ab");
-        CHECK(one->left() < round_share::clock::duration::zero());
+        CHECK(one->left() < duration::zero());
     }
     SECTION("leaves the rest to the next rounds, in its order") {
         for (const char each : {'a', 'b', 'c'})
@@ -85,10 +90,9 @@ TEST_CASE_METHOD(fixture, "a share of a round") {
     SECTION("counts work within work once") {
         {
             const round_share::use outer(*one);
-            one->run([&] { std::this_thread::sleep_for(rounds::length / 4); });
+            one->run([&] { test_time += rounds::length / 5; });
         }
-        const auto used = rounds::length - one->left();
-        CHECK(used >= rounds::length / 4);
+        CHECK(one->left() == duration(rounds::length) - rounds::length / 5);
     }
 }
 
@@ -111,8 +115,26 @@ TEST_CASE_METHOD(fixture, "shares of several users") {
         run_ready(context);
         CHECK(done == "ababab");
         run_ready(context);
-        CHECK(make()->left() == round_share::clock::duration(rounds::length));
+        CHECK(make()->left() == duration(rounds::length));
     }
+}
+
+TEST_CASE_METHOD(fixture, "a thousand shares with more to do all come to it") {
+    std::vector<share_ptr> many;
+    int pieces = 0;
+    for (int i = 0; i < 1000; ++i) {
+        many.push_back(make());
+        for (int piece = 0; piece < 2; ++piece)
+            many.back()->later([&] {
+                ++pieces;
+                test_time += 2 * rounds::length;
+            });
+    }
+    CHECK(context.run_one() == 1);
+    CHECK(pieces == 1000);
+    CHECK(make()->may_begin());
+    run_ready(context);
+    CHECK(pieces == 2000);
 }
 
 TEST_CASE("what waits goes with the event loop") {
