@@ -96,8 +96,8 @@ class rounds {
     friend class round_share;
 
     [[nodiscard]] round_share::clock::duration share() const {
-        using duration = round_share::clock::duration;
-        return std::max<duration>(duration(length) / sharing_, share_min);
+        return std::max(round_share::clock::duration(length) / sharing_,
+                        round_share::clock::duration(share_min));
     }
     /// There is to be another round.
     void go_on();
