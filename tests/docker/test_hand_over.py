@@ -10,8 +10,6 @@ from engine import docker, inspect, logs
 from support import programs, servers, socks
 from support.deadline import seconds, wait_until
 
-UID = "10001"
-
 
 @pytest.fixture
 def containers(images):
@@ -29,8 +27,6 @@ def containers(images):
         docker("run", "-d", "--name", started[-1], *mounts, images[role], *arguments)
         return started[-1]
 
-    once("--user", "0", "--entrypoint", "sh", images["server"], "-c",
-         f"chown {UID} /run/muxsocks /etc/muxsocks; chmod 700 /run/muxsocks")
     start.port = programs.free_port()
     once(images["server"], "init", "--once", "--no-qr", "--dir", "/etc/muxsocks", "--host",
          f"127.0.0.1:{programs.free_port()}", "--client-listen", f"127.0.0.1:{start.port}")
