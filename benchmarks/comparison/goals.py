@@ -95,7 +95,7 @@ GOALS = [
 ]
 
 
-def measured(goal: Goal, results: Results) -> float | None:
+def measured(goal: Goal, results: Results, cipher_seconds: float | None) -> float | None:
     """The figure that the goal is about, if this run has it."""
     for work, cells in results:
         if work.name != goal.work or OWN not in cells:
@@ -105,13 +105,14 @@ def measured(goal: Goal, results: Results) -> float | None:
             return own
         name = "relay" if goal.against == LIMIT else goal.against
         other = cells[name].median(goal.metric) if name in cells else None
-        other = limit.of(other) if goal.against == LIMIT else other
+        other = limit.of(other, cipher_seconds) if goal.against == LIMIT else other
         return own / other if other else None
     return None
 
 
-def rows(results: Results) -> list[list[str]]:
-    """work, figure, against, must, aim, measured, verdict, for all works that were run."""
+def rows(results: Results, cipher_seconds: float | None) -> list[list[str]]:
+    """work, figure, against, must, aim, measured, verdict, for all works that were run.
+    `cipher_seconds`: what machine.describe measured."""
     table = []
     done = {work.name for work, cells in results if OWN in cells}
     for goal in GOALS:
@@ -123,7 +124,7 @@ def rows(results: Results) -> list[list[str]]:
             else ""
         limits = [goal.work, metric.title, goal.against or "-", f"{sign} {goal.must:g}{unit}",
                   f"{sign} {goal.aim:g}{unit}"]
-        value = measured(goal, results)
+        value = measured(goal, results, cipher_seconds)
         if value is None:
             table.append([*limits, "-", "not measured"])
             continue
@@ -139,8 +140,8 @@ def rows(results: Results) -> list[list[str]]:
 HEADER = ["work", "figure", "against", "must", "aim", "measured", "reached"]
 
 
-def text_table(results: Results) -> str:
-    body = rows(results)
+def text_table(results: Results, cipher_seconds: float | None) -> str:
+    body = rows(results, cipher_seconds)
     if not body:
         return ""
     widths = [max(len(row[i]) for row in [HEADER, *body]) for i in range(len(HEADER))]
@@ -150,8 +151,8 @@ def text_table(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
-def markdown_table(results: Results) -> str:
-    body = rows(results)
+def markdown_table(results: Results, cipher_seconds: float | None) -> str:
+    body = rows(results, cipher_seconds)
     if not body:
         return ""
     lines = ["### Goals", "", "| " + " | ".join(HEADER) + " |", "|---" * len(HEADER) + "|"]

@@ -6,6 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from .limit import seconds_of_cipher
 from .packages import package_versions
 from .peers import Peer
 from .scenes import Tools
@@ -22,6 +23,7 @@ def describe(tools: Tools, peers: list[Peer]) -> dict:
         "versions": package_versions(list(dict.fromkeys(
             package for peer in peers for package in sorted(set(peer.programs.values()))))),
         "muxsocks": _version_of(tools.client),
+        "cipher_seconds_per_gb": seconds_of_cipher(),
     }
 
 
@@ -50,7 +52,9 @@ def _version_of(program: Path) -> str:
 
 def as_lines(machine: dict) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    cipher = machine["cipher_seconds_per_gb"]
     return [f"{machine['processors']} x {machine['processor']}, {machine['memory_gib']} GiB, "
             f"Linux {machine['kernel']}, {machine['system']}",
             f"congestion control {machine['congestion']} for everything",
+            "AES-128-GCM, once each way: " + (f"{cipher:.2f} s/GB" if cipher else "not measured"),
             f"{machine['muxsocks']}; {versions}"]

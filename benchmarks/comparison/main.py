@@ -191,7 +191,7 @@ def run(options: argparse.Namespace, folder: Path) -> int:
         # After each work, so that an interrupted comparison leaves what it has.
         write_files(options.output, together(earlier, results), about, settings,
                     earlier["raw"] + runner.raw)
-    print(goals.text_table(results), flush=True)
+    print(goals.text_table(results, about["cipher_seconds_per_gb"]), flush=True)
     return judge(results, options.quick)
 
 
@@ -218,7 +218,7 @@ def write_files(output: Path, results: report.Results, about: dict, settings: di
     (output / "results.json").write_text(json.dumps(record, indent=1) + "\n")
     text = "\n".join([*(f"- {line}" for line in machine.as_lines(about)), "",
                       *(report.markdown_table(work, cells) for work, cells in results),
-                      goals.markdown_table(results)])
+                      goals.markdown_table(results, about["cipher_seconds_per_gb"])])
     (output / "results.md").write_text(text)
     svg.write_charts(results, output / "charts")
 

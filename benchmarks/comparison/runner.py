@@ -61,8 +61,7 @@ class Runner:
         """One row for each peer."""
         cells = {peer.name: Cell() for peer in self.peers}
         for peer in self.peers:
-            cells[peer.name].not_run = self.unavailable.get(peer.name, "") or \
-                peer.unfit.get(work.group, "")
+            cells[peer.name].not_run = self.unavailable.get(peer.name, "") or why_not(peer, work)
         for round_number in range(work.rounds or self.repeat):
             for peer in self.peers:
                 cell = cells[peer.name]
@@ -105,6 +104,16 @@ class Runner:
     @staticmethod
     def _progress(text: str) -> None:
         print(f"  {time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def why_not(peer: Peer, work: Work) -> str:
+    """Why the peer is not put to the work; empty if it is."""
+    if work.udp and not peer.udp:
+        return "not run: it carries no datagrams"
+    if work.uploads and not peer.uploads:
+        return "not run: it carries no uploads"
+    reason = peer.unfit.get(work.group)
+    return f"not run: {reason}" if reason else ""
 
 
 def wait_until_ready(scene: Scene, running: Running) -> None:

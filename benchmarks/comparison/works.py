@@ -140,6 +140,9 @@ class Work:
     group: str
     # Rounds in place of --repeat; none: as that says.
     rounds: int | None = None
+    # Whether it needs a peer that carries datagrams, or uploads.
+    udp: bool = False
+    uploads: bool = False
 
 
 def cpu_by_half(load: Load, result: dict) -> dict:
@@ -352,7 +355,8 @@ def bulk_work(direction: str, streams: int) -> Work:
     plural = "stream" if streams == 1 else "streams"
     return Work(f"{direction}-{streams}", f"Throughput {direction}, {streams} {plural}", "loopback",
                 throughput(direction, streams), ("mb_s", "cpu_gb"),
-                ("client_cpu_gb", "server_cpu_gb", "slowest", "fastest"), "throughput")
+                ("client_cpu_gb", "server_cpu_gb", "slowest", "fastest"), "throughput",
+                uploads=direction == "up")
 
 
 def connection_work(at_once: int) -> Work:
@@ -370,7 +374,7 @@ def delayed_work(direction: str, streams: int) -> Work:
     plural = "stream" if streams == 1 else "streams"
     return Work(f"delayed-{direction}-{streams}", f"{streams} {plural} {direction} at 100 ms round "
                 "trip and 1 Gbit/s, after 3 s", "delayed", after_start(direction, streams),
-                ("mb_s",), (), "delayed")
+                ("mb_s",), (), "delayed", uploads=direction == "up")
 
 
 def trip_works() -> list[Work]:
@@ -383,7 +387,8 @@ def trip_works() -> list[Work]:
                           "100 MB/s")):
         group = "trips" if scene == "loopback" else "paced"
         works += [Work(f"{group}-bulk-{direction}", title.format(direction), scene,
-                       round_trips(1, 8, direction), ("p50", "p99", "bulk_mb_s"), ("p90",), group)
+                       round_trips(1, 8, direction), ("p50", "p99", "bulk_mb_s"), ("p90",), group,
+                       uploads=direction == "up")
                   for direction in ("down", "up")]
     return works
 
@@ -396,7 +401,8 @@ def beside_works() -> list[Work]:
                   "loopback", stalled(50, 1, 200 * MIB, 8 * MIB), ("kept",), details, "stalled",
                   rounds=7)]
     works += [Work(f"crowd-{direction}", f"16 streams {direction} with 9,000 open against 16 open",
-                   "loopback", crowd(9000, 16, direction), ("cpu_growth",), details, "crowd")
+                   "loopback", crowd(9000, 16, direction), ("cpu_growth",), details, "crowd",
+                   uploads=direction == "up")
               for direction in ("down", "up")]
     return works
 
@@ -420,15 +426,15 @@ def datagram_works() -> list[Work]:
                   f"Datagrams of {size:,} bytes to and fro, {streams} "
                   f"{'association' if streams == 1 else 'associations'}", "loopback",
                   datagrams(streams, size, window), ("datagrams_s", "cpu_datagrams"),
-                  ("half_lost", "half_p99", "half_cpu"), "datagrams")
+                  ("half_lost", "half_p99", "half_cpu"), "datagrams", udp=True)
              for streams, size, window in ((1, 200, 64), (1, 1200, 64), (16, 200, 16))]
     related = ("voice_p99", "voice_lost", "question_p50", "together_mb_s")
     details = ("voice_p50", "question_p99")
     return works + [
         Work("voice", f"Voice and questions beside eight downloads: {VOICE.title}", "voice",
-             voice(), related, details, "voice"),
+             voice(), related, details, "voice", udp=True),
         Work("voice-flow", f"The same beside 10 MB by datagrams, too: {VOICE.title}", "voice",
-             voice(10_000_000), (*related, "flow_mb_s"), details, "voice")]
+             voice(10_000_000), (*related, "flow_mb_s"), details, "voice", udp=True)]
 
 
 def all_works() -> list[Work]:
@@ -463,5 +469,6 @@ def scale_works() -> list[Work]:
     all: thousands of streams without an end are more than the kernel has memory for (tcp_mem)."""
     return [Work(f"scale-{direction}-{streams}", f"A GiB {direction} in {streams:,} streams at once",
                  "loopback", throughput(direction, streams, 1024 * MIB), ("cpu_gb", "mb_s"),
-                 ("client_cpu_gb", "server_cpu_gb"), "scale")
+                 ("client_cpu_gb", "server_cpu_gb"), "scale",
+                 uploads=direction == "up")
             for streams in (10, 100, 1000, 9000) for direction in ("down", "up")]

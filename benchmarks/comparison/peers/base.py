@@ -35,6 +35,9 @@ class Peer:
     socks = True
     # Whether it takes part only where --peers names it.
     only_if_named = False
+    # Whether it carries datagrams (UDP ASSOCIATE), and uploads.
+    udp = False
+    uploads = True
     # Works that would say nothing about it or take for ever, with the reason.
     unfit: dict[str, str] = {}
 
@@ -54,3 +57,13 @@ class Peer:
         """The path of a program as the beginning of a command, and its environment."""
         path = scene.tools.packages.find(name)
         return [path], scene.tools.packages.environment(path)
+
+
+class OneHop(Peer):
+    """A SOCKS5 server that stands alone. Where there is a long link, it lies in front of this hop."""
+
+    def listen(self, scene: Scene) -> str:
+        return scene.server if scene.kind == "delayed" else scene.socks
+
+    def route(self, scene: Scene) -> list[str]:
+        return ["--socks", scene.way_to(self.listen(scene)), "--target", scene.target]

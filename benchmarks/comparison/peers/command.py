@@ -16,6 +16,8 @@ from .base import Peer, Running
 
 
 class CommandPeer(Peer):
+    udp = True  # as far as anybody knows
+
     def __init__(self, name: str, far: str, near: str):
         self.name = name
         self.title = name

@@ -1,7 +1,7 @@
 """dante: one hop, no encryption, processes that share the clients."""
 
 from ..scenes import Scene
-from .base import Peer, Running
+from .base import OneHop, Running
 
 CONFIGURATION = """\
 logoutput: stderr
@@ -16,15 +16,16 @@ socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
 """
 
 
-class Dante(Peer):
+class Dante(OneHop):
     name = "dante"
     title = "dante (one hop, no TLS)"
     programs = {"danted": "dante-server"}
+    udp = True
     only_if_named = True
 
     def start(self, scene: Scene) -> Running:
         danted, environment = self.program(scene, "danted")
-        address, port = scene.socks.rsplit(":", 1)
+        address, port = self.listen(scene).rsplit(":", 1)
         file = scene.tools.folder / "danted.conf"
         file.write_text(CONFIGURATION.format(address=address, port=port, external=scene.near_address))
         server = scene.start_near("danted", [*danted, "-f", str(file)], environment=environment)

@@ -8,6 +8,7 @@ class Direct(Peer):
     name = "direct"
     title = "no proxy"
     socks = False
+    udp = True
 
     def start(self, scene: Scene) -> Running:
         return Running(["--relay", scene.way_to(scene.target), "--target", scene.target])

@@ -15,6 +15,7 @@ class Muxsocks(Peer):
     name = "muxsocks"
     title = "muxsocks"
     tls = True
+    udp = True
 
     def missing(self, scene_tools) -> str:
         for program in (scene_tools.client, scene_tools.server):
@@ -107,7 +108,8 @@ class MuxsocksHttp(Muxsocks):
     title = "muxsocks by HTTP CONNECT"
     only_if_named = True
     way = "--http"
-    unfit = {"datagrams": "CONNECT carries none", "voice": "CONNECT carries none"}
+    udp = False
+    unfit = {"correctness": "its check speaks SOCKS5"}
 
     def route(self, scene: Scene) -> list[str]:
         return [self.way, scene.socks, "--target", scene.target]
@@ -118,6 +120,7 @@ class MuxsocksForward(MuxsocksHttp):
     name = "muxsocks-forward"
     title = "muxsocks, forwarded HTTP"
     way = "--forward"
+    uploads = False
 
 
 class MuxsocksPlain(Muxsocks):
@@ -131,6 +134,7 @@ class MuxsocksV1(MuxsocksPlain):
     see downgrade.py. Version 1 has no authentication and no credit."""
     name = "muxsocks-v1"
     title = "muxsocks, version 1 framing"
+    udp = False
     unfit = {"stalled": "version 1 has no credit: a stream that is not read stops the link",
              "delayed": "the helper in between stands where the long path begins"}
 

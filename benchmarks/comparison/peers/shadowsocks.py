@@ -9,6 +9,7 @@ METHOD = "aes-128-gcm"
 class Shadowsocks(Peer):
     name = "shadowsocks"
     title = "shadowsocks-libev"
+    udp = True
     programs = {"ss-server": "shadowsocks-libev", "ss-local": "shadowsocks-libev"}
 
     def start(self, scene: Scene) -> Running:

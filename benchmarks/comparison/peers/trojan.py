@@ -14,6 +14,7 @@ class Trojan(Peer):
     name = "trojan"
     title = "trojan"
     programs = {"trojan": "trojan"}
+    udp = True
 
     def start(self, scene: Scene) -> Running:
         trojan, environment = self.program(scene, "trojan")
