@@ -124,73 +124,82 @@ admission_table::entry admission_table::make_room(link_id for_whom, time_point n
     if (!newcomer.exempt)
         while (of_host_[host] > limits_.links_per_host) {
             auto those = choose_to_go(of_host, now, 1);
-            if (those.empty()) those = choose_unheard(of_host);
+            if (those.empty()) those = choose_unheard(of_host, 1);
             if (!let_go(those)) return made;
         }
+    const auto several = std::max<std::size_t>(limits_.links / 64, 1);
     while (of_pool_[newcomer.known ? 1 : 0] > limits_.links) {
-        auto those = choose_to_go(of_pool, now, std::max<std::size_t>(limits_.links / 64, 1));
-        if (those.empty()) those = choose_of_crowd(for_whom, newcomer);
+        auto those = choose_to_go(of_pool, now, several);
+        if (those.empty()) those = choose_of_crowd(of_pool, newcomer, several);
         if (!let_go(those)) return made;
     }
     return made;
 }
 
 template <typename Among>
+admission_table::places admission_table::places_of(Among among) const {
+    places found;
+    for (auto each = links_.begin(); each != links_.end(); ++each)
+        if (among(each->first, each->second)) found.push_back(each);
+    return found;
+}
+
+template <typename Among>
 std::vector<admission_table::link_id> admission_table::choose_to_go(Among among, time_point now,
                                                                     std::size_t silent_ones) const {
-    const auto silent = choose(
-        [&](link_id id, const place& each) {
-            const bool unheard =
-                each.progress == link_progress::connected && now - each.since >= hearing_time;
-            return (unheard || each.progress == link_progress::failed) && among(id, each);
-        },
-        silent_ones);
-    if (!silent.empty()) return silent;
-    return choose([&](link_id id, const place& each) {
-        return now - each.since >= handshake_time && among(id, each);
-    });
+    places silent;
+    places slow;
+    for (auto each = links_.begin(); each != links_.end(); ++each) {
+        const auto& [id, at] = *each;
+        const bool unheard =
+            at.progress == link_progress::connected && now - at.since >= hearing_time;
+        const bool over = unheard || at.progress == link_progress::failed;
+        if ((!over && now - at.since < handshake_time) || !among(id, at)) continue;
+        (over ? silent : slow).push_back(each);
+    }
+    return silent.empty() ? choose(std::move(slow)) : choose(std::move(silent), silent_ones);
 }
 
+template <typename Among>
 std::vector<admission_table::link_id>
-admission_table::choose_of_crowd(link_id for_whom, const place& newcomer) const {
-    const auto of_pool = [&](link_id id, const place& each) {
-        return id != for_whom && each.known == newcomer.known;
-    };
-    const auto one = choose(of_pool);
-    if (one.empty()) return {};
+admission_table::choose_of_crowd(Among of_pool, const place& newcomer,
+                                 std::size_t unheard_ones) const {
+    auto all = places_of(of_pool);
+    if (only_fullest(all, 0) * 4 <= limits_.links) return choose_unheard(of_pool, unheard_ones);
+    const auto one = choose(std::move(all));
     const auto& crowd = links_.at(one.front()).blocks[0];
-    const auto size = std::count_if(links_.begin(), links_.end(), [&](const auto& each) {
-        return of_pool(each.first, each.second) && each.second.blocks[0] == crowd;
-    });
-    if (static_cast<std::size_t>(size) * 4 <= limits_.links) return choose_unheard(of_pool);
     if (crowd != newcomer.blocks[0]) return one;
-    return choose_unheard([&](link_id id, const place& each) {
-        return of_pool(id, each) && each.blocks[0] == crowd;
-    });
+    return choose_unheard(
+        [&](link_id id, const place& each) { return of_pool(id, each) && each.blocks[0] == crowd; },
+        unheard_ones);
 }
 
 template <typename Among>
-std::vector<admission_table::link_id> admission_table::choose_unheard(Among among) const {
-    return choose([&](link_id id, const place& each) {
-        return each.progress == link_progress::connected && among(id, each);
-    });
+std::vector<admission_table::link_id> admission_table::choose_unheard(Among among,
+                                                                      std::size_t count) const {
+    return choose(places_of([&](link_id id, const place& each) {
+                      return each.progress == link_progress::connected && among(id, each);
+                  }),
+                  count);
 }
 
-/// In the fullest block of those that are `among`, of equally full ones in all; in the order in
-/// which they go.
-template <typename Among>
-std::vector<admission_table::link_id> admission_table::choose(Among among,
-                                                              std::size_t count) const {
-    std::vector<links::const_iterator> left;
-    for (auto each = links_.begin(); each != links_.end(); ++each)
-        if (among(each->first, each->second)) left.push_back(each);
-    for (std::size_t width = 0; width < 3; ++width) {
-        std::unordered_map<boost::asio::ip::address, std::size_t> counts;
-        std::size_t most = 0;
-        for (const auto& each : left)
-            most = std::max(most, ++counts[each->second.blocks[width]]);
+/// Leaves those of the fullest blocks of that width; returns how many each of these has.
+std::size_t admission_table::only_fullest(places& left, std::size_t width) {
+    std::unordered_map<boost::asio::ip::address, std::size_t> counts;
+    counts.reserve(left.size());
+    std::size_t most = 0;
+    for (const auto& each : left)
+        most = std::max(most, ++counts[each->second.blocks[width]]);
+    if (counts.size() * most > left.size())
         std::erase_if(left,
                       [&](const auto& each) { return counts[each->second.blocks[width]] < most; });
+    return most;
+}
+
+/// In the fullest block of these, of equally full ones in all; in the order in which they go.
+std::vector<admission_table::link_id> admission_table::choose(places left, std::size_t count) {
+    // Where each is alone in its block, each is so in a narrower one.
+    for (std::size_t width = 0; width < 3 && only_fullest(left, width) > 1; ++width) {
     }
     count = std::min(count, left.size());
     std::partial_sort(left.begin(), left.begin() + static_cast<std::ptrdiff_t>(count), left.end(),

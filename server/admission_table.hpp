@@ -21,8 +21,9 @@
 /// A host that fails again and again waits before it is served, longer each time, and so do those
 /// of a block (IPv4 /24, IPv6 /48) from which TLS handshakes come without end.
 ///
-/// No clock, no lock, no socket: admission has them. Where silent links have to go, several go at
-/// once, a 64th of the places, so that the search for them costs a flood of newcomers little.
+/// No clock, no lock, no socket: admission has them. Where links have to go of which nothing has
+/// been heard, several go at once, a 64th of the places, so that the search for them costs a flood
+/// of newcomers little.
 
 #include "server/networks.hpp"
 
@@ -105,16 +106,20 @@ class admission_table {
     [[nodiscard]] bool is_known(const address& host, time_point now) const;
     void insert(link_id id, const address& from, bool exempt, time_point now);
     entry make_room(link_id for_whom, time_point now);
+    using places = std::vector<links::const_iterator>;
     template <typename Among>
-    [[nodiscard]] std::vector<link_id> choose(Among among, std::size_t count = 1) const;
+    [[nodiscard]] places places_of(Among among) const;
     template <typename Among>
     [[nodiscard]] std::vector<link_id> choose_to_go(Among among, time_point now,
                                                     std::size_t silent_ones) const;
     /// Where nobody has been silent or busy for long.
-    [[nodiscard]] std::vector<link_id> choose_of_crowd(link_id for_whom,
-                                                       const place& newcomer) const;
     template <typename Among>
-    [[nodiscard]] std::vector<link_id> choose_unheard(Among among) const;
+    [[nodiscard]] std::vector<link_id> choose_of_crowd(Among of_pool, const place& newcomer,
+                                                       std::size_t unheard_ones) const;
+    template <typename Among>
+    [[nodiscard]] std::vector<link_id> choose_unheard(Among among, std::size_t count) const;
+    static std::size_t only_fullest(places& left, std::size_t width);
+    static std::vector<link_id> choose(places left, std::size_t count = 1);
 
     limits limits_;
     links links_;                            ///< In the order in which they came.

@@ -137,6 +137,29 @@ TEST_CASE("of many silent links a 64th of the places goes at once") {
     CHECK(all.enter(ip("200.3.1.1"), false, later).must_go.size() == 4);
 }
 
+TEST_CASE("so do as many that have come just now, where nobody is silent") {
+    table all({256, 8});
+    SECTION("from everywhere") {
+        for (unsigned i = 0; i < 256; ++i)
+            all.enter(boost::asio::ip::address_v4(i << 8U), false, start);
+        all.on_progress(2, link_progress::shaking_hands);
+        CHECK(all.enter(ip("200.1.1.1"), false, start).must_go ==
+              std::vector<table::link_id>{1, 3, 4, 5});
+        for (int i = 0; i < 3; ++i)
+            CHECK(all.enter(ip("200.2." + std::to_string(i) + ".1"), false, start).must_go.empty());
+        CHECK(all.enter(ip("200.3.1.1"), false, start).must_go.size() == 4);
+    }
+    SECTION("from a crowd, for one more of it; for others only the one that has to") {
+        fill(all, "10.0.0.", 128);
+        for (unsigned i = 0; i < 128; ++i)
+            all.enter(boost::asio::ip::address_v4(i << 8U), false, start);
+        CHECK(all.enter(ip("200.1.1.1"), false, start).must_go == std::vector<table::link_id>{1});
+        CHECK(all.enter(ip("10.0.0.200"), false, start).must_go ==
+              std::vector<table::link_id>{2, 3, 4, 5});
+        CHECK(all.enter(ip("200.1.2.1"), false, start).must_go.empty());
+    }
+}
+
 TEST_CASE("blocks of IPv6 are looked for from wide to narrow") {
     table all({8, 8});
     SECTION("a whole /48 is one block, though each of its /64 has one link") {
