@@ -230,7 +230,8 @@ class program final : public service::program {
     /// The listener stays: detached sessions are resumed, new ones get GOAWAY.
     void drain() override {
         shared_.draining = true;
-        succession_->on_stopping(shared_.current->settings.listen);
+        // With the bare port users' traffic does not go along, and two processes cannot count it.
+        if (!usage_) succession_->on_stopping(shared_.current->settings.listen);
         workers_.on_all([](worker& each) { each.drain(); });
     }
 

@@ -100,11 +100,10 @@ usage_file::~usage_file() {
 }
 
 void usage_file::start() {
-    replacement tried(path_);
-    int error = tried.write({});
+    replacement::remove_stale(path_);
+    int error = replacement(path_).write({});
     std::error_code ignored;
     if (error == 0 && fs::is_directory(path_, ignored)) error = EISDIR;
-    tried.remove();
     if (never_passes(error)) fail_to_write(path_, error);
     book_.set_changed();
     soon_ = true;
@@ -163,7 +162,6 @@ bool usage_file::write() {
             return true;
         }
         if (error == 0) error = next.move();
-        if (error != 0) next.remove();
     }
     if (error == 0) {
         next.sync_folder();

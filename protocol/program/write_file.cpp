@@ -7,9 +7,11 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 namespace muxsocks {
@@ -19,6 +21,13 @@ namespace fs = std::filesystem;
 
 /// Where a text waits until it is moved to its place. Nobody gets to see this name.
 std::string waiting_place(const fs::path& path) { return path.string() + ".new"; }
+
+/// What mkostemp(3) makes a name of that nobody has.
+constexpr std::string_view unique_end = ".XXXXXX";
+
+fs::path folder_of(const fs::path& path) {
+    return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
 
 [[noreturn]] void fail(const char* what, const fs::path& path, int error) {
     throw std::runtime_error(std::string("cannot ") + what + " \"" + path.string() +
@@ -158,14 +167,16 @@ void rewrite_file(const fs::path& path, const std::string& text) {
 
 replacement::~replacement() {
     if (descriptor_ >= 0) ::close(descriptor_);
+    if (!waiting_.empty()) ::unlink(waiting_.c_str());
 }
 
 int replacement::write(const std::string& text) {
-    const auto place = waiting_place(path_);
-    // What a crash has left there may be somebody's to read, or another file's second name.
-    ::unlink(place.c_str());
-    descriptor_ = ::open(place.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    return descriptor_ < 0 ? errno : write_text(descriptor_, text);
+    // The process's number would not do: in containers that share a volume each may be 1.
+    auto name = waiting_place(path_).append(unique_end);
+    descriptor_ = ::mkostemp(name.data(), O_CLOEXEC);
+    if (descriptor_ < 0) return errno;
+    waiting_ = std::move(name);
+    return write_text(descriptor_, text);
 }
 
 int replacement::sync() {
@@ -175,18 +186,33 @@ int replacement::sync() {
 }
 
 int replacement::move() {
-    return ::rename(waiting_place(path_).c_str(), path_.c_str()) == 0 ? 0 : errno;
+    if (::rename(waiting_.c_str(), path_.c_str()) != 0) return errno;
+    waiting_.clear();
+    return 0;
 }
-
-void replacement::remove() { ::unlink(waiting_place(path_).c_str()); }
 
 void replacement::sync_folder() {
     // Where a folder cannot be brought there, it is as well as it can be.
-    const auto folder = path_.has_parent_path() ? path_.parent_path() : fs::path(".");
+    const auto folder = folder_of(path_);
     const int opened = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (opened < 0) return;
     (void)::fsync(opened);
     ::close(opened);
+}
+
+void replacement::remove_stale(const fs::path& path) {
+    const auto begin = waiting_place(path.filename());
+    std::error_code error;
+    for (fs::directory_iterator each(folder_of(path), error), end; !error && each != end;
+         each.increment(error)) {
+        const auto name = each->path().filename().string();
+        // Without an end, as older versions named it.
+        const bool ours =
+            name.compare(0, begin.size(), begin) == 0 &&
+            (name.size() == begin.size() || (name.size() == begin.size() + unique_end.size() &&
+                                             name[begin.size()] == unique_end.front()));
+        if (ours) ::unlink(each->path().c_str());
+    }
 }
 
 ::gid_t group_id(const std::string& name) {

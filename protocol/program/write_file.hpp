@@ -50,8 +50,8 @@ void rewrite_file(const std::filesystem::path& path, const std::string& text);
 
 /// Puts the text in the place of what is there, if anything, so that after a crash of whatever kind
 /// the one or the other is there, whole: 0600, and brought to the disk before it is moved. In
-/// steps, of which only sync() waits for the disk. Each returns errno, or 0; behind a failure comes
-/// remove(), and what was there stays. The folder must be there.
+/// steps, each of which returns errno, or 0; a text that was not moved is removed with this object,
+/// and what was there stays. The folder must be there.
 class replacement {
   public:
     explicit replacement(const std::filesystem::path& path) : path_(path) {}
@@ -59,16 +59,20 @@ class replacement {
     replacement(const replacement&) = delete;
     replacement& operator=(const replacement&) = delete;
 
-    /// Beside the place; another process's text there is not touched, but has no name any more.
+    /// Beside the place, under a name that nobody else has, in whichever process or container.
     [[nodiscard]] int write(const std::string& text);
     [[nodiscard]] int sync();
     [[nodiscard]] int move();
-    void remove();
     /// Behind move(), so that the name is on the disk, too; it waits.
     void sync_folder();
 
+    /// Removes what crashes have left beside the place. A process that is about to move its text
+    /// there now cannot, and has to write it anew.
+    static void remove_stale(const std::filesystem::path& path);
+
   private:
     std::filesystem::path path_;
+    std::string waiting_; ///< The text's name until it is moved; empty if it has none.
     int descriptor_ = -1;
 };
 

@@ -4,6 +4,7 @@
 #include "server/usage_file.hpp"
 
 #include "protocol/program/values.hpp"
+#include "protocol/program/write_file.hpp"
 #include "tests/catch.hpp"
 #include "tests/temporary_folder.hpp"
 
@@ -92,6 +93,26 @@ TEST_CASE("the file of users' traffic") {
         CHECK(std::filesystem::file_size(folder.path() / "other") == 5);
         CHECK((std::filesystem::status(path).permissions() & std::filesystem::perms::mask) ==
               (std::filesystem::perms::owner_read | std::filesystem::perms::owner_write));
+    }
+    SECTION("is whole where two processes write it at once") {
+        replacement one(path);
+        replacement other(path);
+        REQUIRE(one.write("one") == 0);
+        REQUIRE(other.write("half of the oth") == 0);
+        REQUIRE(one.sync() == 0);
+        REQUIRE(one.move() == 0);
+        CHECK(folder.read("usage.json") == "one");
+    }
+    SECTION("has nothing beside it that a crash has left, from the start on") {
+        for (const char* name : {"usage.json.new", "usage.json.new.a1B2c3", "usage.json.newer",
+                                 "usage.json.new.by-hand", "usage.json.broken-1"})
+            folder.write(name, "begun");
+        usage_file(path, 1h, book).start();
+        CHECK_FALSE(std::filesystem::exists(folder.path() / "usage.json.new"));
+        CHECK_FALSE(std::filesystem::exists(folder.path() / "usage.json.new.a1B2c3"));
+        for (const char* name :
+             {"usage.json.newer", "usage.json.new.by-hand", "usage.json.broken-1"})
+            CHECK(std::filesystem::exists(folder.path() / name));
     }
     SECTION("is no directory") {
         std::filesystem::create_directory(path);

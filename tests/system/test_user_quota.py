@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import signal
 import time
 
 import pytest
@@ -163,6 +164,26 @@ def test_a_take_over_goes_on_counting(metered, target, runtime):
     assert proxy.client.stop() == 0
     assert proxy.server.stop() == 0
     assert 6_000_000 <= total(proxy)
+
+
+def test_a_server_that_stops_without_a_folder_keeps_its_port(metered, target):
+    """Another one would count in the same file."""
+    environment = {"XDG_RUNTIME_DIR": "", "RUNTIME_DIRECTORY": ""}
+    proxy = metered(every="1m", env=environment)
+    old = proxy.server
+    with socks.connect(proxy.socks, "127.0.0.1", target(servers.echo).port) as talk:
+        old.send(signal.SIGTERM)
+        old.says("stopping: ")
+        assert proxy.start_server(env=environment, wait=False).wait(10) != 0
+        assert proxy.server.says("another program listens there")
+        proxy._started.pop()
+        talk.sendall(bytes(100_000))
+        servers.read_exactly(talk, 100_000)
+    assert old.wait(20) == 0
+    before = total(proxy)
+    assert before >= 100_000
+    proxy.start_server(env=environment)
+    assert total(proxy) >= before
 
 
 def test_a_take_over_that_cannot_keep_the_file_leaves_the_sessions(metered, target, runtime, folder):
