@@ -96,8 +96,8 @@ class rounds {
     friend class round_share;
 
     [[nodiscard]] round_share::clock::duration share() const {
-        return std::max(round_share::clock::duration(length) / sharing_,
-                        round_share::clock::duration(share_min));
+        using time = round_share::clock::duration;
+        return std::max<time>(time(length) / sharing_, share_min);
     }
     /// There is to be another round.
     void go_on();
