@@ -1,5 +1,10 @@
-"""The tools of benchmarks/: which peer is put to which work, and where it listens."""
+"""The tools of benchmarks/: which peer is put to which work, where it listens, and that a run ends
+where its figures would say nothing."""
 
+import importlib.machinery
+import importlib.util
+import socket
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -9,6 +14,7 @@ from support import programs
 
 sys.path.insert(0, str(programs.ROOT / "benchmarks"))
 
+import pair  # noqa: E402
 from comparison import limit  # noqa: E402
 from comparison.main import known_works  # noqa: E402
 from comparison.peers import ALL  # noqa: E402
@@ -58,3 +64,41 @@ def test_without_openssl_there_is_no_limit(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert limit.seconds_of_cipher() is None
     assert limit.of(1.0, limit.seconds_of_cipher()) is None
+
+
+@pytest.fixture
+def rate(monkeypatch):
+    """benchmarks/rate, whose streams are direct and end at once, at the guest's side."""
+    loader = importlib.machinery.SourceFileLoader("rate", str(programs.ROOT / "benchmarks" / "rate"))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("rate", loader))
+    loader.exec_module(module)
+    module.opened = []
+
+    def connect(proxy, port):
+        near, end = socket.socketpair()
+        end.close()
+        module.opened.append(socket.create_connection(("127.0.0.1", port)))
+        return near
+
+    monkeypatch.setattr(module, "connect", connect)
+    yield module
+    for each in module.opened:
+        each.close()
+
+
+def test_a_stream_that_ends_is_not_taken_for_a_slow_one(rate):
+    flows = rate.Flows(None, "down", 2)
+    with pytest.raises(SystemExit, match="a stream has ended"):
+        flows.run(1)
+    flows.close()
+
+
+def test_a_program_that_does_not_start_ends_the_others(tmp_path):
+    started = pair.Programs(tmp_path, tmp_path)
+    port = pair.free_port()
+    other = started.start([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)], port,
+                          stderr=subprocess.DEVNULL)
+    with pytest.raises(SystemExit, match="false ended with 1"):
+        started.start(["false"], pair.free_port())
+    assert other.poll() is not None
