@@ -22,6 +22,7 @@ enum class movable_kind : std::uint8_t {
     forward = 4,        ///< Between two requests, or waiting for a stream.
     forward_direct = 5, ///< With a connection to its server, the second socket.
     direct = 6,         ///< The same of any other one.
+    udp_tunnel = 7,
 };
 
 /// And what that of a stream's owner begins with.
@@ -30,6 +31,7 @@ enum class stream_kind : std::uint8_t {
     open = 2,
     forward = 3,
     associate = 4, ///< With its connection and a UDP socket.
+    udp_tunnel = 5,
 };
 /// How many sockets go with a stream whose owner has saved this.
 inline std::size_t sockets_of(bytes_view state) {
@@ -44,8 +46,6 @@ class movable {
     virtual bool save_connection(std::vector<std::uint8_t>& state, std::vector<int>& sockets) = 0;
     /// It has gone: its sockets are let go of.
     virtual void on_connection_gone() = 0;
-    /// It stays here, where all others have gone and this process ends.
-    virtual void on_left_behind() {}
 
   protected:
     ~movable() = default;

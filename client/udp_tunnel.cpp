@@ -55,9 +55,8 @@ void udp_tunnel_request::begin(driver_ptr driver, request_sink& sink) {
     end_watch_.stop(socket_);
     if (!driver->core().datagrams_lane().agreed()) return refuse(no_datagrams);
     const boost::intrusive_ptr<udp_tunnel> made(
-        new udp_tunnel(std::move(driver), std::move(socket_), std::move(early_), settings_,
-                       sink.stream_timeouts().keepalive));
-    made->begin(target_, give_up);
+        new udp_tunnel(std::move(driver), std::move(socket_), std::move(early_), settings_));
+    made->begin(target_, give_up, sink.stream_timeouts().keepalive);
 }
 
 void udp_tunnel_request::refuse(const refusal& why) {
@@ -71,36 +70,38 @@ void udp_tunnel_request::watch(std::function<void()> gone) {
     end_watch_.start(socket_, std::move(gone));
 }
 
-void udp_tunnel_request::on_left_behind() { refuse(refusals::stopping); }
-
 // ---- Its beginning
 
 udp_tunnel::udp_tunnel(driver_ptr driver, tcp_socket socket, std::string early,
-                       std::shared_ptr<const udp_settings> settings, const tcp_keepalive& keepalive)
+                       std::shared_ptr<const udp_settings> settings)
     : driver_(std::move(driver)),
       socket_(std::move(socket)),
       early_(std::move(early)),
       settings_(std::move(settings)),
       wait_(driver_->thread().clock(), [this] { on_wait_over(); }),
-      idle_(driver_->thread().clock(), [this] { on_idle(); }) {
-    set_tcp_keepalive(socket_.native_handle(), keepalive);
-}
+      idle_(driver_->thread().clock(), [this] { on_idle(); }) {}
 
-void udp_tunnel::begin(const socks5::address& target, instant give_up) {
+void udp_tunnel::begin(const socks5::address& target, instant give_up,
+                       const tcp_keepalive& keepalive) {
+    set_tcp_keepalive(socket_.native_handle(), keepalive);
     kept_ = this;
+    asked_for_ = target;
+    give_up_ = give_up;
     // Both at once: the answer is there after one round trip.
-    question_ = new name_question(
-        driver_, [self = self_ptr(this)](const socks5::reply& reply) { self->on_resolved(reply); });
-    auto about = target;
-    about.port = 0;
-    target_.clear();
-    port_ = target.port;
-    question_->ask(about);
+    ask();
     stream_ =
         &driver_->open(socks5::encode(socks5::request{socks5::command::udp_associate, {}}), *this);
     touch();
-    wait_.expires_at(give_up);
+    wait_.expires_at(give_up_);
     idle_.expires_after(settings_->idle);
+}
+
+void udp_tunnel::ask() {
+    question_ = new name_question(
+        driver_, [self = self_ptr(this)](const socks5::reply& reply) { self->on_resolved(reply); });
+    auto about = asked_for_;
+    about.port = 0;
+    question_->ask(about);
 }
 
 void udp_tunnel::on_resolved(const socks5::reply& reply) {
@@ -108,7 +109,7 @@ void udp_tunnel::on_resolved(const socks5::reply& reply) {
     if (!socket_.is_open()) return;
     if (reply.code() != socks5::reply_code::succeeded) return fail({reply.code(), {}});
     auto at = reply.bnd;
-    at.port = port_;
+    at.port = asked_for_.port;
     append(target_, at);
     open_if_ready();
 }
@@ -312,15 +313,6 @@ void udp_tunnel::end(const char* why) {
     // The server's answer to FIN is what lets go of a stream that it knows of.
     if (!stream_->opened()) return let_go();
     driver_->core().finish(*stream_);
-}
-
-void udp_tunnel::on_handed_over() {
-    const auto self = std::move(kept_);
-    stream_ = nullptr;
-    if (!open_ && socket_.is_open()) answer_with(refusals::stopping);
-    // Not from here: its question is another stream of the session.
-    asio::post(driver_->thread().context(),
-               [self] { self->end("another process has the client's place"); });
 }
 
 void udp_tunnel::let_go() {

@@ -25,7 +25,12 @@ class udp_tunnel_request final : public pending_request {
     void begin(driver_ptr driver, request_sink& sink) override;
     void refuse(const refusal& why) override;
     void watch(std::function<void()> gone) override;
-    void on_left_behind() override;
+    bool save_connection(std::vector<std::uint8_t>& state, std::vector<int>& sockets) override;
+    void on_connection_gone() override;
+    /// What save_connection() has written, behind its kind; null if it is none.
+    /// The socket stays the caller's then.
+    static request_ptr load(link_thread& thread, tcp_socket& socket, bytes_view state,
+                            std::shared_ptr<const udp_settings> settings);
 
   private:
     link_thread& thread_;
@@ -39,9 +44,9 @@ class udp_tunnel_request final : public pending_request {
 class udp_tunnel final : public ref_counted<udp_tunnel>, public stream_owner {
   public:
     udp_tunnel(driver_ptr driver, tcp_socket socket, std::string early,
-               std::shared_ptr<const udp_settings> settings, const tcp_keepalive& keepalive);
+               std::shared_ptr<const udp_settings> settings);
     /// Refuses the request if the session has no stream for it until then.
-    void begin(const socks5::address& target, instant give_up);
+    void begin(const socks5::address& target, instant give_up, const tcp_keepalive& keepalive);
 
     void on_stream_readable() override;
     void on_stream_reset(std::error_code why) override;
@@ -50,8 +55,13 @@ class udp_tunnel final : public ref_counted<udp_tunnel>, public stream_owner {
     void on_parked() override {}
     datagram_result read_datagram(bytes_span place) override;
     bool on_datagram(bytes_view bytes) override;
-    /// It does not go along: the application's connection for it is closed.
+    void save(std::vector<std::uint8_t>& state, std::vector<int>& sockets) override;
     void on_handed_over() override;
+    /// For a stream whose owner was saved elsewhere; `state` is what is behind the kind. The socket
+    /// is touched only when the thread runs. False leaves it where it is.
+    static bool resume(const driver_ptr& driver, stream& s, bytes_view state, int socket,
+                       std::shared_ptr<const udp_settings> settings,
+                       const tcp_keepalive& keepalive);
 
   private:
     using self_ptr = boost::intrusive_ptr<udp_tunnel>;
@@ -62,6 +72,10 @@ class udp_tunnel final : public ref_counted<udp_tunnel>, public stream_owner {
         time_point since;
     };
 
+    template <class Fields>
+    void each_field(Fields& fields);
+    void go_on();
+    void ask();
     void on_resolved(const socks5::reply& reply);
     void on_reply(const socks5::reply& reply);
     void open_if_ready();
@@ -89,14 +103,15 @@ class udp_tunnel final : public ref_counted<udp_tunnel>, public stream_owner {
     std::vector<std::uint8_t> reply_;
     bool associated_ = false;
     bool open_ = false;
-    std::uint16_t port_ = 0;
+    socks5::address asked_for_;
     /// As it stands in front of datagrams; empty until it is known.
     std::vector<std::uint8_t> target_;
     http::capsule_reader capsules_;
     std::deque<waiting_datagram> up_;
     std::size_t up_bytes_ = 0;
     std::string down_; ///< What the socket has not taken of a capsule.
-    deadline wait_;    ///< For a stream.
+    instant give_up_{};
+    deadline wait_; ///< For a stream.
     deadline idle_;
     time_point moved_{};
     bool waiting_read_ = false;

@@ -67,6 +67,8 @@ class worker {
     /// Takes the sockets if it goes on.
     bool resume_stream(const driver_ptr& driver, stream& s, bytes_view state,
                        descriptor_list& sockets);
+    /// The same of one with a single socket, which stays the caller's if it does not go on.
+    bool resume_stream(const driver_ptr& driver, stream& s, bytes_view state, int socket);
     /// The configuration in force has changed.
     void use_recipe();
 
@@ -81,7 +83,6 @@ class worker {
     std::shared_ptr<const udp_settings> udp_; ///< None where it is switched off.
     movable_list movables_;                   ///< Connections without a stream.
     std::vector<movable*> saved_;             ///< During a hand-over.
-    std::vector<movable*> left_;              ///< Those that stay here.
     std::vector<std::uint32_t> uids_;         ///< Who needs no password at a unix-domain socket.
 };
 

@@ -4,6 +4,7 @@
 #include "client/direct_relay.hpp"
 #include "client/forward_connection.hpp"
 #include "client/udp_association.hpp"
+#include "client/udp_tunnel.hpp"
 #include "client/worker.hpp"
 #include "protocol/link/loop/socket_ends.hpp"
 #include "protocol/saved_fields.hpp"
@@ -14,14 +15,13 @@ namespace muxsocks::client {
 
 void worker::save(const giving_sessions::send& one) {
     saved_.clear();
-    left_.clear();
     if (!pool_.save(one)) return;
     bool heard = true;
     const auto save_one = [&](movable& each) {
         std::vector<std::uint8_t> state;
         std::vector<int> sockets;
         if (!heard) return;
-        if (!each.save_connection(state, sockets)) return left_.push_back(&each);
+        if (!each.save_connection(state, sockets)) return;
         saved_.push_back(&each);
         heard = one(handed_piece::connection, state, sockets);
     };
@@ -32,9 +32,6 @@ void worker::save(const giving_sessions::send& one) {
 }
 
 void worker::let_go(std::uint32_t& number, const std::set<std::uint32_t>& refused) {
-    // First, as some of them go with sessions and connections that have gone.
-    for (const auto each : std::exchange(left_, {}))
-        each->on_left_behind();
     pool_.let_go(number, refused);
     for (const auto each : std::exchange(saved_, {}))
         each->on_connection_gone();
@@ -56,14 +53,22 @@ bool worker::resume_stream(const driver_ptr& driver, stream& s, bytes_view state
         return udp_ && udp_association::resume(driver, s, state.subspan(1), sockets, udp_,
                                                pool_.stream_timeouts().keepalive);
     const int socket = sockets.take();
-    const bool goes_on =
-        socket >= 0 &&
-        (state[0] == static_cast<std::uint8_t>(stream_kind::forward)
-             ? forward_connection::resume(driver, s, state.subspan(1), socket,
-                                          services_for(accepted_protocols::all, socket))
-             : client_relay::resume(driver, s, state, socket, pool_));
-    if (!goes_on) sockets.add(socket);
-    return goes_on;
+    if (socket >= 0 && resume_stream(driver, s, state, socket)) return true;
+    sockets.add(socket);
+    return false;
+}
+
+bool worker::resume_stream(const driver_ptr& driver, stream& s, bytes_view state, int socket) {
+    switch (static_cast<stream_kind>(state[0])) {
+    case stream_kind::forward:
+        return forward_connection::resume(driver, s, state.subspan(1), socket,
+                                          services_for(accepted_protocols::all, socket));
+    case stream_kind::udp_tunnel:
+        return udp_ && udp_tunnel::resume(driver, s, state.subspan(1), socket, udp_,
+                                          pool_.stream_timeouts().keepalive);
+    default:
+        return client_relay::resume(driver, s, state, socket, pool_);
+    }
 }
 
 void worker::take_moved(std::vector<std::uint8_t> state, descriptor_list sockets) {
@@ -108,6 +113,10 @@ void worker::begin_moved(bytes_view state, descriptor_list sockets) {
     }
     case movable_kind::associate: {
         const auto request = udp_ ? associate_request::load(thread_, socket, rest, udp_) : nullptr;
+        return request ? direct_.submit(request) : give_up();
+    }
+    case movable_kind::udp_tunnel: {
+        const auto request = udp_ ? udp_tunnel_request::load(thread_, socket, rest, udp_) : nullptr;
         return request ? direct_.submit(request) : give_up();
     }
     case movable_kind::forward:

@@ -37,6 +37,11 @@ class capsule_reader {
     result next(std::string_view input);
     /// What has come is no capsule, or one that nobody may send, and nothing that follows is read.
     bool failed() const { return failed_; }
+    /// For another process, between two calls, by protocol/saved_fields.hpp.
+    template <class Fields>
+    void each_field(Fields& fields) {
+        fields(head_, payload_, left_, in_capsule_, passed_over_, too_long_, failed_);
+    }
 
   private:
     bool on_head();

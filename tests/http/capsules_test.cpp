@@ -1,11 +1,23 @@
 #include "http/capsules.hpp"
 
+#include "protocol/saved_fields.hpp"
 #include "tests/catch.hpp"
 
 #include <vector>
 
 namespace muxsocks::http {
 namespace {
+
+/// As it goes on in another process.
+capsule_reader moved(capsule_reader& reader) {
+    field_saver saved;
+    reader.each_field(saved);
+    capsule_reader made;
+    field_loader loaded(saved.bytes());
+    made.each_field(loaded);
+    CHECK(loaded.done());
+    return made;
+}
 
 /// The datagrams in `bytes`, fed in pieces of so many bytes.
 std::vector<std::string> datagrams_in(const std::string& bytes, std::size_t piece,
@@ -95,6 +107,25 @@ TEST_CASE("datagrams in capsules") {
                   std::vector<std::string>{std::string(65'527, 'u')});
             CHECK_FALSE(failed);
         }
+    }
+    SECTION("go on in another process, wherever they were cut") {
+        const auto bytes = capsule("first") + std::string("\x3f\x02zz", 4) +
+                           capsule(std::string(100, 'l')) + capsule("");
+        for (std::size_t cut = 0; cut <= bytes.size(); ++cut) {
+            capsule_reader reader;
+            std::vector<std::string> found;
+            for (std::string_view rest = bytes; !rest.empty();) {
+                const auto at = bytes.size() - rest.size();
+                if (at == cut) reader = moved(reader);
+                const auto made = reader.next(at < cut ? rest.substr(0, cut - at) : rest);
+                rest.remove_prefix(made.used);
+                if (made.datagram) found.emplace_back(*made.datagram);
+            }
+            CHECK(found == std::vector<std::string>{"first", std::string(100, 'l'), ""});
+        }
+        auto failed = capsule_reader();
+        failed.next(std::string_view("\x00\x00", 2));
+        CHECK(moved(failed).failed());
     }
     SECTION("without a context are none") {
         bool failed = false;

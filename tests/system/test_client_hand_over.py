@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from support import http, servers, socks
+from support import http, servers, socks, udp_tunnel
 from support.deadline import seconds, wait_until
 from support.dns_server import Answer
 from support.status import document
@@ -274,45 +274,66 @@ def test_a_wrong_login_of_http_may_be_mended_afterwards(serving, target):
         assert_echo(connection)
 
 
-def udp_tunnel_to(host):
-    return (f"GET /.well-known/masque/udp/{host}/9/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
-            "Upgrade: connect-udp\r\nCapsule-Protocol: ?1\r\n\r\n").encode()
+def assert_answered(tunnel, text):
+    """Datagrams may be lost, and those of before be answered still."""
+    wait_until(lambda: udp_tunnel.ask(tunnel, text) == text, 20, "the answer")
 
 
-def test_a_udp_tunnel_of_http_ends_clearly(serving):
+def test_a_udp_tunnel_of_http_goes_along(serving, udp_target):
+    """With its port at the server, and the capsule of which a part has come."""
+    echo = udp_target()
     place = serving()
-    with socket.create_connection(place.pair.socks) as connection:
-        connection.sendall(udp_tunnel_to("127.0.0.1"))
-        assert " 101 " in http.read_head(connection)
-        place.take_over()
-        assert servers.read_all(connection, seconds(20)) == b""
+    with udp_tunnel.open_tunnel(place.pair, "127.0.0.1", echo.port) as connection:
+        for number in range(3):
+            assert_answered(connection, b"before %d" % number)
+            whole = udp_tunnel.capsule(b"cut %d" % number)
+            connection.sendall(whole[:3 + number])
+            place.take_over()
+            connection.sendall(whole[3 + number:])
+            assert_answered(connection, b"behind %d" % number)
+        assert len(set(echo.senders)) == 1
+    wait_until(lambda: place.process.statistics()["streams"] == 0, 20, "its end")
 
 
-def assert_stopping(connection):
-    answer = http.read_answer(connection)
-    assert (answer.status, answer.body) == (503, b"The client stops.\n"), answer.head
-
-
-def test_a_udp_tunnel_of_http_that_is_not_open_yet_is_refused(serving, dns):
-    dns.records["silent.test"] = Answer(silent=True)
+def test_a_udp_tunnel_of_http_that_is_not_open_yet_goes_along(serving, dns, udp_target):
+    dns.records["slow.test"] = Answer(silent=True)
     place = serving(server={"dns": {"servers": [dns.address], "timeout": "30s"}})
+    echo = udp_target()
     with socket.create_connection(place.pair.socks) as connection:
-        connection.sendall(udp_tunnel_to("silent.test"))
+        connection.sendall(udp_tunnel.request("slow.test", echo.port, place.pair)
+                           + udp_tunnel.capsule(b"early"))
         wait_until(lambda: dns.queries, 20, "the name to be looked up")
         place.take_over()
-        assert_stopping(connection)
+        dns.records["slow.test"] = ["127.0.0.1"]
+        assert " 101 " in http.read_head(connection)
+        assert_answered(connection, b"late")
 
 
-def test_a_udp_tunnel_of_http_that_waits_for_a_link_is_refused(serving):
+def test_a_udp_tunnel_of_http_that_waits_for_a_link_goes_along(serving, udp_target):
     place = serving(client={"timeouts": {"wait": "60s"}})
+    echo = udp_target()
     place.pair.server.kill()
     place.pair.client.says("wait to be resumed|link to .* failed")
     with socket.create_connection(place.pair.socks) as connection:
-        connection.sendall(udp_tunnel_to("127.0.0.1"))
+        connection.sendall(udp_tunnel.request("127.0.0.1", echo.port, place.pair))
         where = place.runtime / "muxsocks-client.sock"
         wait_until(lambda: document(where, "/v1/status")["waiting"] == 1, 20, "the request to wait")
         place.take_over()
-        assert_stopping(connection)
+        place.take_over()
+        place.pair.start_server()
+        connection.settimeout(seconds(20))
+        assert " 101 " in http.read_head(connection)
+        assert_answered(connection, b"x")
+
+
+def test_a_udp_tunnel_of_http_ends_where_the_next_client_has_no_udp(serving, udp_target):
+    place = serving()
+    with udp_tunnel.open_tunnel(place.pair, "127.0.0.1", udp_target().port) as connection:
+        place.pair.client_settings["udp"] = {"enabled": False}
+        place.take_over()
+        connection.settimeout(seconds(20))
+        with pytest.raises(ConnectionResetError):
+            connection.recv(10)
 
 
 DIRECT = {"direct": ["127.0.0.1"]}
