@@ -68,7 +68,7 @@ class program final : public service::program, public trouble_watch::watcher {
     }
 
   private:
-    bool store() override { return succession_->store(); }
+    void store() override { succession_->store(); }
 
     /// Each in its turn: connections of applications differ too much for a better measure.
     void take(int descriptor, const listen_address& from) override {

@@ -112,7 +112,7 @@ class program final : public service::program {
         shared_.on_quota_used_up = [this] { usage_->write_soon(); };
     }
 
-    bool store() override { return succession_->store(); }
+    void store() override { succession_->store(); }
 
     /// Any thread: whether a session that waits for its client is going, to make room for those
     /// that have theirs, or else a stream that nobody reads. One at a time, since each may be

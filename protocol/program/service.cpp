@@ -112,7 +112,7 @@ void service::on_signal(int signal) {
         return program_.dial_anew();
     default:
         if (draining_) return stop();
-        if (signal == SIGTERM && manager_.keeps_descriptors() && program_.store()) return;
+        if (signal == SIGTERM && manager_.keeps_descriptors()) return program_.store();
         return drain();
     }
 }

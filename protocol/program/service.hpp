@@ -89,8 +89,8 @@ class service final : private status_source {
         /// SIGUSR2.
         virtual void dial_anew() = 0;
         /// The service manager wants this process to end, and keeps what belongs to the next one:
-        /// whether the program gives it that. give_place() or drain() follows later.
-        virtual bool store() { return false; }
+        /// it gets that. give_place() or drain() follows later.
+        virtual void store() = 0;
         /// Ends all sessions of the user, and passes their number on.
         virtual void kick(const std::string& user, std::function<void(std::size_t)> then) = 0;
         /// No new streams from here on.

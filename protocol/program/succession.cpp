@@ -231,10 +231,9 @@ void succession::move_to(std::span<const listen_address> listening) {
     if (offer_) offer_->move_to(hand_over_path(role_, listening));
 }
 
-bool succession::store() {
-    if (storing_.joinable()) return true; // Once.
-    storing_ = std::thread([this] { (void)store_place(frame_, threads_, *sessions_()); });
-    return true;
+void succession::store() {
+    if (storing_.joinable()) return; // Once.
+    storing_ = std::thread([this] { store_place(frame_, threads_, *sessions_()); });
 }
 
 // ---- The one before this process

@@ -63,7 +63,7 @@ class succession {
     /// After a reload; nothing before offer().
     void move_to(std::span<const listen_address> listening);
     /// As service::program::store().
-    bool store();
+    void store();
 
   private:
     program_role role_;

@@ -98,11 +98,14 @@ std::size_t socket_queue::room(std::size_t wanted) {
     return 0;
 }
 
-/// Only another congestion control makes the kernel begin anew.
+/// Only another congestion control makes the kernel begin anew. Where it does not give BBR back
+/// (its configuration has changed), cubic is the better rest.
 void socket_queue::restart_bbr() const {
-    for (const std::string_view name : {"reno", "bbr"})
-        (void)::setsockopt(descriptor_, IPPROTO_TCP, TCP_CONGESTION, name.data(),
-                           static_cast<socklen_t>(name.size()));
+    const auto use = [this](std::string_view name) {
+        return ::setsockopt(descriptor_, IPPROTO_TCP, TCP_CONGESTION, name.data(),
+                            static_cast<socklen_t>(name.size())) == 0;
+    };
+    if (use("reno") && !use("bbr")) (void)use("cubic");
 }
 
 bool socket_queue::has_bbr() const {
