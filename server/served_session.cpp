@@ -186,10 +186,12 @@ std::optional<join_fail_frame> served_session::join(link_ptr next,
     return failure;
 }
 
-std::string served_session::name() const {
+std::string served_session::name() const { return log::escape(unescaped_name()); }
+
+std::string served_session::unescaped_name() const {
     auto user = driver_->core().user();
     if (user.empty()) user = subject_;
-    return user.empty() ? peer_.to_string() : log::escape(user) + "@" + peer_.to_string();
+    return user.empty() ? peer_.to_string() : user + "@" + peer_.to_string();
 }
 
 std::string served_session::whose() const {

@@ -65,7 +65,9 @@ class served_session final : private session_driver::delegate {
     const user_account_ptr& account() const { return account_; }
     /// What it has moved since the last time.
     traffic take_traffic();
+    /// For the log: without what would change its lines.
     std::string name() const;
+    std::string unescaped_name() const;
 
   private:
     void on_established(session_driver& from) override;

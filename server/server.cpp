@@ -210,9 +210,10 @@ class program final : public service::program {
     /// One line of the process behind those of all sessions.
     void log_statistics(const snapshot& now) override {
         for (const auto& each : now.sessions) {
-            log::info("session of {}: {}", each.name, describe(each));
+            const auto name = log::escape(each.name);
+            log::info("session of {}: {}", name, describe(each));
             for (const auto& link : each.links)
-                log::info("link {} of {} takes {}", link.number, each.name, link.takes);
+                log::info("link {} of {} takes {}", link.number, name, link.takes);
         }
         log::info("{} sessions, {} links not authenticated, {} dials under way, {} dials waiting, "
                   "{} look-ups under way, {} look-ups waiting, {} bytes held by the process",

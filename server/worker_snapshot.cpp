@@ -62,10 +62,10 @@ void worker::look_at(served_session& one, survey& with) {
         user.streams += core.stream_count();
     }
     if (with.with_streams && core.stream_count() > 0)
-        show_streams(one.driver(), one.name(), with.streams);
+        show_streams(one.driver(), one.unescaped_name(), with.streams);
     const auto weight = weight_of(core.stream_count(), core.attached());
     if (!with.sessions.wants(weight)) return;
-    auto shown = muxsocks::show(one.driver(), program_role::server, one.name());
+    auto shown = muxsocks::show(one.driver(), program_role::server, one.unescaped_name());
     shown.user = core.user();
     with.sessions.add(weight, std::move(shown));
 }

@@ -3,6 +3,7 @@
 #include "protocol/link/loop/asio.hpp"
 #include "protocol/program/listen.hpp"
 #include "protocol/program/local_sockets.hpp"
+#include "protocol/program/log.hpp"
 #include "protocol/program/values.hpp"
 
 #include <sys/socket.h>
@@ -103,7 +104,11 @@ std::optional<std::string> ask_status(const status_address& address, const std::
     auto body = answer.substr(head + 4);
     if (answer.substr(9, 1) != "2") {
         const auto line = answer.substr(9, answer.find("\r\n") - 9);
-        throw std::runtime_error(to_string(address) + " answered " + line + ": " + body);
+        // Whoever it is that answers: nothing of it gets to a terminal as it is.
+        while (body.ends_with('\n'))
+            body.pop_back();
+        throw std::runtime_error(to_string(address) + " answered " + log::escape(line) + ": " +
+                                 log::escape(body));
     }
     return body;
 }

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -239,6 +240,20 @@ def test_the_commands_know_what_is_no_muxsocks(new_pair, target, body):
     assert shown.returncode == 1 and f"what answers at {other.address} is no muxsocks" in shown.stderr, shown
 
 
+def test_an_error_of_whoever_answers_is_made_safe_for_a_terminal(new_pair, target):
+    def answer(connection):
+        http.read_head(connection)
+        connection.sendall(b"HTTP/1.1 500 \x1b[2J\r\nConnection: close\r\n\r\n\x1b]0;mine\x07\n")
+
+    other = target(answer)
+    proxy = new_pair(server={"status": {"listen": other.address}})
+    path = write_config(proxy.folder, "server", proxy.server_settings)
+    shown = programs.run([programs.binary("muxsocks-server"), "status", "-c", path], timeout=10)
+    assert shown.returncode == 1, shown
+    assert rf"{other.address} answered 500 \x1b[2J: \x1b]0;mine\x07" in shown.stderr, shown
+    assert "\x1b" not in shown.stderr
+
+
 def test_beyond_loopback_a_token_is_asked_for(pair):
     proxy = pair()
     proxy.server.config_path.write_text(json.dumps(
@@ -286,6 +301,17 @@ def test_the_commands_show_it_in_a_terminal(seen):
     assert proxy.client.stop() == 0
     ended = command(proxy.client, "status")
     assert ended.returncode == 1 and "status.listen" in ended.stderr
+
+
+def test_names_of_sessions_are_as_they_are_in_json_and_safe_where_they_are_printed(seen):
+    name = 'J\u00f6rg "\\"'
+    proxy = seen(server={"users": [{"name": name, "token": TOKEN}]}, client={"auth": {"user": name}})
+    (session,) = document(proxy.status["server"], "/v1/sessions")["sessions"]
+    assert session["name"] == f"{name}@127.0.0.1"
+    safe = r'J\xc3\xb6rg \"\\\"@127.0.0.1'
+    assert safe in command(proxy.server, "status").stdout
+    proxy.server.send(signal.SIGUSR1)
+    proxy.server.says(re.escape(f"session of {safe}: "))
 
 
 def test_kick_ends_the_sessions_of_a_user_and_bans_nobody(seen, target):
