@@ -151,15 +151,16 @@ def runtime():
 
 @pytest.fixture
 def new_place(new_pair, runtime):
-    """`new_place("client", **settings)`: a pair whose client, or server, can be taken over."""
+    """`new_place("client", **settings)`: a pair whose client, or server, can be taken over; `prefix`
+    stands in front of both programs' commands."""
 
-    def make(role, **settings):
-        made = hand_over.Place(new_pair(**settings), role, runtime)
+    def make(role, prefix=(), **settings):
+        made = hand_over.Place(new_pair(**settings), role, runtime, prefix)
         if role == "client":
-            made.pair.start_server()
+            made.pair.start_server(prefix=prefix)
         made.start()
         if role == "server":
-            made.pair.start_client(wait_for_link=False)
+            made.pair.start_client(wait_for_link=False, prefix=prefix)
         made.pair.wait_for_link()
         made.wait_for_offer()
         return made

@@ -5,19 +5,21 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from . import servers, socks
+from . import servers, socks, udp
 from .deadline import seconds, wait_until
 from .exact import transfers
+from .keyboard import Keyboard
 
 PATTERN = bytes(range(251)) * 4_000
 HAS_PLACE = r"this process has the place of process \d+, (\d+) sessions with it"
 
 
 class Place:
-    """The server or the client of a pair; `runtime` is the folder where it is found."""
+    """The server or the client of a pair; `runtime` is the folder where it is found, and `prefix`
+    stands in front of the command of each process."""
 
-    def __init__(self, pair, role, runtime):
-        self.pair, self.role, self.runtime = pair, role, runtime
+    def __init__(self, pair, role, runtime, prefix=()):
+        self.pair, self.role, self.runtime, self.prefix = pair, role, runtime, prefix
         self.environment = {"XDG_RUNTIME_DIR": str(runtime), "RUNTIME_DIRECTORY": ""}
 
     @property
@@ -25,9 +27,10 @@ class Place:
         return getattr(self.pair, self.role)
 
     def start(self, **options):
+        options = {"env": self.environment, "prefix": self.prefix, **options}
         if self.role == "server":
-            return self.pair.start_server(env=self.environment, **options)
-        return self.pair.start_client(env=self.environment, wait_for_link=False, **options)
+            return self.pair.start_server(**options)
+        return self.pair.start_client(wait_for_link=False, **options)
 
     def start_heir(self, **options):
         return self.start(arguments=["--take-over"], wait=False, **options)
@@ -49,16 +52,19 @@ class Place:
 class Load:
     """What goes on while processes come and go; each part notes what goes wrong."""
 
-    def __init__(self, pair, target, transfers=20, keyboards=2):
+    def __init__(self, pair, target, transfers=20, keyboards=2, prefix=()):
+        """`prefix`: of the keyboards' commands."""
         self.pair, self.transfers = pair, transfers
         self.echo = target(servers.echo)
         self.release = threading.Event()
         self.late = target(self._answer_late)
         self.stuffed = target(self._send_pattern)
         self.faults, self.waits, self.requests = [], [], 0
+        self.datagrams = self.lost = 0
         self._ending = threading.Event()
+        self._keyboards = [Keyboard(pair.socks, prefix) for _ in range(keyboards)]
         self._threads = [threading.Thread(target=self._guard, args=(each,))
-                         for each in (*[self._type] * keyboards, self._request, self._transfer)]
+                         for each in (self._send_datagrams, self._request, self._transfer)]
         self.half_closed = socks.connect(pair.socks, "127.0.0.1", self.late.port)
         self.half_closed.sendall(b"all that I have")
         self.half_closed.shutdown(socket.SHUT_WR)
@@ -82,13 +88,24 @@ class Load:
         except Exception as fault:  # noqa: BLE001
             self.faults.append(f"{part.__name__}: {fault!r}")
 
-    def _type(self):
-        with socks.connect(self.pair.socks, "127.0.0.1", self.echo.port) as keyboard:
-            while not self._ending.wait(0.02):
-                begun = time.monotonic()
-                keyboard.sendall(b"k")
-                assert servers.read_exactly(keyboard, 1, seconds(20)) == b"k"
-                self.waits.append(time.monotonic() - begun)
+    def _send_datagrams(self):
+        """They may be lost; that the association and its port stay may not."""
+        seen = set()
+        answering = udp.Target(lambda payload, sender: seen.add(sender) or payload)
+        with udp.Association(self.pair.socks) as association:
+            while not self._ending.wait(0.05):
+                text = b"%d" % self.datagrams
+                self.datagrams += 1
+                association.send(text, answering.host, answering.port)
+                association.socket.settimeout(seconds(1))
+                try:
+                    while association.receive()[1] != text:
+                        pass
+                except TimeoutError:
+                    self.lost += 1
+            assert association.ask(b"last", answering.host, answering.port)
+        assert len(seen) == 1, seen
+        answering.stop()
 
     def _request(self):
         with ThreadPoolExecutor(40) as pool:
@@ -112,6 +129,8 @@ class Load:
 
     def end(self):
         self._ending.set()
+        for each in self._keyboards:
+            self.waits += each.stop()
         for each in self._threads:
             each.join()
         self.release.set()
