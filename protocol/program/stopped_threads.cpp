@@ -25,25 +25,11 @@ stopped_threads::~stopped_threads() {
     }
 }
 
-void stopped_threads::run(std::size_t thread, const std::function<void()>& job) {
-    auto& at = *all_[thread];
-    std::unique_lock lock(at.mutex);
-    at.job = &job;
-    at.changed.notify_all();
-    at.changed.wait(lock, [&] { return at.job == nullptr; });
-}
-
 void stopped_threads::place::stand_still() {
     std::unique_lock lock(mutex);
     here = true;
     changed.notify_all();
-    while (true) {
-        changed.wait(lock, [&] { return job != nullptr || over; });
-        if (!job) return;
-        (*job)();
-        job = nullptr;
-        changed.notify_all();
-    }
+    changed.wait(lock, [&] { return over; });
 }
 
 } // namespace muxsocks

@@ -2,14 +2,13 @@
 
 /// \file
 /// Threads of event loops that stand still, all at a time, while another thread does something with
-/// what is theirs: piece by piece, each piece in its own thread. Nothing else happens there
-/// meanwhile, so that all of it can also not have been.
+/// what is theirs. Nothing else happens there meanwhile, so that all of it can also not have been.
+/// Nothing is done in the threads themselves: on a busy machine each change of threads is a wait.
 
 #include "protocol/link/loop/asio.hpp"
 
 #include <chrono>
 #include <condition_variable>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -27,17 +26,14 @@ class stopped_threads {
     stopped_threads(const stopped_threads&) = delete;
     stopped_threads& operator=(const stopped_threads&) = delete;
 
-    /// Whether all have come. Otherwise run() may not be called.
+    /// Whether all have come: then what is theirs is the caller's.
     [[nodiscard]] bool all_here() const { return all_here_; }
     [[nodiscard]] std::size_t size() const { return all_.size(); }
-    /// Calls it in that thread, and waits until it returns. It may not throw.
-    void run(std::size_t thread, const std::function<void()>& job);
 
   private:
     struct place {
         std::mutex mutex;
         std::condition_variable changed;
-        const std::function<void()>* job = nullptr;
         bool here = false;
         bool over = false;
 

@@ -83,8 +83,8 @@ bool serves(hand_over_channel& to) {
 }
 
 /// What the new process gets while all threads stand still; empty if it has them all.
-std::string give_sessions(hand_over_channel& to, stopped_threads& threads,
-                          giving_sessions* sessions, std::size_t& given) {
+std::string give_sessions(hand_over_channel& to, std::size_t threads, giving_sessions* sessions,
+                          std::size_t& given) {
     constexpr auto is_gone = "it is gone, or does not answer";
     bool heard = true;
     const auto send = [&](handed_piece what, bytes_view state, std::span<const int> sockets) {
@@ -93,8 +93,8 @@ std::string give_sessions(hand_over_channel& to, stopped_threads& threads,
         if (heard && session) ++given;
         return heard;
     };
-    for (std::size_t i = 0; i < threads.size() && sessions; ++i)
-        threads.run(i, [&] { sessions->save(i, send); });
+    for (std::size_t i = 0; i < threads && sessions; ++i)
+        sessions->save(i, send);
     const auto rest = sessions ? sessions->save_program() : std::vector<std::uint8_t>();
     if (heard && !rest.empty()) heard = to.send(step::program, rest);
     if (!heard || !to.send(step::all)) return is_gone;
@@ -103,8 +103,8 @@ std::string give_sessions(hand_over_channel& to, stopped_threads& threads,
     if (!to.send(step::yours)) return is_gone;
     if (!serves(to)) return "it has ended before it served, or says nothing";
     given -= std::min(given, refused->size());
-    for (std::size_t i = 0; i < threads.size() && sessions; ++i)
-        threads.run(i, [&] { sessions->let_go(i, *refused); });
+    for (std::size_t i = 0; i < threads && sessions; ++i)
+        sessions->let_go(i, *refused);
     return {};
 }
 
@@ -120,10 +120,8 @@ bool give_place(hand_over_channel& to, service& frame, std::span<asio::io_contex
     {
         stopped_threads main(threads.first(1), thread_patience);
         if (!main.all_here()) return false;
-        main.run(0, [&] {
-            stops = frame.draining() && !frame.stopped();
-            listening = frame.listening().to_inherit();
-        });
+        stops = frame.draining() && !frame.stopped();
+        listening = frame.listening().to_inherit();
     }
     if (!stops && asks_who_stops(asked->bytes)) {
         to.send(step::refused, std::string_view("it serves"));
@@ -147,12 +145,12 @@ bool give_place(hand_over_channel& to, service& frame, std::span<asio::io_contex
         stopped_threads all(threads, thread_patience);
         failure = "a thread is busy";
         if (all.all_here()) {
-            all.run(0, [&] { frame.listening().pause(); });
-            failure = give_sessions(to, all, sessions, given);
-            all.run(0, [&] {
-                if (failure.empty()) return frame.give_place(heir);
+            frame.listening().pause();
+            failure = give_sessions(to, all.size(), sessions, given);
+            if (failure.empty())
+                frame.give_place(heir);
+            else
                 frame.listening().go_on_accepting();
-            });
         }
     }
     if (!failure.empty()) {
@@ -177,31 +175,30 @@ bool store_place(service& frame, std::span<asio::io_context* const> threads,
         return false;
     }
     place_writer place;
-    all.run(0, [&] {
-        frame.listening().pause();
-        for (const auto& each : frame.listening().to_inherit())
-            place.add(each);
-    });
+    frame.listening().pause();
+    for (const auto& each : frame.listening().to_inherit())
+        place.add(each);
     const auto add = [&](handed_piece what, bytes_view state, std::span<const int> sockets) {
         place.add(what, state, sockets);
         return true;
     };
     for (std::size_t i = 0; i < all.size(); ++i)
-        all.run(i, [&] { sessions.save(i, add); });
+        sessions.save(i, add);
     const bool kept = place.send(frame.manager());
     if (kept) {
         log::info("stopping: {} sessions wait with the service manager for the next process",
                   place.sessions());
         for (std::size_t i = 0; i < all.size(); ++i)
-            all.run(i, [&] { sessions.let_go(i, {}); });
+            sessions.let_go(i, {});
     } else {
         log::warning("the service manager does not keep the sessions of this process");
     }
-    all.run(0, [&] {
-        if (kept) return frame.give_place(0);
+    if (kept) {
+        frame.give_place(0);
+    } else {
         frame.listening().go_on_accepting();
         frame.drain();
-    });
+    }
     return kept;
 }
 

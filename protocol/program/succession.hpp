@@ -16,8 +16,8 @@
 
 namespace muxsocks {
 
-/// What a process whose place is taken has. Each call comes in the thread that it names; nothing
-/// else happens in any thread from the first save() to the last call.
+/// What a process whose place is taken has. All its threads stand still from the first save() to
+/// the last call; the calls come in another one.
 class giving_sessions {
   public:
     /// One piece and its sockets. False if the new process is gone: no more of them.
