@@ -10,6 +10,7 @@
 #include "protocol/link/loop/asio.hpp"
 #include "protocol/link/loop/deadlines.hpp"
 #include "protocol/link/loop/output_buffer.hpp"
+#include "protocol/link/loop/parked_sockets.hpp"
 #include "protocol/link/loop/rounds.hpp"
 #include "protocol/link/thread_counters.hpp"
 #include "protocol/memory_account.hpp"
@@ -39,7 +40,7 @@ struct stalled_memory {
 class memory_holder : public boost::intrusive::list_base_hook<
                           boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
   public:
-    /// Unread bytes of the stream that holds most of those that have not moved for 5 seconds.
+    /// What is held for the stream that holds most of those that have not moved for 5 seconds.
     virtual stalled_memory most_stalled() const = 0;
     virtual void shed_most_stalled() = 0; ///< Resets that stream.
 
@@ -61,6 +62,7 @@ class link_thread {
 
     asio::io_context& context() { return context_; }
     deadlines& clock() { return clock_; }
+    parked_sockets& parked() { return parked_; }
     chunk_pool& chunks() { return chunks_; }
     memory_budget& budget() { return budget_; }
     thread_counters& counters() { return counters_; }
@@ -141,6 +143,7 @@ class link_thread {
     std::size_t uses_ = 0;      // Since memory was last given back.
     std::size_t uses_seen_ = 0; // At the last check.
     deadline idle_check_{clock_, [this] { check_idle(); }};
+    parked_sockets parked_{clock_};
     rounds rounds_{context_};
 };
 

@@ -67,6 +67,7 @@ void relay::save(std::vector<std::uint8_t>& state, std::vector<int>& sockets) {
 void relay::on_handed_over() {
     const auto self = std::move(kept_);
     stream_ = nullptr;
+    parking_.reset();
     timeout_.reset();
     last_words_.reset();
     let_go(socket_);
@@ -145,6 +146,7 @@ void relay::on_local_readable() {
 }
 
 stream_owner::read_result relay::read_for_turn(const read_slot& slot) {
+    unpark();
     std::array<::iovec, read_slot::places_max> places;
     for (std::size_t i = 0; i < slot.count; ++i)
         places[i] = {slot.places[i].data(), slot.places[i].size()};
@@ -186,6 +188,7 @@ stream_owner::read_result relay::read_for_turn(const read_slot& slot) {
 void relay::on_read_failed() { on_local_error(); }
 
 void relay::on_parked() {
+    if (stream_ && !local_ended_ && !waiting_read_) park();
     if (waiting_error_ || waiting_read_ || output_failed() || !socket_.is_open()) return;
     waiting_error_ = true;
     socket_.async_wait(tcp_socket::wait_error, [self = relay_ptr(this)](
@@ -198,6 +201,29 @@ void relay::on_parked() {
         // Without one the socket has only hung up: both ways are closed.
         if (pending != 0) self->on_output_failed(pending);
     });
+}
+
+void relay::park() {
+    // An application's own socket is not what a peer makes us hold.
+    if (driver_->core().side() == role::client || !socket_.is_open()) return;
+    if (!parking_) parking_ = std::make_unique<parking>(*this);
+    if (!parking_->is_linked()) driver_->thread().parked().add(*parking_);
+}
+
+void relay::unpark() {
+    if (!parking_ || !parking_->is_linked()) return;
+    parking_->leave();
+    if (stream_->outside == 0) return;
+    driver_->core().hold_outside(*stream_, 0, std::chrono::steady_clock::now());
+}
+
+bool relay::parking::look() {
+    const auto bytes = kernel_memory_of(of.socket_.native_handle());
+    return of.driver_->core().hold_outside(*of.stream_, bytes, std::chrono::steady_clock::now());
+}
+
+void relay::parking::leave() {
+    if (is_linked()) of.driver_->thread().parked().remove(*this);
 }
 
 void relay::on_local_error() {
@@ -366,6 +392,7 @@ void relay::end(std::error_code why) {
     if (!stream_) return;
     const auto self = std::move(kept_);
     const auto released = std::exchange(stream_, nullptr);
+    parking_.reset();
     timeout_.reset();
     if (last_words_ && last_words_->why) driver_->give_last_words();
     last_words_.reset();

@@ -91,6 +91,20 @@ class relay : public ref_counted<relay>, public stream_owner {
         std::error_code why;        ///< Into the socket: how the stream has ended.
     };
 
+    /// On the list of what is parked; kept from the first time on, as bulk is parked often.
+    struct parking final : parked_socket {
+        explicit parking(relay& one) : of(one) {}
+        parking(const parking&) = delete;
+        parking& operator=(const parking&) = delete;
+        ~parking() { leave(); }
+        bool look() override;
+        void leave();
+        relay& of;
+    };
+    /// What the socket has for the stream is not read.
+    void park();
+    /// It is read again, or nobody's here any more.
+    void unpark();
     void go_on(int error);
     void on_local_readable();
     void deliver();
@@ -111,6 +125,7 @@ class relay : public ref_counted<relay>, public stream_owner {
     std::unique_ptr<deadline> timeout_;
     std::chrono::steady_clock::time_point moved_;
     std::unique_ptr<last_words> last_words_;
+    std::unique_ptr<parking> parking_;
     output_interest output_interest_;
     bool waiting_read_ = false;
     bool waiting_write_ = false;

@@ -221,7 +221,7 @@ void session_driver::settle() {
     if (session_.attached()) down_text_.clear();
     if (wanted && !last_words_.is_set()) wake();
     session_.charge_links(held_by_links());
-    tell_held(session_.memory_held());
+    tell_held(session_.memory_held() - session_.held_outside());
     update_deadline();
     if (steering_ && !look_soon_ && worth_a_look()) steer_soon();
 }

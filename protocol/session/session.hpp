@@ -129,7 +129,11 @@ class session {
     /// The local socket has taken the oldest `bytes`. `now` may be later than all that the session
     /// has heard, and counts only if it is.
     void consume(stream& s, std::size_t bytes, instant now);
-    /// Unread bytes of the stream that holds most and has not moved for 5 seconds; 0 without one.
+    /// The stream's socket is parked, and the kernel holds so many bytes for it; 0 once it moves.
+    /// They are charged as unread bytes are, so that streams may be shed. Returns whether it has
+    /// changed.
+    bool hold_outside(stream& s, std::size_t bytes, instant now);
+    /// What is held for the stream that holds most and has not moved for 5 seconds; 0 without one.
     std::size_t most_stalled(instant now) const;
     /// Resets that stream: its memory is needed.
     void shed_most_stalled(instant now);
@@ -193,6 +197,7 @@ class session {
 
     // ---- Getters.
 
+    role side() const { return settings_.side; }
     bool established() const { return state_ != state::closed && handshake_.done(); }
     bool attached() const { return links_.up_count() > 0; }
     bool closed() const { return state_ == state::closed; }
@@ -222,6 +227,7 @@ class session {
     /// Whether the peer has yet to answer frames of ours, or a PING, on the link, which is up.
     bool owes_answer(link_number link) const;
     std::size_t memory_held() const { return account_.charged(); }
+    std::size_t held_outside() const { return memory_.outside(); }     ///< Of that, by the kernel.
     std::size_t owner_holds() const { return account_.owner_holds(); } ///< Its user, by all.
     void charge_links(std::size_t bytes_outside); ///< And their frames that wait here.
     /// Its memory is `to`'s, from here on.

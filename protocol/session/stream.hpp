@@ -82,6 +82,7 @@ struct stream {
     link_number queued_at = no_link; ///< In whose link's scheduler, where it is fresh or bulk.
     std::uint32_t round = 0;         ///< The bulk round in which `round_bytes` were sent.
     std::uint32_t round_bytes = 0;   ///< Of DATA, or of an association's datagrams.
+    std::uint32_t outside = 0;       ///< Bytes that the kernel holds for it, parked; charged.
     stream* next_ready = nullptr;
 
     // Datagrams of an association (datagrams.hpp).

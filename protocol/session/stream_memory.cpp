@@ -12,7 +12,7 @@ std::size_t stream_memory::wanted(const stream& s) const {
         const auto promised = limit - s.recv.consumed();
         if (promised > initial_window_) held = std::max(held, promised - initial_window_);
     }
-    return held;
+    return held + s.outside;
 }
 
 bool stream_memory::recharge(stream& s) {
@@ -26,6 +26,7 @@ bool stream_memory::recharge(stream& s) {
 void stream_memory::drop(stream& s) {
     s.unread.clear();
     s.beyond.clear();
+    set_outside(s, 0);
     if (s.charged > 0) account_.discharge(s.charged);
     s.charged = 0;
 }

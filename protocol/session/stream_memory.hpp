@@ -31,7 +31,15 @@ class stream_memory {
     /// Gives back what the stream is charged, with what it holds unread.
     void drop(stream& s);
     /// What the stream holds.
-    static std::size_t held(const stream& s) { return s.unread.size() + s.beyond.size(); }
+    static std::size_t held(const stream& s) {
+        return s.unread.size() + s.beyond.size() + s.outside;
+    }
+    /// What is held for it elsewhere. To be charged next.
+    void set_outside(stream& s, std::uint32_t bytes) {
+        outside_ = outside_ - s.outside + bytes;
+        s.outside = bytes;
+    }
+    [[nodiscard]] std::size_t outside() const { return outside_; } ///< For all streams.
 
     /// Bytes were consumed: doubles the window if they were taken quickly, or if `held_up` says
     /// that it is too small, and it can be charged. Whether it grew.
@@ -57,6 +65,7 @@ class stream_memory {
     std::uint64_t first_window_;
     std::vector<stream*> grown_; ///< Streams whose window is above the initial one.
     instant sweep_at_{};
+    std::size_t outside_ = 0;
 };
 
 } // namespace muxsocks

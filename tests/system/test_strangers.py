@@ -3,6 +3,7 @@ address of a user."""
 
 import contextlib
 import socket
+import ssl
 
 import pytest
 
@@ -95,3 +96,38 @@ def test_a_client_that_was_there_comes_back_whoever_else_knocks(new_pair, target
                 pair.client.wait_for_log("is back", count=number + 1)
                 connection.sendall(b"ping")
                 assert connection.recv(4) == b"ping"
+
+
+def client_hello():
+    """The first flight of a client of TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    out = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), out).do_handshake()
+    return out.read()
+
+
+@pytest.mark.slow
+def test_handshakes_of_strangers_hold_no_more_memory_than_there_are_places(new_pair):
+    """48 KiB for each place, however many begin one and never end it (docs/OPERATIONS.md)."""
+    places = 128
+    pair = new_pair(server={**LIMITS, "limits": {"unauthenticated": places}})
+    server = pair.start_server()
+    hello = client_hello()
+    before = server.resident_bytes()
+    with contextlib.ExitStack() as held:
+        for source in many_sources(1024):
+            connection = held.enter_context(socket.socket())
+            connection.settimeout(seconds(5))
+            connection.bind((source, 0))
+            with contextlib.suppress(OSError):  # All places may be in the midst of a handshake.
+                connection.connect(pair.server_endpoint)
+                connection.sendall(hello)
+                connection.recv(1)
+        wait_until(lambda: server.sockets() <= places + 16, 10,
+                   lambda: f"{server.sockets()} sockets to be fewer")
+        more = server.resident_bytes() - before
+        assert more < places * 48 * 1024 + 4 * 1024 * 1024, more
+        # Those who shake hands for long give way.
+        wait_until(lambda: healthy(server).returncode == 0, 10, server.last_words)

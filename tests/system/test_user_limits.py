@@ -4,12 +4,13 @@ import struct
 
 import pytest
 from support import servers, socks
-from support.deadline import wait_until
+from support.deadline import seconds, wait_until
 from support.link_peer import DATA, RST, LinkPeer, frame, opening
 
 USERS = [{"name": name, "token": f"{name}-has-a-token-of-thirty-two-characters"}
          for name in ("greedy", "honest")]
 REFUSED = struct.pack(">I", 1)
+SHED = struct.pack(">I", 5)
 
 
 @pytest.fixture
@@ -123,6 +124,25 @@ def test_files(users_apart, greedy_client, target):
     held.pop().close()
     wait_until(lambda: socks.rep_for(second.socks, "127.0.0.1", echo.port) == socks.SUCCEEDED, 10,
                proxy.server.last_words)
+
+
+@pytest.mark.slow
+def test_memory_that_the_kernel_holds_for_streams_without_credit(new_pair, target):
+    """It is their user's: of 200 downloads that are not taken most are reset, and others go on."""
+    proxy = new_pair(server={"users": USERS, "tls": {"enabled": False}, "memory": {"total": "8MiB"}},
+                     client={"tls": {"enabled": False},
+                             "auth": {"user": "honest", "token": USERS[1]["token"]}}).start()
+    talk = socks.connect(proxy.socks, "127.0.0.1", target(servers.echo).port)
+    peer = LinkPeer(proxy.server.endpoint, "greedy", USERS[0]["token"], window=16)
+    peer.link.settimeout(seconds(60))
+    request = socks.request_bytes("127.0.0.1", target(servers.source).port)
+    peer.send(b"".join(opening(number, request) for number in range(1, 401, 2)))
+    for _ in range(100):
+        peer.receive_until(lambda stream, flags, payload: (flags, payload) == (RST, SHED))
+    talk.sendall(b"x")
+    assert servers.read_exactly(talk, 1) == b"x"
+    assert proxy.server.statistics()["links"] == 2
+    peer.close()
 
 
 def test_limits_change_with_a_reload(users_apart, greedy_client, target):

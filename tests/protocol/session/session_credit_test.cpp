@@ -336,4 +336,52 @@ TEST_CASE("a session over its bound of memory sheds") {
     }
 }
 
+TEST_CASE("what the kernel holds for a socket that is parked") {
+    receiver s(1 << 20, 1 << 20, 250'000, false);
+    auto& one = *s.opened(1).s;
+    auto& three = *s.opened(3).s;
+    REQUIRE(s.core.hold_outside(one, 100'000, s.now));
+    SECTION("is charged until it moves") {
+        CHECK(s.core.memory_held() == 100'000);
+        CHECK(s.core.held_outside() == 100'000);
+        CHECK(s.core.hold_outside(one, 120'000, s.now));
+        CHECK_FALSE(s.core.hold_outside(one, 120'000, s.now));
+        CHECK(s.core.memory_held() == 120'000);
+        CHECK(s.core.hold_outside(one, 0, s.now));
+        CHECK(s.core.memory_held() == 0);
+        CHECK(s.core.held_outside() == 0);
+    }
+    SECTION("is charged besides what is unread") {
+        s.opened(1).reading = false;
+        s.put(1, 60'000);
+        CHECK(s.core.memory_held() >= 160'000);
+        CHECK(s.core.held_outside() == 100'000);
+    }
+    SECTION("goes with its stream, and does not come back") {
+        s.core.reset(one, reset_code::cancelled);
+        CHECK(s.core.memory_held() == 0);
+        CHECK_FALSE(s.core.hold_outside(one, 100'000, s.now));
+        CHECK(s.core.held_outside() == 0);
+    }
+    SECTION("counts where memory is needed, once it has stood for 5 seconds") {
+        CHECK(s.core.most_stalled(s.now + 4s) == 0);
+        CHECK(s.core.most_stalled(s.now + 6s) == 100'000);
+        s.core.shed_most_stalled(s.now + 6s);
+        s.settle();
+        CHECK(s.told() == lines{reset_for(errc::stream_shed)});
+        CHECK(s.core.memory_held() == 0);
+    }
+    SECTION("costs the stream that has most of it, over the session's bound") {
+        s.pass(6s);
+        CHECK(s.core.hold_outside(three, 200'000, s.now));
+        s.settle();
+        CHECK(s.told() == lines{reset_for(errc::stream_shed)});
+        CHECK(s.core.memory_held() == 200'000);
+        CHECK(s.core.hold_outside(three, 300'000, s.now));
+        s.settle();
+        CHECK(s.told() == lines{reset_for(errc::stream_shed, 3)});
+        CHECK(s.core.held_outside() == 0);
+    }
+}
+
 } // namespace muxsocks::tests

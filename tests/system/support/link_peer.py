@@ -67,10 +67,10 @@ class Frames:
 class LinkPeer(Frames):
     """Connected and authenticated when it is made."""
 
-    def __init__(self, server, user, token, source="127.0.0.1"):
+    def __init__(self, server, user, token, source="127.0.0.1", window=256 * 1024):
         super().__init__(socket.create_connection(server, timeout=seconds(10),
                                                   source_address=(source, 0)))
-        hello = b"\x01\x02" + struct.pack(">III", 0, 256 * 1024, 0) + bytes(16)
+        hello = b"\x01\x02" + struct.pack(">III", 0, window, 0) + bytes(16)
         self.send(frame(0, CTRL, hello))
         server_hello = self.receive()[2]
         name = user.encode()
