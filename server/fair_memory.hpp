@@ -32,9 +32,10 @@ struct fair_memory {
         const std::size_t kept_free = alone() ? limit / 8 : limit / 4;
         return free - bytes >= kept_free && (alone() || held + bytes <= free);
     }
-    /// Whether it holds so little that others should give what they can do without.
+    /// Whether it holds so little that others should give what they can do without: of what is used
+    /// up no more than the mean, so that somebody else holds as much.
     [[nodiscard]] bool deserves(std::size_t held, std::size_t bytes) const {
-        return alone() || held + bytes <= std::max(guaranteed(), limit / (sharers + 1));
+        return alone() || held + bytes <= std::max(guaranteed(), limit / sharers);
     }
 };
 

@@ -93,9 +93,10 @@ TEST_CASE("how users share memory") {
         CHECK_FALSE(fair_memory{80 * mib, 79 * mib, 4}.may_take(0, 2 * mib));
     }
     SECTION("who holds little deserves what others can do without") {
-        const fair_memory all{80 * mib, 80 * mib, 3};
+        const fair_memory all{80 * mib, 80 * mib, 4};
         CHECK(all.deserves(19 * mib, mib));
         CHECK_FALSE(all.deserves(20 * mib, mib));
+        CHECK(fair_memory{8 * mib, 8 * mib, 2}.deserves(3 * mib, mib));
         CHECK(fair_memory{80 * mib, 80 * mib, 1}.deserves(80 * mib, mib));
     }
 }
