@@ -139,14 +139,14 @@ void link::on_readable() {
     if (size < 0) {
         if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return;
         const auto error = last_error();
-        return down(error, "the connection failed: " + error.message());
+        return down_behind(error, "the connection failed: " + error.message());
     }
     if (size == 0) {
         const auto error =
             engine_ ? engine_->end_of_file() : make_error_code(link_errc::connection_cut);
         const auto text = engine_ ? engine_->error_text() : std::string();
-        return down(error ? error : make_error_code(link_errc::connection_cut),
-                    text.empty() ? "the peer closed the connection" : text);
+        return down_behind(error ? error : make_error_code(link_errc::connection_cut),
+                           text.empty() ? "the peer closed the connection" : text);
     }
     const auto received = bytes_view(buffer).first(static_cast<std::size_t>(size));
     if (engine_) return receive(received);
@@ -316,6 +316,14 @@ void link::on_writable() {
 }
 
 // ---- Ends
+
+void link::down_behind(std::error_code error, std::string text) {
+    if (!share_) return down(error, std::move(text));
+    waiting_read_ = true; // There is nothing more to come.
+    share_->behind([self = link_ptr(this), error, text = std::move(text)] {
+        self->down(error, text); // Where it is closed meanwhile, no more than its socket.
+    });
+}
 
 void link::down(std::error_code error, std::string text) {
     if (!is_open()) return close_socket();

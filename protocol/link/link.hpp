@@ -146,6 +146,8 @@ class link : public ref_counted<link> {
     /// Writes what the path has room for; whether more has to wait for that, not for the socket.
     bool write_out();
     void down(std::error_code error, std::string text);
+    /// The peer is gone, perhaps with thousands of others, and nobody waits for that to be known.
+    void down_behind(std::error_code error, std::string text);
     void on_up();
     void drain_input();
     void close_socket();

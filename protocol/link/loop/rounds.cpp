@@ -28,6 +28,11 @@ void round_share::later(unique_function<void()> work) {
     of_.go_on();
 }
 
+void round_share::behind(unique_function<void()> work) {
+    of_.behind_.push_back({share_ptr(this), std::move(work)});
+    of_.go_on();
+}
+
 void round_share::do_what_waits() {
     come_to_round();
     doing_ = true;
@@ -60,6 +65,7 @@ rounds::~rounds() {
     posted_ = true; // What is let go of may put something off.
     for (const auto& each : std::exchange(waiting_, {}))
         std::exchange(each->waiting_, {}).clear();
+    std::exchange(behind_, {}).clear();
 }
 
 void rounds::go_on() {
@@ -67,15 +73,32 @@ void rounds::go_on() {
     asio::post(context_, [this] { on_round(); });
 }
 
+void rounds::do_what_is_behind() {
+    if (behind_.empty()) return;
+    const auto end = now_() + length;
+    do {
+        auto next = std::move(behind_.front());
+        behind_.pop_front();
+        const round_share::use now(*next.of);
+        next.work();
+    } while (!behind_.empty() && now_() < end);
+}
+
 void rounds::on_round() {
     posted_ = false;
     ++round_;
     sharing_ = std::max<std::size_t>(waiting_.size(), 1);
-    for (auto& each : std::exchange(waiting_, {})) {
-        each->do_what_waits();
-        if (!each->waiting_.empty()) waiting_.push_back(std::move(each));
+    const auto end = now_() + length_max;
+    for (auto due = waiting_.size(); due > 0; --due) {
+        const auto one = std::move(waiting_.front());
+        waiting_.pop_front();
+        one->do_what_waits();
+        if (!one->waiting_.empty()) waiting_.push_back(one);
+        if (now_() >= end) break;
     }
-    if (!waiting_.empty() || sharing_ > 1) go_on(); // With shares that are whole again.
+    do_what_is_behind();
+    // With shares that are whole again.
+    if (!waiting_.empty() || !behind_.empty() || sharing_ > 1) go_on();
 }
 
 } // namespace muxsocks

@@ -9,6 +9,11 @@
 /// begins when the event loop has done all that was due by then: while nobody is so busy, the loop
 /// has nothing to do for it.
 ///
+/// What waits of thousands (whose links were all lost at once, say) is more than a round has time
+/// for: those who are not reached are the first ones in the next. So the event loop is never away
+/// for longer than a round, and who has little to do meanwhile finds a share that is whole. What
+/// nobody waits for is done behind that, for a quarter of a millisecond at a time.
+///
 /// A share is looked at before a piece of work, and a piece that has begun is not interrupted: so
 /// pieces are to be small.
 
@@ -21,7 +26,6 @@
 #include <cstdint>
 #include <deque>
 #include <utility>
-#include <vector>
 
 namespace muxsocks {
 
@@ -40,6 +44,8 @@ class round_share : public ref_counted<round_share> {
     [[nodiscard]] clock::duration left();
     /// In the next round, or in one after it, when all that waits already is done.
     void later(unique_function<void()> work);
+    /// Behind what waits of everybody, when its turn has come: nobody waits for it.
+    void behind(unique_function<void()> work);
     /// Now, or later.
     template <typename Work>
     void run(Work work) {
@@ -89,6 +95,8 @@ class rounds {
     ~rounds();
 
     static constexpr std::chrono::microseconds length{250};
+    /// For all that waits together, but for the last piece of it.
+    static constexpr std::chrono::microseconds length_max{1000};
     /// However many have more to do.
     static constexpr std::chrono::microseconds share_min{4};
 
@@ -99,6 +107,7 @@ class rounds {
         using time = round_share::clock::duration;
         return std::max<time>(time(length) / sharing_, share_min);
     }
+    void do_what_is_behind();
     /// There is to be another round.
     void go_on();
     void on_round();
@@ -106,8 +115,14 @@ class rounds {
     asio::io_context& context_;
     time_source now_;
     std::uint64_t round_ = 1;
-    std::vector<share_ptr> waiting_; ///< Shares with something that waits.
-    std::size_t sharing_ = 1;        ///< How many had something left when this round began.
+    struct late_work {
+        share_ptr of;
+        unique_function<void()> work;
+    };
+
+    std::deque<share_ptr> waiting_; ///< Shares with something that waits, in turn.
+    std::deque<late_work> behind_;
+    std::size_t sharing_ = 1; ///< How many had something left when this round began.
     bool posted_ = false;
 };
 

@@ -119,22 +119,66 @@ TEST_CASE_METHOD(fixture, "shares of several users") {
     }
 }
 
-TEST_CASE_METHOD(fixture, "a thousand shares with more to do all come to it") {
+TEST_CASE_METHOD(fixture, "a thousand shares with more to do") {
+    constexpr std::size_t count = 1000;
     std::vector<share_ptr> many;
-    int pieces = 0;
-    for (int i = 0; i < 1000; ++i) {
+    std::vector<std::size_t> order;
+    for (std::size_t i = 0; i < count; ++i) {
         many.push_back(make());
         for (int piece = 0; piece < 2; ++piece)
-            many.back()->later([&] {
-                ++pieces;
-                test_time += 2 * rounds::length;
+            many.back()->later([&, i] {
+                order.push_back(i);
+                test_time += rounds::length_max / 10;
             });
     }
     CHECK(context.run_one() == 1);
-    CHECK(pieces == 1000);
-    CHECK(make()->may_begin());
-    run_ready(context);
-    CHECK(pieces == 2000);
+    SECTION("are not all reached in one round") { CHECK(order.size() == 10); }
+    SECTION("let others do something between rounds") {
+        const auto other = make();
+        other->run(long_work('a'));
+        other->run(short_work('b'));
+        CHECK(done == "a");
+        CHECK(context.run_one() == 1);
+        CHECK(order.size() < 30);
+        other->run(long_work('c'));
+        CHECK(done == "a"); // Behind what it has put off itself.
+    }
+    SECTION("all come to it in turn") {
+        run_ready(context);
+        REQUIRE(order.size() == 2 * count);
+        for (std::size_t i = 0; i < count; ++i) {
+            REQUIRE(order[i] == i);
+            REQUIRE(order[count + i] == i);
+        }
+    }
+}
+
+TEST_CASE_METHOD(fixture, "what nobody waits for") {
+    const auto one = make();
+    const auto two = make();
+    SECTION("is done behind what others have put off") {
+        one->behind(short_work('b'));
+        two->later(short_work('a'));
+        CHECK(done.empty());
+        run_ready(context);
+        CHECK(done == "ab");
+    }
+    SECTION("is done for a part of a round at a time") {
+        for (int i = 0; i < 3; ++i)
+            one->behind(long_work('b'));
+        CHECK(context.run_one() == 1);
+        CHECK(done == "b");
+        two->run(short_work('a'));
+        CHECK(done == "ba");
+        run_ready(context);
+        CHECK(done == "babb");
+    }
+    SECTION("counts for whoever has it") {
+        one->behind(long_work('b'));
+        CHECK(context.run_one() == 1);
+        CHECK_FALSE(one->may_begin());
+        CHECK(two->may_begin());
+    }
 }
 
 TEST_CASE("what waits goes with the event loop") {
@@ -144,7 +188,8 @@ TEST_CASE("what waits goes with the event loop") {
         rounds all(context);
         const share_ptr one(new round_share(all));
         one->later([held, one] {});
-        CHECK(held.use_count() == 2);
+        one->behind([held, one] {});
+        CHECK(held.use_count() == 3);
     }
     CHECK(held.use_count() == 1);
 }
