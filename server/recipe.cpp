@@ -38,6 +38,7 @@ recipe::recipe(config from) : settings(std::move(from)) {
     if (settings.open_server || by_certificate)
         users.emplace("", user_record{{}, limits, general, {}});
     if (!settings.allow_v1.empty()) v1_user = user_record{{}, limits, general, {}};
+    look_at_users();
 }
 
 void recipe::warn_of_public_authority(const std::string& client_ca) {
@@ -73,34 +74,21 @@ const user_terms& recipe::terms_of(std::string_view whose) const {
     return found == users.end() ? none : found->second.terms;
 }
 
-bool recipe::has_timed_users() const {
-    return !settings.accounting.file.empty() ||
-           has_users_that([](const user_terms& terms) { return terms.has_expiry(); });
-}
-
-bool recipe::has_quotas() const {
-    return has_users_that([](const user_terms& terms) { return terms.quota.bytes > 0; });
-}
-
-bool recipe::has_upload_rates() const {
-    return has_users_that(
-        [](const user_terms& terms) { return terms.rate.up > 0 || terms.quota.slow_rate.up > 0; });
-}
-
 bool recipe::is_counted(std::string_view whose) const {
     return !settings.accounting.file.empty() && !whose.empty() && users.contains(whose);
 }
 
-bool recipe::has_users_that(bool (*are)(const user_terms& terms)) const {
-    return std::any_of(users.begin(), users.end(),
-                       [are](const auto& each) { return are(each.second.terms); });
-}
-
-std::uint32_t recipe::most_streams() const {
-    auto most = v1_user || users.empty() ? settings.limits.user.streams : 0;
-    for (const auto& [name, user] : users)
-        most = std::max(most, user.limits.streams);
-    return std::min(most, settings.limits.streams);
+void recipe::look_at_users() {
+    has_timed_users_ = !settings.accounting.file.empty();
+    most_streams_ = v1_user || users.empty() ? settings.limits.user.streams : 0;
+    for (const auto& [name, user] : users) {
+        const auto& terms = user.terms;
+        has_timed_users_ |= terms.has_expiry();
+        has_quotas_ |= terms.quota.bytes > 0;
+        has_upload_rates_ |= terms.rate.up > 0 || terms.quota.slow_rate.up > 0;
+        most_streams_ = std::max(most_streams_, user.limits.streams);
+    }
+    most_streams_ = std::min(most_streams_, settings.limits.streams);
 }
 
 } // namespace muxsocks::server

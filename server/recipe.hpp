@@ -36,16 +36,16 @@ struct recipe {
     /// On which terms; those of users whom the configuration does not name have no bound.
     const user_terms& terms_of(std::string_view whose) const;
     /// Whether somebody has to look at users as time goes by.
-    bool has_timed_users() const;
-    bool has_quotas() const;
+    bool has_timed_users() const { return has_timed_users_; }
+    bool has_quotas() const { return has_quotas_; }
     /// Whether uploads of somebody keep to a rate, now or when a quota is used up.
-    bool has_upload_rates() const;
+    bool has_upload_rates() const { return has_upload_rates_; }
     /// Whether what this user moves is kept: those that the configuration names, where there is
     /// accounting.
     bool is_counted(std::string_view whose) const;
     /// Streams that some user may have at once, which is what a session is told before it has said
     /// whose it is.
-    std::uint32_t most_streams() const;
+    std::uint32_t most_streams() const { return most_streams_; }
 
     config settings;
     std::optional<tls_context> tls;
@@ -54,8 +54,14 @@ struct recipe {
     std::vector<std::string> warnings; ///< Sentences for the log.
 
   private:
-    bool has_users_that(bool (*are)(const user_terms& terms)) const;
+    void look_at_users();
     void warn_of_public_authority(const std::string& client_ca);
+
+    // Each link asks, and there may be thousands of users.
+    bool has_timed_users_ = false;
+    bool has_quotas_ = false;
+    bool has_upload_rates_ = false;
+    std::uint32_t most_streams_ = 0;
 };
 
 } // namespace muxsocks::server
