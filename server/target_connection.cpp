@@ -277,7 +277,7 @@ bool target_connection::take_file() {
 }
 
 void target_connection::on_dialled(dial_result result) {
-    if (!stream_) return;
+    if (!stream_) return close_with_reset(result.socket);
     const auto self = kept_;
     dialling_ = false;
     partial_ = {};

@@ -1,6 +1,7 @@
 #include "protocol/link/dial/happy_eyeballs.hpp"
 
 #include "protocol/link/loop/output_interest.hpp"
+#include "protocol/link/loop/socket_ends.hpp"
 
 #include "protocol/link/dial/host_name.hpp"
 
@@ -320,6 +321,11 @@ void happy_eyeballs::settle() {
     deadline_.cancel();
     attempt_delay_.cancel();
     running_ = 0;
+    // One that has just connected would else keep its port in TIME_WAIT for a minute, and whoever
+    // takes back requests by the thousand all ports to a target.
+    if (first_) close_with_reset(first_->socket);
+    for (auto& each : others_)
+        close_with_reset(each.socket);
     first_.reset();
     others_.clear();
     waiting_v4_.clear();

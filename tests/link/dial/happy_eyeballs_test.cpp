@@ -344,6 +344,15 @@ TEST_CASE_METHOD(fixture, "a connect that is cancelled") {
         CHECK(owned.use_count() == 1);
         run_ready(context);
     }
+    SECTION("resets what has connected, and leaves no port in TIME_WAIT") {
+        listener target(context, "127.0.0.1");
+        connect("127.0.0.1", target.port(), result)->cancel();
+        REQUIRE(run_until(context, [&] { return target.accepted().size() == 1; }));
+        char byte = 0;
+        auto& accepted = target.accepted().front();
+        CHECK(::recv(accepted.native_handle(), &byte, 1, MSG_DONTWAIT) == -1);
+        CHECK(errno == ECONNRESET);
+    }
     SECTION("may be failing already") {
         connect("127.0.0.1", 9, result)->cancel();
         outcome lack;
