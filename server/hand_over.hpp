@@ -4,6 +4,7 @@
 /// The server's part of a hand-over (protocol/program/succession.hpp): the sessions of all its
 /// workers.
 
+#include "protocol/program/log.hpp"
 #include "protocol/program/worker_set.hpp"
 #include "server/usage_file.hpp"
 #include "server/worker.hpp"
@@ -45,7 +46,9 @@ class given_sessions final : public giving_sessions {
 /// Those of the process before this one, before the workers' threads run: by turns.
 class taken_sessions final : public taking_sessions {
   public:
-    explicit taken_sessions(worker_set<worker>& workers) : workers_(workers) {}
+    /// `usage_file`: accounting.file, for a line in the log.
+    taken_sessions(worker_set<worker>& workers, std::string usage_file)
+        : workers_(workers), usage_file_(std::move(usage_file)) {}
 
     bool take(const session_state& state, descriptor_list& sockets) override {
         if (!workers_.first().may_take_over(state)) return false;
@@ -54,6 +57,10 @@ class taken_sessions final : public taking_sessions {
     }
     void take_program(bytes_view usage) override {
         usage_ = decode_usage(std::string(usage.begin(), usage.end()));
+        if (!usage_ && !usage_file_.empty())
+            log::warning("what the process before this one says of users' traffic cannot be read: "
+                         "it is counted on from what {} has (accounting.file)",
+                         usage_file_);
     }
     void give_back() override {
         for (const auto& each : workers_)
@@ -66,6 +73,7 @@ class taken_sessions final : public taking_sessions {
 
   private:
     worker_set<worker>& workers_;
+    std::string usage_file_;
     std::size_t next_ = 0;
     std::optional<usage_book::users> usage_;
 };

@@ -69,14 +69,12 @@ class program final : public service::program {
         if (before) {
             // Whoever has given its sessions away cannot have them back.
             check_usage(serving.accounting);
-            taken_sessions all(workers_);
+            taken_sessions all(workers_, serving.accounting.file);
             before->take(all);
             service_->forget_stored();
             usage = all.take_usage();
         }
         keep_usage(serving.accounting, std::move(usage));
-        // A new process's users wait for no disk.
-        if (usage_ && !before) usage_->write_now();
     }
 
     void run() {

@@ -131,6 +131,11 @@ void usage_file::go_on() {
     handed_on_ = false;
 }
 
+bool usage_file::is_handed_on() {
+    const std::lock_guard lock(mutex_);
+    return handed_on_;
+}
+
 void usage_file::run() {
     auto pause = every_;
     for (;;) {
@@ -146,22 +151,18 @@ void usage_file::run() {
 
 bool usage_file::write() {
     const std::lock_guard one(writing_);
+    if (is_handed_on()) return true;
+    const auto all = book_.take_changed();
+    if (!all) return true;
     replacement next(path_);
-    int error = 0;
-    {
-        const std::lock_guard lock(mutex_);
-        const auto all = handed_on_ ? std::nullopt : book_.take_changed();
-        if (!all) return true;
-        error = next.write(encode(*all));
-    }
+    int error = next.write(encode(*all));
     if (error == 0) error = next.sync();
-    {
-        const std::lock_guard lock(mutex_);
-        if (handed_on_) {
-            book_.set_changed(); // This process may go on after all.
-            return true;
-        }
-        if (error == 0) error = next.move();
+    // Once it is handed on, the next process removes what waits beside the file before it writes
+    // its own: a move that is late finds nothing to move.
+    if (error == 0 && !is_handed_on()) error = next.move();
+    if (is_handed_on()) {
+        book_.set_changed(); // This process may go on after all.
+        return true;
     }
     if (error == 0) {
         next.sync_folder();

@@ -44,6 +44,7 @@ class usage_file {
     void go_on();
 
   private:
+    [[nodiscard]] bool is_handed_on();
     void run();
     /// Whether all is in the file now.
     bool write();
@@ -52,7 +53,7 @@ class usage_file {
     std::chrono::milliseconds every_;
     usage_book& book_;
     std::mutex writing_; ///< One at a time, the disk included.
-    std::mutex mutex_;
+    std::mutex mutex_;   ///< Of what is below. Nobody waits for a disk under it.
     bool handed_on_ = false;
     std::condition_variable changed_;
     bool soon_ = false;

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <random>
 #include <thread>
@@ -73,6 +74,13 @@ TEST_CASE("the file of users' traffic") {
         file.go_on();
         file.write_now();
         CHECK(total_in(path) == 10);
+    }
+    SECTION("is not moved to its place by who is late, once the next process has begun") {
+        replacement late(path);
+        REQUIRE(late.write("late") == 0);
+        REQUIRE(late.sync() == 0);
+        usage_file(path, 1h, book).start();
+        CHECK(late.move() == ENOENT);
     }
     SECTION("is moved aside where it is broken") {
         for (const char* name : {"usage.json.broken-1", "usage.json.broken-2"}) {
