@@ -51,10 +51,6 @@ void link_supervisor::take_over(const session_state& from, const handed_session&
     driver_ = new session_driver(thread_, settings_for(settings, from), *this);
     const driver_ptr keep = driver_;
     const auto streams = keep->restore(from);
-    const auto reset_rest = [this](descriptor_list& all) {
-        while (all.size() > 0)
-            reset_when_running(thread_.context(), all.take());
-    };
     for (std::size_t i = 0; i < streams.size(); ++i) {
         if (!from.streams[i].owned) continue;
         const auto& state = from.streams[i].owner;
@@ -62,10 +58,10 @@ void link_supervisor::take_over(const session_state& from, const handed_session&
         for (std::size_t left = sockets_of(state); left > 0; --left)
             own.add(sockets.take());
         if (own.size() > 0 && resume(keep, *streams[i], state, own)) continue;
-        reset_rest(own);
+        reset_when_running(thread_.context(), std::move(own));
         keep->core().release(*streams[i]);
     }
-    reset_rest(sockets);
+    reset_when_running(thread_.context(), std::move(sockets));
     keep->resume();
     policy_.set_resumable(true);
     policy_.set_session_limit(session_limit());

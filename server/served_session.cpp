@@ -1,7 +1,6 @@
 #include "server/served_session.hpp"
 
 #include "protocol/fields.hpp"
-#include "protocol/link/loop/let_go.hpp"
 #include "protocol/link/tls/session_crypto.hpp"
 #include "protocol/program/log.hpp"
 
@@ -107,11 +106,12 @@ void served_session::resume(const session_state& from, descriptor_list sockets) 
         const int socket = target_has_socket(owner) ? sockets.take() : -1;
         if (resume_target(keep, *streams[i], owner, socket, worker_.services(), policy_, account_))
             continue;
-        reset_when_running(worker_.context(), socket);
+        descriptor_list own;
+        if (socket >= 0) own.add(socket);
+        reset_when_running(worker_.context(), std::move(own));
         keep->core().release(*streams[i]);
     }
-    while (sockets.size() > 0)
-        reset_when_running(worker_.context(), sockets.take());
+    reset_when_running(worker_.context(), std::move(sockets));
     keep->resume();
     log::info("session of {} goes on here, {} streams with it", name(), streams.size());
     wait_for_client();

@@ -3,12 +3,16 @@
 /// \file
 /// Descriptors on their way: those that nobody has taken are closed.
 
+#include "protocol/link/loop/socket_ends.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <unistd.h>
+
 #include <cstddef>
+#include <memory>
 #include <utility>
 #include <vector>
-
-#include <sys/socket.h>
-#include <unistd.h>
 
 namespace muxsocks {
 
@@ -24,11 +28,10 @@ class descriptor_list {
     }
     ~descriptor_list() { close(); }
 
-    /// Closes what is left, so that peers see RST; no other process may have it.
+    /// Closes what is left, so that peers see RST.
     void reset() {
-        const ::linger option{.l_onoff = 1, .l_linger = 0};
         for (auto i = taken_; i < all_.size(); ++i)
-            (void)::setsockopt(all_[i], SOL_SOCKET, SO_LINGER, &option, sizeof option);
+            make_close_a_reset(all_[i]);
         close();
     }
 
@@ -47,5 +50,14 @@ class descriptor_list {
     std::vector<int> all_;
     std::size_t taken_ = 0;
 };
+
+/// For sockets that have come from another process and with which nothing can go on here: whoever
+/// closes them last, their peers see RST. Only when the thread runs: until then they may be the
+/// other process's after all.
+inline void reset_when_running(asio::io_context& context, descriptor_list left) {
+    if (left.size() == 0) return;
+    const auto kept = std::make_shared<descriptor_list>(std::move(left));
+    asio::post(context, [kept] { kept->reset(); });
+}
 
 } // namespace muxsocks

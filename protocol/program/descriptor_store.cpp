@@ -1,5 +1,6 @@
 #include "protocol/program/descriptor_store.hpp"
 
+#include "protocol/link/loop/socket_ends.hpp"
 #include "protocol/program/local_sockets.hpp"
 #include "protocol/program/log.hpp"
 
@@ -32,11 +33,6 @@ std::uint64_t cookie_of(int descriptor) {
     ::socklen_t size = sizeof cookie;
     if (::getsockopt(descriptor, SOL_SOCKET, SO_COOKIE, &cookie, &size) != 0) return 0;
     return cookie;
-}
-
-void reset_when_closed(int descriptor, bool reset) {
-    const ::linger option{.l_onoff = reset ? 1 : 0, .l_linger = 0};
-    (void)::setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, sizeof option);
 }
 
 /// The sockets by their cookies; those that nobody asks for are closed.
@@ -168,7 +164,7 @@ std::optional<stored_place> stored_place::read(bytes_view bytes, std::vector<int
                   {rest.begin(), rest.end()},
                   {}};
         for (const int each : theirs) {
-            if (each >= 0) reset_when_closed(each, false);
+            if (each >= 0) make_close_a_reset(each, false);
             one.sockets.add(each);
         }
         place.pieces.push_back(std::move(one));
@@ -243,14 +239,14 @@ bool place_writer::send(service_manager& to) {
     put(end);
     if (!whole_) return false;
     for (const int each : connected_)
-        reset_when_closed(each, true);
+        make_close_a_reset(each, true);
     if (to.store(stored_state_name, {&memory_, 1}) && to.store(stored_socket_name, listening_) &&
         to.store(stored_socket_name, connected_) && to.wait())
         return true;
     to.forget_stored(stored_state_name);
     to.forget_stored(stored_socket_name);
     for (const int each : connected_)
-        reset_when_closed(each, false);
+        make_close_a_reset(each, false);
     return false;
 }
 

@@ -6,9 +6,9 @@
 
 namespace muxsocks {
 
-void make_close_a_reset(tcp_socket& socket) {
-    const ::linger at_once{1, 0};
-    (void)::setsockopt(socket.native_handle(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+void make_close_a_reset(int descriptor, bool reset) {
+    const ::linger option{.l_onoff = reset ? 1 : 0, .l_linger = 0};
+    (void)::setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, sizeof option);
 }
 
 void close_with_reset(tcp_socket& socket) {

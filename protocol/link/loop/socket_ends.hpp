@@ -9,8 +9,10 @@
 
 namespace muxsocks {
 
-/// However the socket is closed from here on, by the end of the process too, its peer sees RST.
-void make_close_a_reset(tcp_socket& socket);
+/// However the socket is closed from here on, by the end of the process too, its peer sees RST; or
+/// not, if `reset` is false.
+void make_close_a_reset(int descriptor, bool reset = true);
+inline void make_close_a_reset(tcp_socket& socket) { make_close_a_reset(socket.native_handle()); }
 
 /// Closes a socket so that its peer sees RST.
 void close_with_reset(tcp_socket& socket);
