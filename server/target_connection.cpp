@@ -26,10 +26,9 @@ asio::ip::address literal_of(const socks5::address& one) {
     return asio::ip::address_v4({one.ip[0], one.ip[1], one.ip[2], one.ip[3]});
 }
 
-// What the state of a stream's owner begins with.
-constexpr std::uint8_t relay_mark = 1;
-constexpr std::uint8_t request_mark = 2;
-constexpr std::uint8_t association_mark = udp_association::mark;
+bool is_marked(bytes_view state, owner_mark as) {
+    return !state.empty() && state[0] == static_cast<std::uint8_t>(as);
+}
 
 /// The relay of a connected target, with a line for the log at its end.
 class target_relay final : public relay {
@@ -42,7 +41,7 @@ class target_relay final : public relay {
           destination_(std::move(destination)) {}
 
     void save(std::vector<std::uint8_t>& state, std::vector<int>& sockets) override {
-        state.push_back(relay_mark);
+        state.push_back(static_cast<std::uint8_t>(owner_mark::relay));
         relay::save(state, sockets);
         state.insert(state.end(), destination_.begin(), destination_.end());
     }
@@ -356,7 +355,7 @@ void target_connection::refuse(socks5::reply_code rep, const std::string& why) {
 // ---- A hand-over
 
 void target_connection::save(std::vector<std::uint8_t>& state, std::vector<int>&) {
-    state.push_back(request_mark);
+    state.push_back(static_cast<std::uint8_t>(owner_mark::request));
     state.insert(state.end(), partial_.begin(), partial_.end());
 }
 
@@ -383,7 +382,7 @@ void target_connection::resume(bytes_view state) {
 }
 
 bool target_has_socket(bytes_view state) {
-    return !state.empty() && (state[0] == relay_mark || state[0] == association_mark);
+    return is_marked(state, owner_mark::relay) || is_marked(state, owner_mark::association);
 }
 
 namespace {
@@ -413,16 +412,17 @@ bool resume_target(driver_ptr driver, stream& s, bytes_view state, int socket,
     if (state.empty()) return false;
     user->take_anyway(user_place::stream);
     held_place place(user, user_place::stream);
-    if (state[0] == request_mark) {
+    if (is_marked(state, owner_mark::request)) {
         const boost::intrusive_ptr<target_connection> target(new target_connection(
             std::move(driver), s, services, std::move(policy), std::move(user), std::move(place)));
         target->resume(state);
         return true;
     }
-    if (socket >= 0 && state[0] == association_mark)
+    if (socket >= 0 && is_marked(state, owner_mark::association))
         return resume_association(std::move(driver), s, state.subspan(1), socket, services,
                                   std::move(policy), std::move(user), std::move(place));
-    if (state[0] != relay_mark || state.size() < 1 + relay::state_size || socket < 0) return false;
+    if (!is_marked(state, owner_mark::relay) || state.size() < 1 + relay::state_size || socket < 0)
+        return false;
     ::sockaddr_storage at{};
     ::socklen_t size = sizeof at;
     if (::getsockname(socket, reinterpret_cast<::sockaddr*>(&at), &size) != 0) return false;

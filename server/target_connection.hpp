@@ -13,6 +13,9 @@
 
 namespace muxsocks::server {
 
+/// What the saved state of a stream's owner begins with.
+enum class owner_mark : std::uint8_t { relay = 1, request = 2, association = 3 };
+
 /// What target connections need of their worker.
 struct target_services {
     dialer& targets;

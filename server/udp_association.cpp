@@ -2,6 +2,7 @@
 
 #include "protocol/program/log.hpp"
 #include "protocol/saved_fields.hpp"
+#include "server/target_connection.hpp"
 #include "socks5/message.hpp"
 
 #include <boost/asio/post.hpp>
@@ -306,7 +307,7 @@ void udp_association::each_field(Fields& fields) {
 void udp_association::save(std::vector<std::uint8_t>& state, std::vector<int>& sockets) {
     if (!socket_.is_open()) return;
     field_saver fields;
-    auto kind = mark;
+    auto kind = static_cast<std::uint8_t>(owner_mark::association);
     fields(kind);
     each_field(fields);
     state = std::move(fields.bytes());

@@ -56,8 +56,6 @@ class udp_association final : public ref_counted<udp_association>, public stream
     /// As begin(), with what save() has added elsewhere behind its mark; the socket is touched only
     /// when the thread runs. False if the state is none: the socket is the caller's then.
     bool resume(stream& s, bytes_view state, int socket);
-    /// What the state begins with.
-    static constexpr std::uint8_t mark = 3;
 
   private:
     using endpoint = asio::ip::udp::endpoint;
