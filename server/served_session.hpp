@@ -63,6 +63,8 @@ class served_session final : private session_driver::delegate {
     void look_at_user(std::chrono::system_clock::time_point now);
     /// None before it has authenticated.
     const user_account_ptr& account() const { return account_; }
+    /// It is forgotten: others of its user may have all of the user's time.
+    void give_share() { share_ = {}; }
     /// What it has moved since the last time.
     traffic take_traffic();
     /// For the log: without what would change its lines.
@@ -123,6 +125,7 @@ class served_session final : private session_driver::delegate {
     std::string subject_; ///< Of the client's certificate.
     std::shared_ptr<const target_policy> policy_;
     user_account_ptr account_; ///< From its authentication on.
+    user_shares::held share_;
     held_place place_;
     std::vector<held_place> links_;                      ///< One for each of its links.
     std::optional<boost::asio::ip::address> counted_at_; ///< Among the user's addresses.

@@ -34,7 +34,8 @@ void served_session::charge_to_user(const user_record& user) {
     account_->set(user.terms);
     worker_.count_traffic(*account_, {});
     driver_->core().charge_to({account_, &account_->memory()});
-    driver_->share_with(worker_.shares().take(*account_));
+    share_ = worker_.shares().take(*account_);
+    driver_->share_with(share_.share());
     keep_to_rates();
 }
 

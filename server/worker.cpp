@@ -150,10 +150,8 @@ void worker::forget(served_session& one) {
     if (found == sessions_.end()) return;
     authenticating_.erase(one.place());
     count_use(one);
-    if (one.account()) {
-        count_traffic(*one.account(), one.take_traffic());
-        shares_.give(*one.account());
-    }
+    if (one.account()) count_traffic(*one.account(), one.take_traffic());
+    one.give_share();
     auto gone = std::make_shared<std::unique_ptr<served_session>>(std::move(found->second));
     sessions_.erase(found);
     by_id_.erase(one.id());

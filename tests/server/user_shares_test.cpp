@@ -11,20 +11,21 @@ TEST_CASE("shares of a thread's time") {
     const user_account bob("bob", {}, memory);
     link_thread thread(memory);
     user_shares shares(thread);
-    const auto first = shares.take(alice);
+    auto first = shares.take(alice);
+    const auto of_alice = first.share();
 
     SECTION("are one for all sessions of a user") {
-        CHECK(shares.take(alice) == first);
-        CHECK(shares.take(bob) != first);
-        CHECK(shares.strangers() != first);
+        CHECK(shares.take(alice).share() == of_alice);
+        CHECK(shares.take(bob).share() != of_alice);
+        CHECK(shares.strangers() != of_alice);
     }
-    SECTION("stay as long as a session is there") {
-        shares.take(alice);
-        shares.give(alice);
-        CHECK(shares.take(alice) == first);
+    SECTION("stay as long as a session is there, wherever its part is kept") {
+        auto second = shares.take(alice);
+        first = std::move(second);
+        CHECK(shares.take(alice).share() == of_alice);
     }
     SECTION("go with the user's last session") {
-        shares.give(alice);
-        CHECK(shares.take(alice) != first);
+        first = {};
+        CHECK(shares.take(alice).share() != of_alice);
     }
 }
