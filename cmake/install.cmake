@@ -86,6 +86,12 @@ foreach(role client server)
     install(FILES ${MUXSOCKS_PACKAGING}/network/modules.conf RENAME ${program}.conf
         DESTINATION lib/modules-load.d COMPONENT ${role})
 endforeach()
+# Examples, with a program that is not ours.
+install(PROGRAMS ${MUXSOCKS_PACKAGING}/tunnel/muxsocks-tunnel-routes
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/muxsocks-client/examples/tunnel COMPONENT client)
+install(FILES ${MUXSOCKS_PACKAGING}/tunnel/muxsocks-tunnel.service
+    ${MUXSOCKS_PACKAGING}/tunnel/hev-socks5-tunnel.yml
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/muxsocks-client/examples/tunnel COMPONENT client)
 muxsocks_install_configured(systemd/muxsocks-client@.service lib/systemd/system client "")
 muxsocks_install_configured(systemd/user/muxsocks-client.service lib/systemd/user client "")
 install(FILES ${MUXSOCKS_PACKAGING}/systemd/user/muxsocks-client.socket DESTINATION lib/systemd/user

@@ -110,7 +110,10 @@ def test_what_is_installed_is_complete(installed):
                  "lib/sysctl.d/20-muxsocks-client.conf", "lib/sysctl.d/20-muxsocks-server.conf",
                  "lib/modules-load.d/muxsocks-client.conf", "lib/modules-load.d/muxsocks-server.conf",
                  "lib/sysusers.d/muxsocks-server.conf", "share/doc/muxsocks-server/OPERATIONS.md",
-                 "share/doc/muxsocks-client/examples/client.json"):
+                 "share/doc/muxsocks-client/examples/client.json",
+                 "share/doc/muxsocks-client/examples/tunnel/muxsocks-tunnel-routes",
+                 "share/doc/muxsocks-client/examples/tunnel/muxsocks-tunnel.service",
+                 "share/doc/muxsocks-client/examples/tunnel/hev-socks5-tunnel.yml"):
         assert not re.search(r"@[A-Z_]+@", (installed / name).read_text()), name
     for role in ROLES:
         ended = programs.run([installed / f"bin/muxsocks-{role}", "--version"])
