@@ -180,8 +180,8 @@ def test_a_clock_that_is_wrong_by_a_year(examine, shift, why):
     library = faketime_library()
     if not library:
         pytest.skip("faketime is not installed")
-    if programs.sanitizer():
-        pytest.skip("faketime does not get along with sanitizers")
+    if not programs.takes_preloads():
+        pytest.skip("nothing can be loaded in front of these programs")
     found = examine(env={"LD_PRELOAD": library, "FAKETIME": shift, "FAKETIME_DONT_FAKE_MONOTONIC": "1",
                          "DONT_FAKE_MONOTONIC": "1"})
     failed_at(found, "TLS", why, "clock.*renew")

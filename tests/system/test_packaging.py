@@ -190,7 +190,10 @@ def compile_command(target):
 
 def ships():
     """Whether the build that is tested is of the kind that ships."""
-    cache = (programs.build_folder() / "CMakeCache.txt").read_text()
+    cache = programs.build_folder() / "CMakeCache.txt"
+    if not cache.exists():
+        return False  # Programs without their build.
+    cache = cache.read_text()
     return re.search(r"^CMAKE_BUILD_TYPE:\w+=(Release|RelWithDebInfo)$", cache, re.M) \
         and not programs.sanitizer() and "MUXSOCKS_HARDENED:BOOL=ON" in cache
 

@@ -50,6 +50,13 @@ def binary(name):
     return str(path)
 
 
+def takes_preloads():
+    """Whether LD_PRELOAD has an effect: static programs have no loader, and a sanitizer's own library
+    must come first."""
+    with open(binary("muxsocks-client"), "rb") as program:
+        return b"/ld-linux" in program.read(8192) and not sanitizer()
+
+
 # Ports below the range from which the kernel takes ports for outgoing connections, so that nobody
 # takes one between free_port() and its use. Each worker process has its own stretch.
 _next_port = 10000 + (os.getpid() * 97) % 20000
