@@ -2,7 +2,6 @@
 
 #include "client/link_supervisor.hpp"
 #include "client/movable.hpp"
-#include "protocol/link/loop/let_go.hpp"
 #include "protocol/program/log.hpp"
 #include "protocol/saved_fields.hpp"
 
