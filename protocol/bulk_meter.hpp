@@ -1,12 +1,12 @@
 #pragma once
 
 /// \file
-/// Whether one stream is bulk: it moved much lately, in either direction, or its bytes had to wait
-/// for the link for long. Bulk goes by links of its own (link_choice.hpp), so that nobody waits
-/// behind it.
+/// Whether one stream is bulk: it moved much lately, in either direction, or much at once
+/// (surge_meter.hpp), or its bytes had to wait for the link for long. Bulk goes by links of its own
+/// (link_choice.hpp), so that nobody waits behind it.
 ///
-///     other --(1 MiB in 2 s, or 1 s of 2 s waiting for the link)--> bulk
-///       ^------------------(in 2 s below half of both)----------------'
+///     other --(1 MiB in 2 s, or 1 s of 2 s waiting for the link, or a surge)--> bulk
+///       ^-----------------(in 2 s below half of both, and no surge)--------------'
 ///
 /// The two seconds are four spans of half a second, the newest one begun: they are from one and a
 /// half to two seconds long.
@@ -39,6 +39,11 @@ class bulk_meter {
         if (waits && !waits_) waiting_since_ = now;
         waits_ = waits;
     }
+    /// It has moved much at once.
+    void on_surge(instant now) {
+        surge_until_ = now + window;
+        bulk_ = true;
+    }
     /// Moves to `now`, and says whether the stream is bulk. `bulk_bytes`: usual_bytes or less.
     bool update(instant now, std::uint32_t bulk_bytes = usual_bytes) {
         roll(now);
@@ -47,7 +52,7 @@ class bulk_meter {
         const auto waited = waited_for();
         if (moved >= bulk_bytes || waited >= half)
             bulk_ = true;
-        else if (moved < bulk_bytes / 2 && waited < half / 2)
+        else if (moved < bulk_bytes / 2 && waited < half / 2 && now >= surge_until_)
             bulk_ = false;
         return bulk_;
     }
@@ -103,6 +108,7 @@ class bulk_meter {
     std::array<std::uint32_t, spans> moved_{};
     std::array<std::uint16_t, spans> waited_ms_{};
     instant waiting_since_{};
+    instant surge_until_{};
     bool waits_ = false;
     bool bulk_ = false;
 };

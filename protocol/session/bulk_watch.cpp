@@ -1,5 +1,6 @@
 #include "protocol/session/bulk_watch.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace muxsocks {
@@ -23,13 +24,26 @@ stream_facts bulk_watch::look(const stream_table& streams, instant now, std::uin
         const auto moved = s.moved_out() + s.moved_in();
         const auto before = std::exchange(s.moved_at_look, moved);
         if (s.metered || (moved - before < worth_bytes && !waits(s))) return;
-        s.metered = true;
-        metered_.push_back({s.id, s.moved_out(), s.moved_in(), {}, {}});
-        metered_.back().out.on_moved(0, now);
-        metered_.back().out.on_waiting(waits(s), now);
+        begin(s, now);
     });
     facts.others = static_cast<std::uint32_t>(streams.size()) - bulk;
     return facts;
+}
+
+bulk_watch::metered& bulk_watch::begin(stream& s, instant now) {
+    s.metered = true;
+    metered_.push_back({s.id, s.moved_out(), s.moved_in(), {}, {}});
+    metered_.back().out.on_moved(0, now);
+    metered_.back().out.on_waiting(waits(s), now);
+    return metered_.back();
+}
+
+void bulk_watch::on_surge(stream& s, instant now) {
+    const auto found = std::find_if(metered_.begin(), metered_.end(),
+                                    [&](const metered& one) { return one.id == s.id; });
+    auto& one = found != metered_.end() ? *found : begin(s, now);
+    one.out.on_surge(now);
+    s.bulk = true;
 }
 
 bool bulk_watch::meter(metered& one, stream& s, instant now, std::uint32_t bulk_bytes) {

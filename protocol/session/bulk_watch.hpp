@@ -2,7 +2,8 @@
 
 /// \file
 /// Which streams of a session are bulk, found out by looking at all of them a few times a second:
-/// nothing is metered while bytes move. Only those that move much, or wait, have a bulk_meter.
+/// nothing is metered while bytes move, but for an association's datagrams, which may be too many
+/// before the next look. Only those that move much, or wait, have a bulk_meter.
 
 #include "protocol/bulk_meter.hpp"
 #include "protocol/link_facts.hpp"
@@ -22,6 +23,10 @@ class bulk_watch {
     stream_facts look(const stream_table& streams, instant now, std::uint32_t bulk_bytes,
                       std::vector<stream*>& changed);
 
+    /// The stream has sent much at once: it is bulk from now on. Look soon at what that means for
+    /// the links.
+    void on_surge(stream& s, instant now);
+
   private:
     struct metered {
         std::uint32_t id;
@@ -34,6 +39,7 @@ class bulk_watch {
     static bool waits(const stream& s) {
         return s.queued == stream::queue::fresh || s.queued == stream::queue::bulk_round;
     }
+    metered& begin(stream& s, instant now);
     /// Whether it is still worth its meter.
     bool meter(metered& one, stream& s, instant now, std::uint32_t bulk_bytes);
 

@@ -85,6 +85,9 @@ void datagrams::on_read(const datagram_slot& slot, std::size_t bytes, bool more)
         ++session_.statistics_.datagrams_sent;
         session_.statistics_.datagram_bytes_sent += bytes;
         session_.pacing_.on_read(bytes);
+        // From the next one on it goes by the link for bulk.
+        if (s.surge.on_moved(static_cast<std::uint32_t>(bytes), session_.now_))
+            session_.on_surge(s);
     }
     s.datagrams = more;
     list(s);

@@ -343,6 +343,10 @@ class session {
     bool sendable(const stream& s) const;
     void schedule(stream& s);
     void unschedule(stream& s);
+    /// It may go by another link now.
+    void move_home(stream& s);
+    /// Its datagrams became many at once.
+    void on_surge(stream& s);
     void list_credit(stream& s);
     void list_reset(stream& s);
     void on_sent(stream& s, std::size_t bytes);

@@ -229,12 +229,21 @@ void session::set_roles(const link_roles& roles) {
 stream_facts session::look_at_streams(std::uint32_t bulk_bytes, instant now) {
     std::vector<stream*> changed;
     const auto facts = bulk_.look(streams_.table, now, bulk_bytes, changed);
-    for (const auto s : changed) {
-        if (s->queued != stream::queue::fresh && s->queued != stream::queue::bulk_round) continue;
-        unschedule(*s);
-        schedule(*s);
-    }
+    for (const auto s : changed)
+        move_home(*s);
     return facts;
+}
+
+void session::on_surge(stream& s) {
+    const bool was = s.bulk;
+    bulk_.on_surge(s, now_);
+    if (!was) move_home(s);
+}
+
+void session::move_home(stream& s) {
+    if (s.queued != stream::queue::fresh && s.queued != stream::queue::bulk_round) return;
+    unschedule(s);
+    schedule(s);
 }
 
 std::vector<link_facts> session::facts() const {

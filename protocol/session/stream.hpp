@@ -14,6 +14,7 @@
 #include "protocol/session/control.hpp"
 #include "protocol/session/own_bytes.hpp"
 #include "protocol/session/pieces.hpp"
+#include "protocol/surge_meter.hpp"
 
 namespace muxsocks {
 
@@ -83,6 +84,7 @@ struct stream {
     std::uint32_t round = 0;         ///< The bulk round in which `round_bytes` were sent.
     std::uint32_t round_bytes = 0;   ///< Of DATA, or of an association's datagrams.
     std::uint32_t outside = 0;       ///< Bytes that the kernel holds for it, parked; charged.
+    surge_meter surge;               ///< Of its datagrams that are sent.
     stream* next_ready = nullptr;
 
     // Datagrams of an association (datagrams.hpp).

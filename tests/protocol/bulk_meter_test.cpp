@@ -54,6 +54,14 @@ TEST_CASE("a stream that moves bytes") {
         CHECK_FALSE(stream.meter.update(stream.now));
         CHECK(stream.meter.moved_bytes() == 0);
     }
+    SECTION("is bulk at once after a surge, and for two seconds behind the last") {
+        stream.meter.on_surge(stream.now);
+        CHECK(stream.meter.bulk());
+        CHECK(stream.meter.update(stream.now + 250ms));
+        stream.meter.on_surge(stream.now + 1s);
+        CHECK(stream.meter.update(stream.now + 2900ms));
+        CHECK_FALSE(stream.meter.update(stream.now + 3s));
+    }
     SECTION("does not overflow") {
         stream.move(std::uint64_t{1} << 40, 3);
         CHECK(stream.meter.bulk());

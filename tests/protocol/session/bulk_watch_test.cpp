@@ -74,6 +74,19 @@ TEST_CASE("streams that are looked at") {
             CHECK((l.facts.bulk_out == 0 && l.facts.others == 1));
         }
     }
+    SECTION("are bulk from a surge on, and for two seconds, whether they had a meter or not") {
+        l.run(1s, [&] { first.send.on_sent(20'000); });
+        for (const auto each : {&first, &second}) {
+            l.watch.on_surge(*each, l.now);
+            CHECK(each->bulk);
+        }
+        l.run(1500ms, [] {});
+        CHECK((first.bulk && second.bulk));
+        CHECK((l.facts.bulk_out == 2 && l.facts.others == 0));
+        l.run(1s, [] {});
+        CHECK_FALSE((first.bulk || second.bulk));
+        CHECK(l.facts.others == 2);
+    }
     SECTION("count when they receive as much, which changes nothing in how they send") {
         l.run(3s, [&] { first.recv.on_received(200'000); });
         CHECK_FALSE(first.bulk);

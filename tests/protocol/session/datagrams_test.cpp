@@ -3,6 +3,8 @@
 #include "tests/catch.hpp"
 #include "tests/protocol/session/lone.hpp"
 
+#include <algorithm>
+
 namespace muxsocks::tests {
 
 using namespace std::chrono_literals;
@@ -181,6 +183,49 @@ TEST_CASE("datagrams go in front of bulk, but take no more than bulk streams bes
     CHECK(datagrams_at_half >= 10); // 40 KB
     CHECK(datagrams_at_half <= 39);
     CHECK(association.datagrams.empty());
+}
+
+TEST_CASE("an association that sends much at once leaves the link of small messages") {
+    lone s(with_datagrams(role::server));
+    s.establish(willing());
+    const auto second = s.join();
+    s.core.set_roles({0, link_roles::none, {second, link_roles::none, link_roles::none}});
+    s.feed(0, data(1, 0, "flow", syn_data) + data(3, 0, "voice", syn_data));
+    auto& flow = s.opened(1);
+    auto& voice = s.opened(3);
+    s.sent();
+    const auto count = [](const lines& all) {
+        return std::count_if(all.begin(), all.end(),
+                             [](const auto& one) { return one.starts_with("DATAGRAM 1 "); });
+    };
+    constexpr int at_once = 100;
+    for (int i = 0; i < at_once; ++i)
+        s.send_datagram(flow, large);
+    const auto by_small = count(s.sent(0));
+    const auto by_bulk = count(s.sent(second));
+    CHECK(by_small + by_bulk == at_once);
+    CHECK(by_small <= 17); // 64 KiB
+
+    SECTION("and others stay there") {
+        s.send_datagram(voice, "hello");
+        s.send_datagram(flow, "more");
+        CHECK(s.sent(0) == lines{"DATAGRAM 3 hello"});
+        CHECK(s.sent(second) == lines{"DATAGRAM 1 more"});
+    }
+    SECTION("until it has been quiet for two seconds") {
+        const auto look = [&] {
+            s.pass(250ms);
+            return s.core.look_at_streams(bulk_meter::usual_bytes, s.now);
+        };
+        for (int i = 0; i < 7; ++i)
+            CHECK(look().bulk_out == 1);
+        for (int i = 0; i < 2; ++i)
+            look();
+        s.sent(0);
+        s.sent(second);
+        s.send_datagram(flow, "little");
+        CHECK(s.sent(0) == lines{"DATAGRAM 1 little"});
+    }
 }
 
 TEST_CASE("datagrams do not wait for room to keep frames") {
