@@ -13,6 +13,9 @@
 ///      +--(nothing to send)-------+<-----------------------------------------------+
 ///      +--(for minutes, longer each time)--- at rest <--(still slower, all tried)--+
 ///
+/// A try is a round trip long, since what it adds stands in the queue where the path is full, and
+/// all small messages wait for it; the more of them were in vain, the rarer they are.
+///
 /// Vegas' measure (Brakmo and Peterson, 1995) with BBR's probing. Free of I/O: TCP's own figures go
 /// in, a bound comes out. Short paths are standing_queue's.
 
@@ -50,6 +53,10 @@ class flight_bound {
     std::optional<std::size_t> limit_bytes() const { return limit_; }
     /// What the path carries, while there is a bound.
     double bytes_per_second() const { return rate_; }
+    /// How fast the socket may send, while there is a bound. No bound of what is in flight lets
+    /// more through for long; but after a pause, when nothing is in flight, all that it allows
+    /// would go at once, and stand in front of the narrowest place.
+    std::optional<double> pace_bytes_per_second() const;
     /// Whether the congestion control should look anew for what the path carries, once: BBR takes
     /// losses at the begin for a full path, feels its way up by a quarter in eight round trips, and
     /// may stay at some packets in each. What it sends too much is caught here.
@@ -58,7 +65,9 @@ class flight_bound {
   private:
     void look(const flight_sample& sample, instant now);
     void follow(const flight_sample& sample, instant now);
-    bool probe(const flight_sample& sample, instant now);
+    void begin_probe();
+    void follow_probe(const flight_sample& sample, instant now);
+    duration probe_interval(const flight_sample& sample) const;
     void watch_climb(const flight_sample& sample, instant now);
     void set(double bytes);
     void give_up(instant now);
@@ -77,12 +86,14 @@ class flight_bound {
     instant window_end_{};
     instant late_{}; ///< When the window should have ended long ago: little could be sent.
     std::uint64_t window_delivered_ = 0;
-    bool settling_ = false; ///< Whether the bound changed in this window.
-    bool held_ = false;     ///< Whether the bound was reached in it.
+    int settling_ = 0;  ///< Windows, this one first, that tell nothing of the bound.
+    bool held_ = false; ///< Whether the bound was reached in it.
+    duration rtt_min_{};
 
     instant probe_at_{};
     std::optional<std::size_t> probed_from_; ///< The bound before the probe that is under way.
     double probed_rate_ = 0;                 ///< And what was carried with it.
+    int probe_patience_ = 1;                 ///< Factor of the time between two of them.
 
     // A time in which no queue stood, and what was carried when it began.
     std::optional<instant> climb_begun_;

@@ -3,6 +3,7 @@
 #include "tests/catch.hpp"
 
 #include <cmath>
+#include <deque>
 
 using namespace muxsocks;
 using namespace std::chrono_literals;
@@ -22,6 +23,7 @@ struct long_path {
     bool backlogged = true;      ///< Whether there always is something to send.
     flight_bound bound;
     instant now{1h};
+    std::deque<double> sent; ///< What was in flight in each millisecond of a round trip.
     double delivered = 0;
     double rtt = 0.1; ///< Smoothed, seconds.
     int restarts = 0;
@@ -31,10 +33,12 @@ struct long_path {
         const auto limit = bound.limit_bytes();
         return limit ? std::min(window_bytes, static_cast<double>(*limit)) : window_bytes;
     }
+    /// What is acknowledged was sent a round trip ago.
     double rate() const {
-        const auto total = in_flight() + others_bytes;
+        const auto own = sent.empty() ? in_flight() : sent.front();
+        const auto total = own + others_bytes;
         const auto carried = std::min(1.0, total / std::max(full(), floor_bytes));
-        return carried * bytes_per_second * in_flight() / total;
+        return carried * bytes_per_second * own / total;
     }
     double queue_seconds() const {
         return std::max(0.0, (in_flight() + others_bytes - full()) / bytes_per_second);
@@ -42,6 +46,9 @@ struct long_path {
     void run(duration time) {
         for (const auto end = now + time; now < end; now += 1ms) {
             delivered += rate() / 1000;
+            sent.push_back(in_flight());
+            while (sent.size() > static_cast<std::size_t>(rtt_min / 1ms))
+                sent.pop_front();
             rtt += (in_seconds(rtt_min) + queue_seconds() - rtt) / 16;
             const auto limit = bound.limit_bytes();
             if (limit && window_bytes >= static_cast<double>(*limit)) bound.on_held();
@@ -146,6 +153,78 @@ TEST_CASE("a bound of what is in flight") {
             REQUIRE(way.full_rate());
         }
         CHECK(queue < 0.015);
+    }
+}
+
+TEST_CASE("whether more in flight carries more") {
+    long_path way;
+    way.rtt_min = 40ms;
+    way.rtt = 0.04;
+    way.window_bytes = 3 * way.full();
+    way.run(1s);
+    REQUIRE(way.bound.limit_bytes());
+    const auto usual = static_cast<double>(*way.bound.limit_bytes());
+    const auto is_tried = [&] {
+        return static_cast<double>(*way.bound.limit_bytes()) > 1.08 * usual;
+    };
+
+    SECTION("is tried for no longer than a round trip, and the rarer the more often in vain") {
+        int tries = 0;
+        for (int second = 0; second < 64; ++second) {
+            int tried = 0;
+            for (int i = 0; i < 1000; ++i) {
+                const bool before = is_tried();
+                way.run(1ms);
+                if (!before && is_tried()) ++tries;
+                tried += is_tried();
+            }
+            CHECK(tried < 60);
+            if (second == 31) CHECK((tries >= 3 && tries <= 5));
+        }
+        CHECK(tries >= 5);
+        CHECK(tries <= 7);
+    }
+    SECTION("is found out where the path has changed") {
+        way.run(60s); // In vain.
+        way.floor_bytes = 1.3 * usual;
+        way.run(1s);
+        const auto before = way.delivered;
+        way.run(10s);
+        CHECK(way.delivered - before > 0.87 * 10 * way.bytes_per_second);
+    }
+    SECTION("is not seen in what a pause has emptied and fills") {
+        const auto window = way.window_bytes;
+        for (int i = 0; i < 200; ++i) {
+            way.run(200ms + i * 1ms);
+            way.window_bytes = 5'792;
+            way.run(50ms);
+            way.window_bytes = window;
+            for (int j = 0; j < 200; ++j) {
+                way.run(1ms);
+                REQUIRE(static_cast<double>(*way.bound.limit_bytes()) < 1.2 * usual);
+            }
+        }
+    }
+}
+
+TEST_CASE("how fast a bounded link sends") {
+    long_path way;
+
+    SECTION("is its own matter while there is no bound") {
+        CHECK_FALSE(way.bound.pace_bytes_per_second());
+    }
+    SECTION("is above what the path carries, but not by much") {
+        way.run(5s);
+        REQUIRE(way.bound.pace_bytes_per_second());
+        CHECK(*way.bound.pace_bytes_per_second() > 1.05 * way.bytes_per_second);
+        CHECK(*way.bound.pace_bytes_per_second() < 1.3 * way.bytes_per_second);
+    }
+    SECTION("grows with what may be in flight") {
+        way.run(5s);
+        way.bytes_per_second *= 3;
+        way.window_bytes *= 3;
+        way.run(20s);
+        CHECK(*way.bound.pace_bytes_per_second() > 1.05 * way.bytes_per_second);
     }
 }
 

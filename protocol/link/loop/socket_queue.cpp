@@ -69,6 +69,7 @@ void socket_queue::measure(instant now) {
                            std::size_t{info->tcpi_snd_cwnd} * info->tcpi_snd_mss},
                           now);
         if (flight_.take_restart() && has_bbr()) restart_bbr();
+        apply_pace(flight_.pace_bytes_per_second());
     }
     if (!queue_.wants_sample(now)) return;
     queue_.on_sample({info->tcpi_bytes_acked, rtt, rtt_min}, now);
@@ -142,6 +143,13 @@ void socket_queue::apply_unsent(std::size_t bytes) {
     if (bytes == unsent_) return;
     unsent_ = bytes;
     set(descriptor_, IPPROTO_TCP, TCP_NOTSENT_LOWAT, static_cast<unsigned>(bytes));
+}
+
+void socket_queue::apply_pace(std::optional<double> bytes_per_second) {
+    const auto pace = bytes_per_second ? static_cast<std::uint64_t>(*bytes_per_second) : no_pace;
+    if (pace == pace_) return;
+    pace_ = pace;
+    set(descriptor_, SOL_SOCKET, SO_MAX_PACING_RATE, pace);
 }
 
 void socket_queue::apply_limit(std::optional<std::size_t> bytes) {

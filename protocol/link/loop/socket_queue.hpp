@@ -4,8 +4,9 @@
 /// What the kernel holds for a link's socket, unsent and unacknowledged: measured by TCP_INFO, and
 /// bounded: on short paths as protocol/standing_queue.hpp wants it, by TCP_NOTSENT_LOWAT and
 /// SO_SNDBUF, whose highest value is net.core.wmem_max; on long ones as protocol/flight_bound.hpp
-/// wants it, by giving the socket no more than there is room for. The kernel's buffer is no measure
-/// there: what is acknowledged selectively stays in it until the loss is mended.
+/// wants it, by giving the socket no more than there is room for, no faster than
+/// SO_MAX_PACING_RATE. The kernel's buffer is no measure there: what is acknowledged selectively
+/// stays in it until the loss is mended.
 
 #include "protocol/flight_bound.hpp"
 #include "protocol/path_facts.hpp"
@@ -43,9 +44,12 @@ class socket_queue {
     }
 
   private:
+    static constexpr std::uint64_t no_pace = ~std::uint64_t{0}; ///< As the kernel has it.
+
     void measure(instant now);
     void restart_bbr() const;
     void apply_unsent(std::size_t bytes);
+    void apply_pace(std::optional<double> bytes_per_second);
     void apply_limit(std::optional<std::size_t> bytes);
 
     int descriptor_;
@@ -54,6 +58,7 @@ class socket_queue {
     duration wait_{};                                 ///< For room in flight.
     std::size_t unsent_ = standing_queue::unsent_max; ///< As the socket has it.
     std::optional<std::size_t> limit_;                ///< The same.
+    std::uint64_t pace_ = no_pace;                    ///< The same, bytes a second.
 };
 
 } // namespace muxsocks
