@@ -87,6 +87,10 @@ class link : public ref_counted<link> {
     path_facts path() const { return is_open() ? queue_.facts() : path_facts(); }
     bool has_bbr() const { return is_open() && queue_.has_bbr(); }
     std::size_t bound_bytes() const { return queue_.bound_bytes(); }
+    /// It carries little, on a long path: so that small messages find room on it at any time.
+    void keep_window(instant now) {
+        if (is_open()) queue_.keep_window(now);
+    }
     /// While it is not known whose the link is: it reads little at a time, and nothing while much
     /// of what its TLS answers waits for the socket. A link is trusted until it is said otherwise.
     void set_trusted(bool on);

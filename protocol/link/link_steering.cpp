@@ -63,11 +63,19 @@ void link_steering::forget_gone() {
     });
 }
 
-void link_steering::decide(session& core, instant now) {
+stream_facts link_steering::decide(session& core, instant now) {
     const auto streams = core.look_at_streams(choice_.bulk_bytes(), now);
     choice_.update(facts_, streams, now);
     core.set_roles(choice_.roles());
     core.set_twice(choice_.twice_bytes_per_second());
+    return streams;
+}
+
+bool link_steering::is_for_small(const link_facts& link, const stream_facts& streams) const {
+    const auto& roles = choice_.roles();
+    if (!link.bbr || link.rtt_min < flight_bound::far) return false;
+    if (link.number != roles.small && link.number != roles.twice) return false;
+    return streams.bulk_out == 0 || std::ranges::find(roles.bulk, link.number) == roles.bulk.end();
 }
 
 } // namespace muxsocks

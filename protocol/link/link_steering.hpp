@@ -26,7 +26,10 @@ class link_steering {
         for (auto& each : facts_)
             if (const link* const on = link_of(each.number)) complete(each, *on, now);
         forget_gone();
-        decide(core, now);
+        const auto streams = decide(core, now);
+        for (const auto& each : facts_)
+            if (is_for_small(each, streams))
+                if (link* const on = link_of(each.number)) on->keep_window(now);
     }
 
     link_choice& choice() { return choice_; }
@@ -47,7 +50,9 @@ class link_steering {
     void complete(link_facts& facts, const link& on, instant now);
     rates& measure(link_number number, const path_facts& path, instant now);
     void forget_gone();
-    void decide(session& core, instant now);
+    stream_facts decide(session& core, instant now);
+    /// Whether small messages go by it, on a long path, and no bulk of ours.
+    bool is_for_small(const link_facts& link, const stream_facts& streams) const;
 
     link_choice choice_;
     std::vector<link_facts> facts_;

@@ -177,7 +177,12 @@ void session_driver::steer() {
     if (session_.closed()) return look_.cancel();
     auto& choice = steering_->choice();
     steering_->look(
-        session_, [this](link_number number) { return find_link(number); }, now());
+        session_,
+        [this](link_number number) -> link* {
+            const auto found = find(number);
+            return found ? found->on.get() : nullptr;
+        },
+        now());
     if (const auto at = choice.deadline())
         look_.expires_at(*at);
     else

@@ -18,6 +18,8 @@ constexpr std::size_t congestion_name_size = 17;
 constexpr std::size_t room_least = 16 * 1024;
 constexpr duration wait_min = std::chrono::milliseconds(1);
 constexpr duration wait_max = std::chrono::milliseconds(20);
+/// BBR looks for the least round trip after ten.
+constexpr duration bbr_renewal = std::chrono::seconds(5);
 #ifndef SO_BUF_LOCK // Linux 5.14
 #define SO_BUF_LOCK 72
 #endif
@@ -107,6 +109,12 @@ void socket_queue::restart_bbr() const {
                             static_cast<socklen_t>(name.size())) == 0;
     };
     if (use("reno") && !use("bbr")) (void)use("cubic");
+}
+
+void socket_queue::keep_window(instant now) {
+    if (now - bbr_renewed_ < bbr_renewal || !has_bbr()) return;
+    bbr_renewed_ = now;
+    restart_bbr();
 }
 
 bool socket_queue::has_bbr() const {

@@ -36,6 +36,11 @@ class socket_queue {
     path_facts facts() const;
     /// Whether loss does not count as a sign of a full path.
     bool has_bbr() const;
+    /// Call it now and then for a link that carries little. Where BBR has found no smaller round
+    /// trip for ten seconds, it leaves four packets in flight for a fifth of one, which holds up
+    /// small messages; so it begins anew before that. Of what it knows nothing is of use to such a
+    /// link.
+    void keep_window(instant now);
     /// What the kernel may hold; 0: no bound.
     std::size_t bound_bytes() const { return flight_.limit_bytes().value_or(limit_.value_or(0)); }
     /// How much is sent at a time.
@@ -55,6 +60,7 @@ class socket_queue {
     int descriptor_;
     standing_queue queue_;
     flight_bound flight_;
+    instant bbr_renewed_{};
     duration wait_{};                                 ///< For room in flight.
     std::size_t unsent_ = standing_queue::unsent_max; ///< As the socket has it.
     std::optional<std::size_t> limit_;                ///< The same.
