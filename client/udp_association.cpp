@@ -21,6 +21,8 @@ namespace {
 namespace ip = asio::ip;
 using association_ptr = boost::intrusive_ptr<udp_association>;
 
+/// What SOCKS has in front of the address: not in pieces.
+constexpr std::array<std::uint8_t, socks5::udp_header::front_size> whole_front{};
 /// Datagrams that one turn passes over, dropped ones, before others have theirs.
 constexpr int datagram_looks_max = 64;
 
@@ -223,7 +225,8 @@ udp_association::udp_association(driver_ptr driver, tcp_socket control,
       settings_(std::move(settings)),
       gate_(gate),
       socket_(driver_->thread().context().get_executor()),
-      idle_(driver_->thread().clock(), [this] { on_idle(); }) {}
+      idle_(driver_->thread().clock(), [this] { on_idle(); }),
+      outgoing_(whole_front) {}
 
 std::error_code udp_association::bind(const ip::address& local) {
     if (!settings_->ports) return socket_.bind({local, 0});
@@ -329,24 +332,19 @@ bool udp_association::on_datagram(bytes_view bytes) {
     if (from.status != socks5::parse_status::done ||
         from.value.type == socks5::address::kind::domain)
         return false;
-    outgoing_.push_back({bytes, *gate_.peer()});
-    if (outgoing_.size() == datagram_socket::batch_max) send_outgoing();
-    return outgoing_.size() == 1;
+    if (outgoing_.full()) send_outgoing();
+    return outgoing_.add(bytes, *gate_.peer());
 }
 
 void udp_association::on_datagrams_over() {
     send_outgoing();
-    std::vector<datagram_socket::outgoing>().swap(outgoing_);
+    outgoing_.end();
 }
 
 void udp_association::send_outgoing() {
-    static constexpr std::array<std::uint8_t, socks5::udp_header::front_size> front{};
     if (outgoing_.empty() || !socket_.is_open()) return;
     touch();
-    socket_.send_all(front, outgoing_);
-    for (const auto& each : outgoing_)
-        if (each.sent) ++down_;
-    outgoing_.clear();
+    outgoing_.send(socket_, [this](const auto& one) { down_ += one.sent; });
 }
 
 // ---- Ends

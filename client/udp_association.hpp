@@ -10,7 +10,7 @@
 #include "client/end_watch.hpp"
 #include "client/pending_request.hpp"
 #include "client/udp_gate.hpp"
-#include "protocol/link/loop/datagram_socket.hpp"
+#include "protocol/link/loop/outgoing_datagrams.hpp"
 #include "protocol/program/descriptor_list.hpp"
 #include "socks5/message.hpp"
 
@@ -98,8 +98,8 @@ class udp_association final : public ref_counted<udp_association>, public stream
     time_point moved_{};
     std::vector<std::uint8_t> reply_; ///< Of the server, until it is complete.
     bool replied_ = false;
-    bool waiting_ = false;                            ///< Whether the socket is waited for.
-    std::vector<datagram_socket::outgoing> outgoing_; ///< Until on_datagrams_over().
+    bool waiting_ = false;        ///< Whether the socket is waited for.
+    outgoing_datagrams outgoing_; ///< Until on_datagrams_over().
     std::uint64_t up_ = 0;
     std::uint64_t down_ = 0;
     std::uint64_t refused_ = 0; ///< From elsewhere, with FRAG, or no datagrams of SOCKS at all.

@@ -135,24 +135,21 @@ bool udp_association::collect(bytes_view bytes, const endpoint& to) {
         ++denied_;
         return false;
     }
-    outgoing_.push_back({bytes, to});
-    if (outgoing_.size() == datagram_socket::batch_max) send_outgoing();
-    return outgoing_.size() == 1;
+    if (outgoing_.full()) send_outgoing();
+    return outgoing_.add(bytes, to);
 }
 
 void udp_association::on_datagrams_over() {
     send_outgoing();
-    std::vector<datagram_socket::outgoing>().swap(outgoing_);
+    outgoing_.end();
 }
 
 void udp_association::send_outgoing() {
     if (outgoing_.empty() || !socket_.is_open()) return;
-    socket_.send_all({}, outgoing_);
-    for (const auto& each : outgoing_) {
-        ++(each.sent ? up_ : lost_);
-        if (each.sent) rules_.on_sent(each.to);
-    }
-    outgoing_.clear();
+    outgoing_.send(socket_, [this](const auto& one) {
+        ++(one.sent ? up_ : lost_);
+        if (one.sent) rules_.on_sent(one.to);
+    });
 }
 
 bool udp_association::send(bytes_view bytes, const endpoint& to) {

@@ -5,7 +5,7 @@
 /// as its stream, links or not; datagrams out as they come, names looked up for each; datagrams in
 /// when its turn on a link has come.
 
-#include "protocol/link/loop/datagram_socket.hpp"
+#include "protocol/link/loop/outgoing_datagrams.hpp"
 #include "protocol/link/session_driver.hpp"
 #include "server/file_places.hpp"
 #include "server/name_lookups.hpp"
@@ -113,7 +113,7 @@ class udp_association final : public ref_counted<udp_association>, public stream
     time_point moved_{};
     std::unordered_map<std::string, name> names_;
     std::deque<waiting_datagram> waiting_datagrams_;
-    std::vector<datagram_socket::outgoing> outgoing_; ///< Until on_datagrams_over().
+    outgoing_datagrams outgoing_; ///< Until on_datagrams_over().
     std::size_t waiting_bytes_ = 0;
     std::uint64_t up_ = 0; ///< Datagrams that went to their destinations, and from them.
     std::uint64_t down_ = 0;

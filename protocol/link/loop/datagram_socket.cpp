@@ -43,6 +43,18 @@ ip::udp::endpoint unmapped_endpoint(const ip::udp::endpoint& from) {
 /// ones are cut by IP itself.
 constexpr std::size_t segments_max = 64;
 constexpr std::size_t segment_max = 9000;
+/// What every path of IPv6 takes: where this is too long there is no segmentation.
+constexpr std::size_t segment_sure = 1280 - 40 - 8;
+
+/// Older kernels ignore what they are told of segments, and would send them as one datagram.
+bool kernel_segments(int descriptor) {
+    static const bool known = [descriptor] {
+        int value = 0;
+        ::socklen_t size = sizeof value;
+        return ::getsockopt(descriptor, SOL_UDP, UDP_SEGMENT, &value, &size) == 0;
+    }();
+    return known;
+}
 
 /// What sendmmsg() is told of a batch; a thread has one, which holds nothing between two calls.
 struct batch {
@@ -82,6 +94,7 @@ std::error_code datagram_socket::open(const ip::udp& family) {
     socket_.open(family, error);
     if (error) return error;
     socket_.non_blocking(true, error);
+    segment_limit_ = kernel_segments(descriptor()) ? segment_max : 0;
     const int on = 1;
     ::setsockopt(descriptor(), SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on));
     ::setsockopt(descriptor(), SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof(on));
@@ -114,6 +127,7 @@ bool datagram_socket::adopt(int descriptor) {
     socket_.assign(v6 ? ip::udp::v6() : ip::udp::v4(), descriptor, error);
     if (error) return false;
     socket_.non_blocking(true, error);
+    segment_limit_ = kernel_segments(descriptor) ? segment_max : 0;
     both_ = v6 && v6_only == 0;
     return true;
 }
@@ -191,7 +205,7 @@ std::error_code datagram_socket::send(bytes_view head, bytes_view bytes,
 std::size_t datagram_socket::together(bytes_view head, std::span<const outgoing> all) const {
     const auto& first = all.front();
     const auto size = head.size() + first.bytes.size();
-    if (!segments_ || size == 0 || size > segment_max) return 1;
+    if (size == 0 || size > segment_limit_) return 1;
     std::size_t count = 1;
     auto bytes = size;
     // The last one may be shorter.
@@ -217,13 +231,14 @@ void datagram_socket::send_all(bytes_view head, std::span<outgoing> all) {
         message = {};
         message.msg_name = made.names[messages].data();
         message.msg_namelen = static_cast<socklen_t>(made.names[messages].size());
-        message.msg_iov = &made.parts[parts];
+        const auto before = parts;
+        message.msg_iov = made.parts.data() + before;
         if (count > 1) made.lay_segment_size(messages, head.size() + all[at].bytes.size());
         for (const auto end = at + count; at < end; ++at) {
             if (!head.empty()) made.parts[parts++] = vector_of(head);
             made.parts[parts++] = vector_of(all[at].bytes);
         }
-        message.msg_iovlen = static_cast<std::size_t>(&made.parts[parts] - message.msg_iov);
+        message.msg_iovlen = parts - before;
     }
     made.begins[messages] = all.size();
     for (std::size_t next = 0; next < messages;) {
@@ -242,15 +257,19 @@ void datagram_socket::send_all(bytes_view head, std::span<outgoing> all) {
         const auto begin = made.begins[next];
         const auto count = made.begins[++next] - begin;
         if (count == 1) continue; // The error is this datagram's.
-        // Longer than the path takes at a time (EINVAL), or without help by the device (EIO).
-        if (errno == EIO || errno == EOPNOTSUPP) segments_ = false;
-        send_singly(head, all.subspan(begin, count));
+        // EINVAL: longer than the path takes at a time, or not to be had for this socket. EIO: not
+        // by this device. An error of each of them alone says nothing of that.
+        const bool length = errno == EINVAL;
+        const auto size = head.size() + all[begin].bytes.size();
+        if (send_singly(head, all.subspan(begin, count)))
+            segment_limit_ = length && size > segment_sure ? size - 1 : 0;
     }
 }
 
-void datagram_socket::send_singly(bytes_view head, std::span<outgoing> all) {
+bool datagram_socket::send_singly(bytes_view head, std::span<outgoing> all) {
     for (auto& one : all)
         one.sent = !send(head, one.bytes, one.to);
+    return std::ranges::any_of(all, &outgoing::sent);
 }
 
 void datagram_socket::close() {

@@ -80,6 +80,9 @@ class datagram_socket {
     asio::ip::udp::endpoint local() const;
     /// Datagrams that the kernel had no room for.
     std::uint32_t dropped_by_kernel() const { return dropped_; }
+    /// The longest ones, with their heads, that the kernel is thought to cut apart itself; 0: none.
+    /// It falls where that fails.
+    std::size_t segment_limit() const { return segment_limit_; }
 
   private:
     std::error_code open(const asio::ip::udp& family);
@@ -87,11 +90,12 @@ class datagram_socket {
     asio::ip::udp::endpoint mapped(const asio::ip::udp::endpoint& to) const;
     /// How many from the first one on may leave as one: 1, or those of its size and destination.
     std::size_t together(bytes_view head, std::span<const outgoing> all) const;
-    void send_singly(bytes_view head, std::span<outgoing> all);
+    /// Returns whether any of them was sent.
+    bool send_singly(bytes_view head, std::span<outgoing> all);
 
     udp_socket socket_;
-    bool both_ = false;    ///< Whether it is one for both families.
-    bool segments_ = true; ///< Whether the kernel is thought to cut datagrams apart itself.
+    bool both_ = false; ///< Whether it is one for both families.
+    std::size_t segment_limit_ = 0;
     std::uint32_t dropped_ = 0;
 };
 

@@ -4,6 +4,8 @@
 
 #include <boost/asio/ip/address.hpp>
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <array>
 #include <thread>
@@ -77,14 +79,49 @@ TEST_CASE("a socket for datagrams") {
     }
     SECTION("sends a whole batch of one size") {
         const auto payload = bytes_of(1'000);
-        std::vector<datagram_socket::outgoing> all(datagram_socket::batch_max,
-                                                   {payload, pair.b.local()});
-        pair.a.send_all({}, all);
-        for (const auto& each : all) {
-            CHECK(each.sent);
-            CHECK(pair.receive(into).bytes == 1'000);
+        const std::array<std::uint8_t, 3> head{1, 2, 3};
+        for (const auto front : {bytes_view(), bytes_view(head)}) {
+            std::vector<datagram_socket::outgoing> all(datagram_socket::batch_max,
+                                                       {payload, pair.b.local()});
+            pair.a.send_all(front, all);
+            for (const auto& each : all) {
+                CHECK(each.sent);
+                CHECK(pair.receive(into).bytes == front.size() + 1'000);
+            }
+            CHECK(pair.receive(into).what == outcome::none);
         }
-        CHECK(pair.receive(into).what == outcome::none);
+    }
+    SECTION("sends them one by one where the kernel cuts none apart, and tries that no more") {
+        // The kernel refuses segments without checksums with EINVAL, as it does where a path's
+        // datagrams are too long.
+        const int on = 1;
+        REQUIRE(::setsockopt(pair.a.descriptor(), SOL_SOCKET, SO_NO_CHECK, &on, sizeof(on)) == 0);
+        const auto payload = bytes_of(2'000);
+        const auto limit_after = [&](std::size_t size) {
+            std::vector<datagram_socket::outgoing> all(
+                10, {bytes_view(payload).first(size), pair.b.local()});
+            all[3].bytes = {};
+            pair.a.send_all({}, all);
+            for (const auto& each : all) {
+                CHECK(each.sent);
+                CHECK(pair.receive(into).bytes == each.bytes.size());
+            }
+            CHECK(pair.receive(into).what == outcome::none);
+            return pair.a.segment_limit();
+        };
+        CHECK(pair.a.segment_limit() == 9'000);
+        CHECK(limit_after(2'000) == 1'999);
+        CHECK(limit_after(2'000) == 1'999);
+        CHECK(limit_after(1'000) == 0);
+        CHECK(limit_after(1'000) == 0);
+    }
+    SECTION("lays errors of the datagrams themselves to nobody else") {
+        const auto payload = bytes_of(10);
+        std::vector<datagram_socket::outgoing> all(
+            10, {payload, {asio::ip::address_v4::loopback(), 0}});
+        pair.a.send_all({}, all);
+        CHECK_FALSE(std::ranges::any_of(all, &datagram_socket::outgoing::sent));
+        CHECK(pair.a.segment_limit() == 9'000);
     }
     SECTION("goes on behind one that cannot be sent") {
         const auto payload = bytes_of(70'000);
