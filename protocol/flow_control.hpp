@@ -84,7 +84,12 @@ class receive_window {
     }
 
     /// Whether each further grant has to be allowed, as it is where it keeps to a rate.
-    void set_paced(bool on) { allowed_ = on ? announced_ : unpaced; }
+    void set_paced(bool on) {
+        allowed_ = on ? announced_ : unpaced;
+        unasked_ = announced_;
+    }
+    /// Up to where the peer may send without a grant that was allowed: what it had before.
+    std::uint64_t unasked() const { return unasked_; }
     /// What could be granted and was not allowed yet.
     std::uint64_t ungranted() const {
         const auto limit = consumed_ + window_;
@@ -92,8 +97,10 @@ class receive_window {
         return limit > granted ? limit - granted : 0;
     }
     void allow(std::uint64_t bytes) { allowed_ = std::max(announced_, allowed_) + bytes; }
-    /// Takes back, once, what was allowed beyond `used`, where the peer's bytes have ended.
-    std::uint64_t take_unused(std::uint64_t used) {
+    /// Takes back, once, what was allowed beyond `top`, where the peer's bytes end. What nobody had
+    /// to allow is not among it.
+    std::uint64_t take_unused(std::uint64_t top) {
+        const auto used = std::max(top, unasked_);
         if (allowed_ == unpaced || allowed_ <= used) return 0;
         return std::exchange(allowed_, used) - used;
     }
@@ -122,6 +129,7 @@ class receive_window {
 
     std::uint64_t announced_;
     std::uint64_t allowed_ = unpaced;
+    std::uint64_t unasked_ = 0; ///< Where it is paced.
     std::uint64_t measured_from_ = 0;
     instant measured_since_{};
 };

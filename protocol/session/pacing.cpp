@@ -66,10 +66,14 @@ bool pacing::held_up(const stream& s) const { return credits_ && s.recv.used_up(
 
 void pacing::on_received(const stream& s, std::size_t bytes) {
     if (!credits_) return;
-    // What needs no grant of ours counts as it comes, the rest was counted when it was granted.
-    const std::uint64_t unasked = session_.settings_.unasked_window;
+    // What needed no grant counts as it comes, the rest was counted when it was granted.
+    const auto unasked = s.recv.unasked();
     const auto from = std::min(s.recv.received(), unasked);
     credits_->spend(static_cast<std::size_t>(std::min(s.recv.received() + bytes, unasked) - from));
+}
+
+void pacing::on_ignored(std::size_t bytes) {
+    if (credits_) credits_->spend(bytes);
 }
 
 bool pacing::take_datagram(std::size_t bytes) {
@@ -85,10 +89,7 @@ void pacing::on_consumed(stream& s) {
 }
 
 void pacing::on_end(stream& s) {
-    if (!credits_) return;
-    // What it might have sent unasked has cost nothing.
-    const auto used = std::max<std::uint64_t>(s.top, session_.settings_.unasked_window);
-    credits_->give_back(static_cast<std::size_t>(s.recv.take_unused(used)));
+    if (credits_) credits_->give_back(static_cast<std::size_t>(s.recv.take_unused(s.top)));
 }
 
 bool pacing::list(stream& s) {

@@ -53,11 +53,14 @@ class pacing {
     /// Whether it is the small window that holds the stream up.
     bool held_up(const stream& s) const;
     void on_received(const stream& s, std::size_t bytes);
+    /// Bytes of a stream that is gone, or being reset: what it was granted for them is others' by
+    /// then, so they count as they come.
+    void on_ignored(std::size_t bytes);
     /// Whether datagrams of so many bytes may come; they count.
     bool take_datagram(std::size_t bytes);
     /// Bytes were consumed: how much is worth a grant is a matter of the rate.
     void on_consumed(stream& s);
-    /// No byte of the stream comes beyond its top: what it was granted and has not used is others'.
+    /// The stream takes no byte beyond its top: what it was granted and has not used is others'.
     void on_end(stream& s);
     template <typename Predicate>
     void forget(Predicate gone) {

@@ -204,6 +204,7 @@ void session::on_data(std::uint32_t id, std::uint8_t flags, bytes_view payload) 
     // The first frame of a stream may be empty: there may be no credit for more.
     const bool first = (flags & flag::syn) != 0 && streams_.table.find(id) == nullptr;
     const auto s = find_or_open(id, true);
+    if (!s || s->rst_wanted) pacing_.on_ignored(bytes.size());
     if (!s) return;
     const bool fin = (flags & flag::fin) != 0;
     if (bytes.empty() && !fin && !first && !flood_.empty.take(now_))

@@ -266,6 +266,45 @@ TEST_CASE("a session that lets streams send little unasked") {
         s.feed(0, rst(5));
         CHECK(s.credits.left() == left);
     }
+    SECTION("takes back nothing that has cost nothing") {
+        s.credits.take_back_to(1'000'000);
+        s.credits.give(50'000);
+        s.core.rates().set(nullptr, nullptr);
+        CHECK(s.granted().size() == 3);
+        s.core.rates().set(&s.reads, &s.credits);
+        CHECK(s.credits.left() == 50'000);
+        s.feed(0, rst(1));
+        CHECK(s.credits.left() == 50'000);
+        // It counts as it comes.
+        s.put(3, 9'990);
+        s.feed(0, data(3, 9'990, "x", flag::data | flag::fin));
+        CHECK(s.credits.left() == 50'000 - 9'991);
+    }
+    SECTION("takes it back once") {
+        s.credits.take_back_to(1'000'000);
+        s.credits.give(50'000);
+        s.put(1, 20);
+        s.feed(0, data(1, 20, "", flag::data | flag::fin));
+        CHECK(s.credits.left() == 50'000 - 20);
+        s.core.rates().set(nullptr, nullptr);
+        CHECK(s.granted() == lines{"CREDIT 3 10000", "CREDIT 5 10000"});
+        s.core.rates().set(&s.reads, &s.credits);
+        s.feed(0, rst(1));
+        CHECK(s.credits.left() == 50'000 - 20);
+    }
+    SECTION("counts what comes though it has reset the stream") {
+        s.credits.take_back_to(1'000'000);
+        s.credits.give(50'000);
+        s.put(1, 20);
+        CHECK(s.granted() == lines{"CREDIT 1 400"});
+        s.core.reset(*s.opened(1).s, reset_code::cancelled);
+        s.put(1, 100);
+        CHECK(s.credits.left() == 50'000 - 320 - 100);
+        CHECK_FALSE(s.output().empty());
+        CHECK(s.credits.left() == 50'000 - 120);
+        s.put(1, 280);
+        CHECK(s.credits.left() == 50'000 - 400);
+    }
 }
 
 } // namespace muxsocks::tests
