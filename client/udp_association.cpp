@@ -299,6 +299,7 @@ void udp_association::wait_readable() {
 stream_owner::datagram_result udp_association::read_datagram(bytes_span place) {
     if (!socket_.is_open()) return {};
     std::array<std::uint8_t, socks5::udp_header::front_size> front{};
+    const auto now = std::chrono::steady_clock::now();
     for (int looks = 0; looks < datagram_looks_max; ++looks) {
         // ATYP comes to where the frame's address belongs.
         const auto got = socket_.receive(front, place, settings_->max_delay);
@@ -315,12 +316,12 @@ stream_owner::datagram_result udp_association::read_datagram(bytes_span place) {
         const auto address = whole ? socks5::parse_address(place.first(got.bytes - front.size()))
                                    : socks5::parse_result<socks5::address>{};
         if (address.status != socks5::parse_status::done || address.value.port == 0 ||
-            !gate_.admit(got.from, std::chrono::steady_clock::now())) {
+            !gate_.admit(got.from, now)) {
             ++refused_;
             continue;
         }
         ++up_;
-        touch();
+        moved_ = now;
         return {got.bytes - front.size(), true};
     }
     return {0, true};

@@ -90,6 +90,7 @@ std::size_t udp_association::lay_address(bytes_span place, std::size_t room, std
 
 stream_owner::datagram_result udp_association::read_datagram(bytes_span place) {
     if (!socket_.is_open() || place.size() < 2 * v6_address_size) return {};
+    const auto now = std::chrono::steady_clock::now();
     for (int looks = 0; looks < looks_max; ++looks) {
         const auto room = last_was_v4_ ? v4_address_size : v6_address_size;
         // So that a longer address than the one that is guessed finds room, too.
@@ -103,13 +104,13 @@ stream_owner::datagram_result udp_association::read_datagram(bytes_span place) {
             ++too_old_;
             continue;
         }
-        if (!rules_.may_receive(got.from, std::chrono::steady_clock::now())) {
+        if (!rules_.may_receive(got.from, now)) {
             ++denied_;
             continue;
         }
         last_was_v4_ = got.from.address().is_v4();
         ++down_;
-        touch();
+        moved_ = now;
         return {lay_address(place, room, got.bytes, got.from), true};
     }
     return {0, true};
@@ -131,7 +132,7 @@ bool udp_association::on_datagram(bytes_view bytes) {
 }
 
 bool udp_association::collect(bytes_view bytes, const endpoint& to) {
-    if (!rules_.may_send(to, std::chrono::steady_clock::now())) {
+    if (!rules_.may_send(to, moved_)) { // Of now: see on_datagram().
         ++denied_;
         return false;
     }
