@@ -30,7 +30,7 @@ class Path:
                 f"loss {self.loss_percent:g}"]
 
 
-# Scene -> path. The scenes' names are the works' names.
+# Scene -> path. Of the distances' scenes the names are the works' names, too.
 DISTANCES = {
     "distance-1": Path(100, 0.5, 100),
     "distance-2": Path(150, 2, 100),

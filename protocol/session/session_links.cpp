@@ -209,7 +209,7 @@ void session::on_links_changed() {
         l->ready.clear();
         l->datagrams.clear();
     }
-    streams_.table.for_each([this](stream& s) {
+    streams_.table.for_each([](stream& s) {
         s.datagrams_listed = false;
         if (s.queued != stream::queue::fresh && s.queued != stream::queue::bulk_round) return;
         s.queued = stream::queue::none;

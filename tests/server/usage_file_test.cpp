@@ -51,12 +51,13 @@ TEST_CASE("the file of users' traffic") {
     SECTION("is written when it is due, or soon where that is asked for") {
         usage_file file(path, 1h, book);
         file.start();
-        while (!std::filesystem::exists(path))
+        const auto until = std::chrono::steady_clock::now() + 60s;
+        while (!std::filesystem::exists(path) && std::chrono::steady_clock::now() < until)
             std::this_thread::sleep_for(1ms);
+        REQUIRE(std::filesystem::exists(path));
         book.add("a", {5, 7}, {}, now);
         CHECK(total_in(path) == 0);
         file.write_soon();
-        const auto until = std::chrono::steady_clock::now() + 60s;
         while (total_in(path) != 5 && std::chrono::steady_clock::now() < until)
             std::this_thread::sleep_for(1ms);
         CHECK(total_in(path) == 5);

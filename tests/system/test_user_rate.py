@@ -76,7 +76,7 @@ def test_uploads(toll_road, target):
 
 
 def test_many_small_uploads(toll_road, new_pair, target):
-    """Of each stream a head goes unasked, and no more; others' streams wait for nothing."""
+    """Of each stream a head goes unasked, and no more; another user's upload, larger than all, is through meanwhile."""
     proxy = toll_road(up="8Mbit")
     sink = target(servers.sink)
     size, begun = 200_000, time.monotonic()
