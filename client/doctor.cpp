@@ -355,6 +355,7 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
     void on_attached(session_driver&) override {}
     void on_link_gone(session_driver&, link_number, std::error_code, const std::string&) override {}
     void on_link_wanted(session_driver&) override {}
+    using stream_owner::on_notice;
     void on_notice(session_driver&, const stream* about, const notice_frame& told) override {
         // What bars the user is said of the session, and again of each stream that it costs.
         barred_ = about && told.text == said_;

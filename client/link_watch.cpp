@@ -74,8 +74,8 @@ link_watch::stall link_watch::judge(duration patience, instant now) const {
 
 /// Whether the acknowledgement that is missed may stand in a queue, behind what is coming in.
 bool link_watch::may_be_queued(duration patience, instant now) const {
-    const auto meanwhile = last_.path.received_bytes - received_meanwhile_;
-    return now - received_ < patience && meanwhile < queue_bytes &&
+    const auto came = last_.path.received_bytes - received_meanwhile_;
+    return now - received_ < patience && came < queue_bytes &&
            now - std::max(sent_, *flying_) < queue_time;
 }
 

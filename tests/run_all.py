@@ -54,6 +54,7 @@ PLAN = {
     "fuzz": ("fuzz",),
 }
 SANITIZERS = ("asan", "tsan")
+CLANGS = (*SANITIZERS, "fuzz")  # With sanitizers Clang takes half of what GCC takes.
 QUICK = {"ci": ("unit", "simulation", "system")}
 OTHERS = {"dev": PLAN["ci"], "release": PLAN["ci"]}
 # Those besides muxsocks itself that take the least to bring.
@@ -143,7 +144,7 @@ def build(preset, jobs, beside=False):
     step = Step(preset, "build")
     # It shows how far it is, and what the compiler says.
     command = [ROOT / "scripts/build", preset, "--keep-going", "--jobs", str(jobs), "--log", step.log]
-    if preset == "fuzz":
+    if preset in CLANGS:
         compiler = clang()
         if compiler is None:
             step.log.write_text("There is no clang++ here: scripts/setup test installs it.\n")
