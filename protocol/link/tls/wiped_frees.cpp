@@ -19,8 +19,15 @@ wiped_frees::~wiped_frees() { --wiping_depth; }
 
 } // namespace muxsocks
 
-// Sanitizers have their own, which see more.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+// Sanitizers have their own, which see more. GCC and Clang each have a way to say that they are
+// there.
+#ifdef __has_feature
+#define MUXSOCKS_HAS(feature) __has_feature(feature)
+#else
+#define MUXSOCKS_HAS(feature) 0
+#endif
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) &&                             \
+    !MUXSOCKS_HAS(address_sanitizer) && !MUXSOCKS_HAS(thread_sanitizer)
 
 // As the library's own but for the wiping; the other forms end in these.
 void* operator new(std::size_t size) {
