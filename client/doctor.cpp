@@ -52,6 +52,11 @@ constexpr const char* proxy_step = "proxy";
 constexpr std::size_t path_bytes = 9000;
 constexpr std::chrono::milliseconds path_time{4000};
 constexpr std::chrono::milliseconds path_pause{20};
+
+/// How often it is looked for a handshake that does not get out, and how often TCP has sent its
+/// beginning again by then: some three seconds.
+constexpr std::chrono::milliseconds handshake_pause{100};
+constexpr std::uint32_t swallowed_after = 4;
 constexpr std::uint32_t ip_and_tcp_headers = 52; ///< Of IPv4, with timestamps.
 
 class examination final : session_driver::delegate, link::owner, stream_owner {
@@ -65,7 +70,7 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
           resolver_(thread_.context(), thread_.clock(), {.search_short_names = true}),
           services_{thread_.context(), thread_.clock(), resolver_, 250ms, false},
           limit_(thread_.clock(), [this] { on_limit(); }),
-          look_(thread_.clock(), [this] { look_at_path(); }) {}
+          look_(thread_.clock(), [this] { look(); }) {}
 
     bool run() {
         std::printf("%s\n", to_string(server_.address).c_str());
@@ -188,15 +193,29 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
               recipe_.settings.timeouts.handshake);
         link_ = new link(thread_, std::move(socket), make_engine(recipe_, server_));
         link_->start(*this);
+        look_.expires_after(handshake_pause);
+    }
+
+    /// Whether the server's TCP has what the handshake begins with, which may be more than the path
+    /// lets through at once. The server's own limit is about to pass as well.
+    void look_at_handshake() {
+        const auto path = link_->path();
+        if (path.in_flight > 0 && path.timeouts >= swallowed_after && dial_smaller()) return;
+        look_.expires_after(handshake_pause);
+    }
+
+    /// Tries the handshake, which may be too large for the path, with smaller packets; false where
+    /// there are none.
+    bool dial_smaller() {
+        if (!link_ || segments_ + 1 >= segment_limit::steps.size()) return false;
+        std::exchange(link_, nullptr)->abort();
+        ++segments_;
+        dial();
+        return true;
     }
 
     void on_limit() {
-        // A handshake that does not get through may be too large for the path.
-        if (link_ && segments_ + 1 < segment_limit::steps.size()) {
-            std::exchange(link_, nullptr)->abort();
-            ++segments_;
-            return dial();
-        }
+        if (dial_smaller()) return;
         if (step_ == path_step) return on_path_looked_at(false);
         fail("no answer within " + format_duration(allowed_), hint_);
     }
@@ -265,7 +284,8 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
         look_.expires_after(path_pause);
     }
 
-    void look_at_path() {
+    void look() {
+        if (link_) return look_at_handshake();
         const auto on = driver_ ? driver_->current_link() : nullptr;
         if (!on || over_ || step_ != path_step) return;
         if (on->path().acked_bytes >= awaited_) return on_path_looked_at(true);
@@ -376,7 +396,7 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
     resolver resolver_;
     dial_services services_;
     deadline limit_;
-    deadline look_;            ///< At what has arrived of what fills the path.
+    deadline look_; ///< At what has arrived of the handshake, and of what fills the path.
     std::size_t segments_ = 0; ///< The step of segment_limit that is tried.
     std::uint64_t awaited_ = 0;
     std::shared_ptr<happy_eyeballs> dialing_;

@@ -129,7 +129,9 @@ def test_a_large_handshake_that_vanishes_is_done_without(poor, keys, mtu):
 
 @pytest.mark.parametrize("mtu, said", [
     (1500, r"ok    path +\S+ ms  packets of 1500 bytes get through"),
-    (1300, r"warn  path +packets of 1500 bytes do not get through"),
+    # The first packet of a handshake with post-quantum keys (OpenSSL 3.5) fills one of 1500 bytes.
+    (1300, r"warn  path +(packets of 1500 bytes do not get through|"
+           r"the TLS handshake gets through with TCP segments of at most 1220 bytes)"),
     (700, r"warn  path +the TLS handshake gets through with TCP segments of at most 536 bytes")])
 def test_doctor_names_a_path_that_swallows_large_packets(poor, mtu, said):
     proxy = poor(f"mtu {mtu}")
