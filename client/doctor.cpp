@@ -224,7 +224,7 @@ class examination final : session_driver::delegate, link::owner, stream_owner {
         if (segments_ > 0)
             warn("the TLS handshake gets through with TCP segments of at most " +
                  std::to_string(segment_limit::steps[segments_]) +
-                 " bytes only: large packets vanish on the way");
+                 " bytes only: large packets seem to vanish on the way");
         pass_unless_refused(from.engine() ? from.engine()->agreed()
                                           : "off (\"tls.enabled\" is false)");
         begin("token", alike_cure, recipe_.settings.timeouts.handshake);

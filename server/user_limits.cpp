@@ -69,12 +69,13 @@ void bind_user_limits(config_section& section, user_limit_settings& limits) {
         "The same as `memory.session` for all sessions of one user together. See "
         "docs/OPERATIONS.md, Users apart, for how users share `memory.total`. A browser and "
         "BitTorrent as above with 20 downloads at 160 Mbit/s hold 1 MiB, or on long lines "
-        "what these have under way in a round trip: 4 MiB at 200 ms.",
+        "what these have under way in a round trip: 4 MiB at 200 ms; and up to 128 KiB a download "
+        "for what the kernel of the server holds while a link is away for seconds.",
         {.default_text = "`memory.total`"});
     section.field("detached_memory", limits.detached_memory, bytes,
                   "What one user's sessions without a link may hold. Over it those that have been "
                   "so for longest end, but not the last one. The same browser and BitTorrent leave "
-                  "half a MiB.");
+                  "half a MiB. What the kernel holds for their connections is not counted here.");
 }
 
 } // namespace muxsocks::server

@@ -143,6 +143,8 @@ void relay::on_local_readable() {
     driver_->core().on_readable(*stream_);
     if (stream_->opened() && stream_->send.available() == 0) on_parked();
     if (driver_->current_link() == nullptr) on_parked();
+    // Until its turn, which may be long in coming where the peer takes nothing.
+    if (!local_ended_ && !waiting_read_) park();
 }
 
 stream_owner::read_result relay::read_for_turn(const read_slot& slot) {
@@ -180,7 +182,10 @@ stream_owner::read_result relay::read_for_turn(const read_slot& slot) {
         return {0, read_outcome::end, false};
     }
     const auto bytes = static_cast<std::size_t>(size);
-    if (bytes == slot.size) return {bytes, read_outcome::more, false};
+    if (bytes == slot.size) {
+        park();
+        return {bytes, read_outcome::more, false};
+    }
     wait_readable();
     return {bytes, read_outcome::drained, false};
 }
@@ -214,12 +219,14 @@ void relay::unpark() {
     if (!parking_ || !parking_->is_linked()) return;
     parking_->leave();
     if (stream_->outside == 0) return;
-    driver_->core().hold_outside(*stream_, 0, std::chrono::steady_clock::now());
+    const auto now = std::chrono::steady_clock::now();
+    driver_->core().hold_outside(*stream_, 0, now, now);
 }
 
 bool relay::parking::look() {
     const auto bytes = kernel_memory_of(of.socket_.native_handle());
-    return of.driver_->core().hold_outside(*of.stream_, bytes, std::chrono::steady_clock::now());
+    const auto now = std::chrono::steady_clock::now();
+    return of.driver_->core().hold_outside(*of.stream_, bytes, now, now - parked_sockets::patience);
 }
 
 void relay::parking::leave() {

@@ -205,7 +205,9 @@ class session_driver final : public ref_counted<session_driver>,
     void tell_gone(link_number number, std::error_code why, std::string text);
     bool worth_a_look() const;
     std::uint64_t moved() const {
-        return session_.statistics().bytes_sent + session_.statistics().bytes_received;
+        const auto& all = session_.statistics();
+        return all.bytes_sent + all.bytes_received + all.datagram_bytes_sent +
+               all.datagram_bytes_received;
     }
     void begin_steering();
     void steer_soon();

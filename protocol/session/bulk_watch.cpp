@@ -23,7 +23,8 @@ stream_facts bulk_watch::look(const stream_table& streams, instant now, std::uin
     streams.for_each([&](stream& s) {
         const auto moved = s.moved_out() + s.moved_in();
         const auto before = std::exchange(s.moved_at_look, moved);
-        if (s.metered || (moved - before < worth_bytes && !waits(s))) return;
+        // One that has come with a session from another process may be bulk without a meter.
+        if (s.metered || (!s.bulk && moved - before < worth_bytes && !waits(s))) return;
         begin(s, now);
     });
     facts.others = static_cast<std::uint32_t>(streams.size()) - bulk;

@@ -129,10 +129,10 @@ class session {
     /// The local socket has taken the oldest `bytes`. `now` may be later than all that the session
     /// has heard, and counts only if it is.
     void consume(stream& s, std::size_t bytes, instant now);
-    /// The stream's socket is parked, and the kernel holds so many bytes for it; 0 once it moves.
-    /// They are charged as unread bytes are, so that streams may be shed. Returns whether it has
-    /// changed.
-    bool hold_outside(stream& s, std::size_t bytes, instant now);
+    /// The stream's socket is parked, at least since `since`, and the kernel holds so many bytes
+    /// for it; 0 once it moves. They are charged as unread bytes are, so that streams may be shed.
+    /// Returns whether it has changed.
+    bool hold_outside(stream& s, std::size_t bytes, instant now, instant since);
     /// What is held for the stream that holds most and has not moved for 5 seconds; 0 without one.
     std::size_t most_stalled(instant now) const;
     /// Resets that stream: its memory is needed.

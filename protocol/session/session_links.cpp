@@ -235,6 +235,8 @@ stream_facts session::look_at_streams(std::uint32_t bulk_bytes, instant now) {
 }
 
 void session::on_surge(stream& s) {
+    // Where there is one link only, nobody looks.
+    if (agreed().max_links <= 1) return;
     const bool was = s.bulk;
     bulk_.on_surge(s, now_);
     if (!was) move_home(s);

@@ -227,14 +227,14 @@ void session::recharge(stream& s) {
     if (s.charged < before) unblock();
 }
 
-bool session::hold_outside(stream& s, std::size_t bytes, instant now) {
+bool session::hold_outside(stream& s, std::size_t bytes, instant now, instant since) {
     // After its end it waits for that to be told.
     if (s.closed || s.rst_wanted) bytes = 0;
     const auto counted = static_cast<std::uint32_t>(std::min<std::size_t>(bytes, UINT32_MAX));
     if (counted == s.outside) return false;
     now_ = std::max(now_, now);
-    // It has moved until now, the other way perhaps.
-    if (s.outside == 0) s.moved = now_;
+    // It has moved until then, the other way perhaps.
+    if (s.outside == 0) s.moved = std::max(s.moved, since);
     memory_.set_outside(s, counted);
     recharge(s);
     wake();

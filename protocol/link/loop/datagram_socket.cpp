@@ -257,12 +257,13 @@ void datagram_socket::send_all(bytes_view head, std::span<outgoing> all) {
         const auto begin = made.begins[next];
         const auto count = made.begins[++next] - begin;
         if (count == 1) continue; // The error is this datagram's.
-        // EINVAL: longer than the path takes at a time, or not to be had for this socket. EIO: not
-        // by this device. An error of each of them alone says nothing of that.
-        const bool length = errno == EINVAL;
+        // EINVAL, in newer kernels EMSGSIZE: longer than the path takes at a time, or not to be had
+        // for this socket. EIO: not by this device. An error of each of them alone says nothing of
+        // that.
+        const bool length = errno == EINVAL || errno == EMSGSIZE;
         const auto size = head.size() + all[begin].bytes.size();
         if (send_singly(head, all.subspan(begin, count)))
-            segment_limit_ = length && size > segment_sure ? size - 1 : 0;
+            segment_limit_ = length && size > segment_sure ? std::min(segment_limit_, size - 1) : 0;
     }
 }
 

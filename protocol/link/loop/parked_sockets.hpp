@@ -45,8 +45,8 @@ class parked_sockets {
     [[nodiscard]] std::chrono::milliseconds pause() const { return pause_; }
     static constexpr std::chrono::milliseconds pause_min{500};
     static constexpr std::chrono::milliseconds pause_max{4'000};
-    /// A socket is not looked at before it has been parked for so long.
-    static constexpr std::chrono::milliseconds patience{4'000};
+    /// A socket is not looked at before it has been parked for so long: it stands still by then.
+    static constexpr std::chrono::milliseconds patience{5'000};
 
   private:
     void on_time();

@@ -87,6 +87,11 @@ TEST_CASE("streams that are looked at") {
         CHECK_FALSE((first.bulk || second.bulk));
         CHECK(l.facts.others == 2);
     }
+    SECTION("are bulk no more once they are quiet, where they have come so from another process") {
+        first.bulk = true;
+        l.run(3s, [] {});
+        CHECK_FALSE(first.bulk);
+    }
     SECTION("count when they receive as much, which changes nothing in how they send") {
         l.run(3s, [&] { first.recv.on_received(200'000); });
         CHECK_FALSE(first.bulk);

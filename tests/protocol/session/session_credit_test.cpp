@@ -340,14 +340,14 @@ TEST_CASE("what the kernel holds for a socket that is parked") {
     receiver s(1 << 20, 1 << 20, 250'000, false);
     auto& one = *s.opened(1).s;
     auto& three = *s.opened(3).s;
-    REQUIRE(s.core.hold_outside(one, 100'000, s.now));
+    REQUIRE(s.core.hold_outside(one, 100'000, s.now, s.now));
     SECTION("is charged until it moves") {
         CHECK(s.core.memory_held() == 100'000);
         CHECK(s.core.held_outside() == 100'000);
-        CHECK(s.core.hold_outside(one, 120'000, s.now));
-        CHECK_FALSE(s.core.hold_outside(one, 120'000, s.now));
+        CHECK(s.core.hold_outside(one, 120'000, s.now, s.now));
+        CHECK_FALSE(s.core.hold_outside(one, 120'000, s.now, s.now));
         CHECK(s.core.memory_held() == 120'000);
-        CHECK(s.core.hold_outside(one, 0, s.now));
+        CHECK(s.core.hold_outside(one, 0, s.now, s.now));
         CHECK(s.core.memory_held() == 0);
         CHECK(s.core.held_outside() == 0);
     }
@@ -360,7 +360,7 @@ TEST_CASE("what the kernel holds for a socket that is parked") {
     SECTION("goes with its stream, and does not come back") {
         s.core.reset(one, reset_code::cancelled);
         CHECK(s.core.memory_held() == 0);
-        CHECK_FALSE(s.core.hold_outside(one, 100'000, s.now));
+        CHECK_FALSE(s.core.hold_outside(one, 100'000, s.now, s.now));
         CHECK(s.core.held_outside() == 0);
     }
     SECTION("counts where memory is needed, once it has stood for 5 seconds") {
@@ -373,14 +373,21 @@ TEST_CASE("what the kernel holds for a socket that is parked") {
     }
     SECTION("costs the stream that has most of it, over the session's bound") {
         s.pass(6s);
-        CHECK(s.core.hold_outside(three, 200'000, s.now));
+        CHECK(s.core.hold_outside(three, 200'000, s.now, s.now));
         s.settle();
         CHECK(s.told() == lines{reset_for(errc::stream_shed)});
         CHECK(s.core.memory_held() == 200'000);
-        CHECK(s.core.hold_outside(three, 300'000, s.now));
+        CHECK(s.core.hold_outside(three, 300'000, s.now, s.now));
         s.settle();
         CHECK(s.told() == lines{reset_for(errc::stream_shed, 3)});
         CHECK(s.core.held_outside() == 0);
+    }
+    SECTION("costs no smaller stream where the largest has stood as long") {
+        s.pass(6s);
+        CHECK(s.core.hold_outside(three, 200'000, s.now, s.now - 5s));
+        s.settle();
+        CHECK(s.told() == lines{reset_for(errc::stream_shed, 3)});
+        CHECK(s.core.held_outside() == 100'000);
     }
 }
 
