@@ -1,23 +1,12 @@
 #include "http/capsules.hpp"
 
-#include "protocol/saved_fields.hpp"
 #include "tests/catch.hpp"
+#include "tests/http/moved.hpp"
 
 #include <vector>
 
 namespace muxsocks::http {
 namespace {
-
-/// As it goes on in another process.
-capsule_reader moved(capsule_reader& reader) {
-    field_saver saved;
-    reader.each_field(saved);
-    capsule_reader made;
-    field_loader loaded(saved.bytes());
-    made.each_field(loaded);
-    CHECK(loaded.done());
-    return made;
-}
 
 /// The datagrams in `bytes`, fed in pieces of so many bytes.
 std::vector<std::string> datagrams_in(const std::string& bytes, std::size_t piece,

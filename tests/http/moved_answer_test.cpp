@@ -1,24 +1,13 @@
 // An answer on its way goes on in another process: at any byte its passage is saved there.
 
 #include "http/answer_passage.hpp"
-#include "protocol/saved_fields.hpp"
 #include "tests/catch.hpp"
+#include "tests/http/moved.hpp"
 
 using namespace muxsocks;
 using namespace muxsocks::http;
 
 namespace {
-
-template <class Value>
-Value moved(Value& value) {
-    field_saver saved;
-    value.each_field(saved);
-    Value made;
-    field_loader loaded(saved.bytes());
-    made.each_field(loaded);
-    REQUIRE(loaded.done());
-    return made;
-}
 
 std::string passed(answer_passage& passage, std::string_view bytes) {
     std::string out;

@@ -1,10 +1,10 @@
 #pragma once
 
 /// \file
-/// Sockets of one thread that nobody reads, since their streams have no credit, or no link. What
-/// the kernel holds for them cannot be refused any more, as it was promised to the far end: so it
-/// is looked at, and whoever has the socket charges it. A socket that moves again leaves the list,
-/// so that one which is only slow is never looked at.
+/// Sockets of one thread that nobody reads, since their streams have no credit, no link, or no turn
+/// as the peer takes nothing. What the kernel holds for them cannot be refused any more, as it was
+/// promised to the far end: so it is looked at, and whoever has the socket charges it. A socket
+/// that moves again leaves the list, so that one which is only slow is never looked at.
 ///
 /// A look is a system call. So few are looked at at a time, a whole pass takes two seconds (of many
 /// thousands more), and passes in which nothing has changed make the pauses longer.
